@@ -1,0 +1,22 @@
+"""The errors a user meets, each with the exit code it ends the program with."""
+
+EXIT_COMPLETE = 0
+EXIT_FAILED = 1
+EXIT_BAD_INPUT = 2
+EXIT_RESUMABLE = 75  # EX_TEMPFAIL of sysexits.h: "run me again"
+
+
+class LossgridError(Exception):
+    """Base of all errors lossgrid raises on purpose; its text is one line for the user."""
+
+    exit_code = EXIT_FAILED
+
+
+class InputError(LossgridError, ValueError):
+    """The user gave something that cannot work: what was expected, what was given, what to do."""
+
+    exit_code = EXIT_BAD_INPUT
+
+
+class RankError(LossgridError, RuntimeError):
+    """One or more ranks failed; the text names rank, host and cause."""

@@ -1,0 +1,111 @@
+"""The (alpha, beta) grid: axes, index order, and the row segments it is computed in.
+
+Index order, said once for the whole package: arrays over the grid are ``[beta, alpha]``, that is ``value[j, i]`` belongs
+to ``beta[j], alpha[i]``. A line has no beta axis; its arrays have shape ``(n_alpha,)`` in files and pictures and are
+computed as one row, ``(1, n_alpha)``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lossgrid.errors import InputError
+
+
+@dataclass(frozen=True)
+class Axis:
+    """``count`` equally spaced coordinates from ``minimum`` to ``maximum``, both included."""
+
+    minimum: float
+    maximum: float
+    count: int
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.minimum) and math.isfinite(self.maximum)):
+            raise InputError(f"a range needs finite bounds, got {self}")
+        if self.count < 1:
+            raise InputError(f"a range needs N of at least 1, got {self}")
+        if self.count == 1 and self.minimum != self.maximum:
+            raise InputError(f"a range of one point needs MIN = MAX, got {self}")
+        if self.count > 1 and self.minimum >= self.maximum:
+            raise InputError(f"a range needs MIN < MAX, got {self}")
+
+    @classmethod
+    def parse(cls, text: str) -> Axis:
+        """Read ``MIN:MAX:N``.
+
+        Raises:
+            InputError: The text is not two numbers and a count, or they make no range.
+        """
+        try:
+            minimum, maximum, count = text.split(":")
+            return cls(float(minimum), float(maximum), int(count))
+        except InputError:
+            raise
+        except ValueError:
+            raise InputError(f"expected MIN:MAX:N such as -1:1:51, got {text!r}") from None
+
+    def values(self) -> npt.NDArray[np.float64]:
+        """Return the coordinates, shape ``(count,)``, float64.
+
+        Computed as a weighted mean of the bounds, so that both bounds are hit exactly and a symmetric range with an odd
+        count has exactly 0 in its centre: the surface then holds the trained network itself.
+        """
+        if self.count == 1:
+            return np.array([self.minimum])
+        i = np.arange(self.count)
+        last = self.count - 1
+        return (self.minimum * (last - i) + self.maximum * i) / last
+
+    def __str__(self) -> str:
+        return f"{self.minimum!r}:{self.maximum!r}:{self.count}"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Points ``start <= i < stop`` of row ``row``: the unit in which work is shared out and written."""
+
+    row: int
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The points of a run; ``beta`` is None for a line."""
+
+    alpha: Axis
+    beta: Axis | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of an array over the grid as users see it: ``(n_beta, n_alpha)``, or ``(n_alpha,)`` for a line."""
+        return (self.alpha.count,) if self.beta is None else (self.beta.count, self.alpha.count)
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """Shape of an array over the grid as it is computed: ``(n_beta, n_alpha)``, a line being one row."""
+        return (1, self.alpha.count) if self.beta is None else (self.beta.count, self.alpha.count)
+
+    def __len__(self) -> int:
+        return math.prod(self.rows)
+
+
+def segments(pending: npt.NDArray[np.bool_]) -> Iterator[Segment]:
+    """Yield the runs of neighbouring pending points, row by row.
+
+    Args:
+        pending: What is still to compute, shape ``(n_beta, n_alpha)``, bool.
+    """
+    for row, flags in enumerate(pending):
+        edges = np.flatnonzero(np.diff(flags, prepend=False, append=False))
+        for start, stop in zip(edges[::2], edges[1::2], strict=True):
+            yield Segment(row, int(start), int(stop))
