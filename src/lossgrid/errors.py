@@ -10,6 +10,7 @@ class LossgridError(Exception):
     """Base of all errors lossgrid raises on purpose; its text is one line for the user."""
 
     exit_code = EXIT_FAILED
+    agreed = False  # True once every rank of the run is raising it, so that nobody waits for anybody
 
 
 class InputError(LossgridError, ValueError):

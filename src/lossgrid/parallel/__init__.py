@@ -1,1 +1,39 @@
-"""To be filled."""
+"""Ranks, who coordinates them and how they stop; the only package that imports mpi4py."""
+
+from lossgrid.parallel.coordinator import Progress, Task, coordinate
+from lossgrid.parallel.launcher import Launch, detect
+from lossgrid.parallel.stop import Stop, stop_on_signals
+from lossgrid.parallel.world import (
+    World,
+    abort_guard,
+    agree,
+    alone,
+    barrier,
+    broadcast,
+    collectively,
+    connect,
+    gather,
+    library,
+    on_root,
+)
+
+__all__ = [
+    "Launch",
+    "Progress",
+    "Stop",
+    "Task",
+    "World",
+    "abort_guard",
+    "agree",
+    "alone",
+    "barrier",
+    "broadcast",
+    "collectively",
+    "connect",
+    "coordinate",
+    "detect",
+    "gather",
+    "library",
+    "on_root",
+    "stop_on_signals",
+]

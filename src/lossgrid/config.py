@@ -1,0 +1,186 @@
+"""The settings of a run: one frozen model, filled from a TOML file and the command line, checked before work starts."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+
+from lossgrid.errors import InputError
+from lossgrid.grid import Axis, Grid
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Norm = Literal["filter", "layer", "weight", "none"]
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["float32", "tf32", "bfloat16", "float64"]
+WriterChoice = Literal["auto", "parallel", "root"]
+
+# Settings that say where and how fast a run happens, not what it computes: a resumed run may change them.
+# Files are compared by the digests of what they hold, which the surface keeps in its provenance.
+FREE_TO_CHANGE = frozenset(
+    {"checkpoint", "to", "device", "writer", "time_limit", "out", "overwrite", "plot", "save_directions"}
+)
+
+
+def _read_axis(value: object) -> object:
+    return Axis.parse(value) if isinstance(value, str) else value
+
+
+def _split_commas(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(","))
+    return value
+
+
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str | Path) else value
+
+
+AxisSetting = Annotated[Axis, BeforeValidator(_read_axis), PlainSerializer(str, return_type=str)]
+
+
+class ModelConfig(BaseModel):
+    """The trained network and the directions around it: what ``lossgrid directions`` and ``lossgrid run`` share."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
+
+    model: str = Field(min_length=1)
+    model_arg: dict[str, Any] = Field(default_factory=dict)
+    checkpoint: Path | None = None
+    data: str = "digits"
+    data_arg: dict[str, Any] = Field(default_factory=dict)
+    directions: str = Field(default="random", min_length=1)
+    norm: Norm = "filter"
+    perturb_bias_and_norm: bool = False
+    seed: int = Field(default=0, ge=0)
+    to: Annotated[tuple[Path, ...], BeforeValidator(_as_tuple)] = Field(default=(), max_length=2)
+    overwrite: bool = False
+
+    @model_validator(mode="after")
+    def _directions_have_one_source(self) -> ModelConfig:
+        if self.to and self.directions != "random":
+            raise ValueError("give either --to or --directions FILE, not both")
+        if self.to and self.checkpoint is None and ":" not in self.model:
+            raise ValueError("--to needs --checkpoint, the point its differences start from")
+        if self.directions != "random":
+            for name in ("norm", "seed", "perturb_bias_and_norm"):
+                if name in self.model_fields_set and getattr(self, name) != type(self).model_fields[name].default:
+                    option = name.replace("_", "-")
+                    raise ValueError(f"--{option} is for random directions; those of a file are used as they are")
+        return self
+
+
+class RunConfig(ModelConfig):
+    """Everything ``lossgrid run`` can be told; the command line's options and the keys of ``--config`` are these."""
+
+    splits: Annotated[tuple[str, ...], BeforeValidator(_split_commas)] = Field(default=("train",), min_length=1)
+    max_samples: int | None = Field(default=None, ge=1)
+    loss: str = Field(default="cross_entropy", min_length=1)
+    alpha: AxisSetting = Axis(-1.0, 1.0, 51)
+    beta: AxisSetting | None = None
+    batch_size: int = Field(default=128, ge=1)
+    device: Device = "auto"
+    precision: Precision = "float32"
+    writer: WriterChoice = "auto"
+    time_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    out: Path = Path("surface.h5")
+    plot: bool = False
+    save_directions: Path | None = None
+
+    @model_validator(mode="after")
+    def _plane_needs_beta(self) -> RunConfig:
+        if len(self.to) == 2 and self.beta is None:
+            raise ValueError("--to twice spans a plane and needs --beta MIN:MAX:N")
+        if len(set(self.splits)) != len(self.splits) or not all(self.splits):
+            raise ValueError(f"--splits needs different names such as train,test, got {','.join(self.splits)!r}")
+        return self
+
+    @property
+    def grid(self) -> Grid:
+        """The points of the run."""
+        return Grid(self.alpha, self.beta)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that decide the values of the surface, as JSON types.
+
+        The path of a direction file is left to its digest, like those of checkpoints.
+        """
+        settings = self.model_dump(mode="json", exclude=set(FREE_TO_CHANGE))
+        if self.directions != "random":
+            settings["directions"] = "file"
+        return settings
+
+
+class DirectionsConfig(ModelConfig):
+    """Everything ``lossgrid directions`` can be told."""
+
+    axes: int = Field(default=2, ge=1, le=2)
+    out: Path = Path("directions.h5")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read settings from a TOML file; dashes and underscores in keys are the same.
+
+    Raises:
+        InputError: The file cannot be read or is not TOML.
+    """
+    try:
+        with path.open("rb") as stream:
+            table = tomllib.load(stream)
+    except OSError as error:
+        raise InputError(f"--config: cannot read {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"--config: {path} is not TOML: {' '.join(str(error).split())}") from None
+    return {key.replace("-", "_"): value for key, value in table.items()}
+
+
+def read_value(text: str) -> Any:
+    """Read ``V`` of ``--model-arg K=V`` as TOML would: number, true/false, list; anything else is text."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def resolve(kind: type[ModelConfig], *layers: Mapping[str, Any]) -> Any:
+    """Build the settings from ``layers``, the later ones winning key by key; arguments (``K=V``) are merged.
+
+    Raises:
+        InputError: A key is unknown, missing, or has a value it cannot have.
+    """
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            old = merged.get(key)
+            merged[key] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
+    try:
+        return kind(**merged)
+    except ValidationError as error:
+        raise InputError(_one_line(kind, error)) from None
+
+
+def _one_line(kind: type[ModelConfig], error: ValidationError) -> str:
+    """Turn the first complaint of pydantic into a line about the option it concerns."""
+    first = error.errors()[0]
+    location = [str(part) for part in first["loc"] if not str(part).startswith("function-")]
+    if not location:
+        return str(first["msg"]).removeprefix("Value error, ")
+    key = location[0]
+    option = f"--{key.replace('_', '-')}"
+    if first["type"] == "extra_forbidden":
+        names = [name.replace("_", "-") for name in kind.model_fields]
+        close = difflib.get_close_matches(key.replace("_", "-"), names, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else "see lossgrid run --help"
+        return f"unknown key {key!r}; {hint}"
+    if first["type"] == "missing":
+        return f"{option} is missing; see lossgrid run --help"
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return f"{option}: {message}" + ("" if first["type"] == "value_error" else f", got {first['input']!r}")

@@ -1,0 +1,40 @@
+"""What the launcher's environment says about this process, readable before MPI starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+# launcher -> variables with the rank and the number of ranks of the job
+LAUNCHERS = {
+    "Open MPI": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    "MVAPICH": ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),
+    "Hydra": ("PMI_RANK", "PMI_SIZE"),
+    "PALS": ("PALS_RANKID", "PALS_SIZE"),
+    "Flux": ("FLUX_TASK_RANK", "FLUX_JOB_SIZE"),
+    "PRRTE": ("PMIX_RANK", "PRTE_NUM_RANKS"),
+    "SLURM": ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
+}
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How this process was started; ``size`` is None where the launcher does not tell."""
+
+    launcher: str
+    rank: int
+    size: int | None
+
+
+def detect(environment: Mapping[str, str] = os.environ) -> Launch | None:
+    """Return what a launcher of parallel jobs said, None for a process started alone.
+
+    A shell inside a SLURM allocation has SLURM's variables too, but for a batch step of one task: that is no launch.
+    """
+    for launcher, (rank_name, size_name) in LAUNCHERS.items():
+        rank, size = environment.get(rank_name, ""), environment.get(size_name, "")
+        if not rank.isdigit() or (launcher == "SLURM" and size in ("", "1")):
+            continue
+        return Launch(launcher, int(rank), int(size) if size.isdigit() else None)
+    return None

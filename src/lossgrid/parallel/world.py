@@ -1,0 +1,213 @@
+"""The ranks of a run: who is here, how they agree, and how a failure on one ends all.
+
+A run moves through stages that every rank passes together. Three rules keep a failure from becoming a hang:
+
+* what only root does goes through :func:`on_root`: all ranks get its result, or all raise its error;
+* what every rank does for itself and may refuse ends in :func:`agree`: all go on, or all raise naming who could not;
+* everything from the first to the last message runs inside :func:`abort_guard`: an exception nobody expected prints its
+  traceback with rank and host and ends the job at once, before any collective close can wait for the others.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from lossgrid.errors import EXIT_FAILED, InputError, LossgridError, RankError
+from lossgrid.parallel.launcher import Launch
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class World:
+    """The ranks of a run.
+
+    Attributes:
+        comm: An mpi4py communicator of our own, or None for one process without MPI.
+        rank: This rank, 0..size-1.
+        size: Number of ranks.
+        local_rank: This rank among those on the same node.
+        local_size: Number of ranks on this node.
+        host: Name of this node.
+    """
+
+    comm: Any
+    rank: int
+    size: int
+    local_rank: int
+    local_size: int
+    host: str
+    root: int = 0
+
+    @property
+    def is_root(self) -> bool:
+        """Tell whether this is the rank that coordinates."""
+        return self.rank == self.root
+
+    def __str__(self) -> str:
+        return f"rank {self.rank} of {self.size} on {self.host}"
+
+
+def alone() -> World:
+    """Return the world of one process without MPI."""
+    return World(comm=None, rank=0, size=1, local_rank=0, local_size=1, host=socket.gethostname())
+
+
+def connect(launch: Launch) -> World:
+    """Start MPI and return the world of all ranks.
+
+    Collective: all ranks of the job must call this.
+
+    Raises:
+        InputError: MPI cannot be started, or it sees another number of ranks than the launcher started.
+    """
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"started by {launch.launcher}, but mpi4py cannot load its MPI library ({reason}); install the MPI of the "
+            "launcher where mpi4py finds it, see lossgrid check"
+        ) from None
+    comm = MPI.COMM_WORLD.Dup()
+    if launch.size is not None and comm.Get_size() != launch.size:
+        raise InputError(
+            f"{launch.launcher} started {launch.size} ranks, but the MPI library sees {comm.Get_size()}: launcher and "
+            f"mpi4py belong to different MPIs (mpi4py uses {MPI.Get_library_version().split(',')[0].strip()})"
+        )
+    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    local_rank, local_size = node.Get_rank(), node.Get_size()
+    node.Free()
+    return World(comm, comm.Get_rank(), comm.Get_size(), local_rank, local_size, socket.gethostname())
+
+
+def library(world: World) -> str:
+    """Return the name and version of the MPI library in use, ``"none"`` without MPI."""
+    if world.comm is None:
+        return "none"
+    from mpi4py import MPI
+
+    return str(MPI.Get_library_version()).split("\n")[0].split("\x00")[0].strip()
+
+
+def broadcast(world: World, value: T) -> T:
+    """Return root's ``value`` on every rank.
+
+    Collective: all ranks of ``world`` must call this.
+    """
+    return value if world.size == 1 else world.comm.bcast(value, root=world.root)  # type: ignore[no-any-return]
+
+
+def gather(world: World, value: T) -> list[T]:
+    """Return the values of all ranks, in rank order, on every rank.
+
+    Collective: all ranks of ``world`` must call this.
+    """
+    return [value] if world.size == 1 else world.comm.allgather(value)  # type: ignore[no-any-return]
+
+
+def barrier(world: World, interval: float = 0.001) -> None:
+    """Wait for all ranks without keeping a core busy.
+
+    Collective: all ranks of ``world`` must call this.
+    """
+    if world.size > 1:
+        request = world.comm.Ibarrier()
+        while not request.Test():
+            time.sleep(interval)
+
+
+def on_root(world: World, function: Callable[[], T]) -> T:
+    """Call ``function`` on root alone; every rank returns its result or raises its error.
+
+    Collective: all ranks of ``world`` must call this.
+
+    Raises:
+        LossgridError: What ``function`` raised.
+    """
+    outcome: Any = None
+    if world.is_root:
+        try:
+            outcome = function()
+        except LossgridError as error:
+            outcome = error
+    outcome = broadcast(world, outcome)
+    if isinstance(outcome, LossgridError):
+        outcome.agreed = True
+        raise outcome
+    return outcome  # type: ignore[no-any-return]
+
+
+def agree(world: World, error: LossgridError | None) -> None:
+    """Go on if no rank has an error; otherwise all ranks stop, naming who failed and why.
+
+    Collective: all ranks of ``world`` must call this.
+
+    Raises:
+        InputError: Every rank refuses, for the same reason: the input is at fault.
+        RankError: Some ranks failed, or for different reasons: something about them is at fault.
+    """
+    reports = gather(world, None if error is None else (type(error), str(error), world.host))
+    failed = [(rank, *report) for rank, report in enumerate(reports) if report is not None]
+    if not failed:
+        return
+    _, kind, text, _ = failed[0]
+    agreement: LossgridError
+    if len(failed) == world.size and all(other[2] == text for other in failed):
+        agreement = kind(text)
+        agreement.agreed = True
+        raise agreement
+    lines = "; ".join(f"rank {rank} of {world.size} on {host}: {text}" for rank, _, text, host in failed[:4])
+    more = f"; and {len(failed) - 4} more" if len(failed) > 4 else ""
+    agreement = RankError(f"{len(failed)} of {world.size} ranks cannot go on: {lines}{more}")
+    agreement.agreed = True
+    raise agreement
+
+
+def collectively(world: World, function: Callable[[], T]) -> T:
+    """Call ``function`` on every rank, then :func:`agree`; return this rank's result.
+
+    Collective: all ranks of ``world`` must call this.
+
+    Raises:
+        InputError: ``function`` refused on every rank alike.
+        RankError: It refused on some.
+    """
+    result: Any = None
+    refusal: LossgridError | None = None
+    try:
+        result = function()
+    except LossgridError as error:
+        refusal = error
+    agree(world, refusal)
+    return result  # type: ignore[no-any-return]
+
+
+@contextmanager
+def abort_guard(world: World) -> Iterator[None]:
+    """End the whole job if the block raises what the ranks have not agreed on.
+
+    Must be the innermost context around parallel work: an outer ``with`` that closes a parallel file would wait for the
+    other ranks for ever. Errors that all ranks have agreed on pass, and alone every exception does.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if world.size == 1 or (isinstance(error, LossgridError) and error.agreed):
+            raise
+        text = "".join(traceback.format_exception(error))
+        sys.stderr.write(f"lossgrid: {world} failed; ending the job. Run the same command again to resume.\n{text}")
+        sys.stderr.flush()
+        time.sleep(0.2)  # the launcher forwards what was written before the job is torn down
+        world.comm.Abort(EXIT_FAILED)
+        os._exit(EXIT_FAILED)  # an MPI whose Abort returns must not let this rank go on

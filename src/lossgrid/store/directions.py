@@ -1,0 +1,99 @@
+"""Direction files: groups ``xdirection`` (delta) and ``ydirection`` (eta) of datasets named "0", "1", ...
+
+This is the layout of the reference tool (tomgoldstein/loss-landscape), so that each reads the other's files. lossgrid adds
+the attribute ``names`` (JSON) to each group, which ties every dataset to an entry of the network by name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from lossgrid.errors import InputError
+
+GROUPS = ("xdirection", "ydirection")
+
+
+@dataclass(frozen=True)
+class StoredDirection:
+    """One direction as a file holds it.
+
+    Attributes:
+        arrays: The tensors in the order of the file, any shapes and dtypes.
+        names: The entries of the network they belong to; None in files of the reference tool.
+    """
+
+    arrays: Sequence[npt.NDArray[Any]]
+    names: Sequence[str] | None
+
+
+def read_directions(path: Path) -> list[StoredDirection]:
+    """Read the one or two directions in ``path``: delta, then eta.
+
+    Raises:
+        InputError: There is no such file, or it is no direction file.
+    """
+    if not path.is_file():
+        raise InputError(f"--directions: {path}: no such file; expected 'random' or a direction file")
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            if GROUPS[0] not in file:
+                raise InputError(f"--directions: {path} holds no group {GROUPS[0]!r}; it is not a direction file")
+            return [_read_group(file[group]) for group in GROUPS if group in file]
+    except InputError:
+        raise
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"--directions: {path} is not a direction file or is damaged ({reason})") from None
+
+
+def _read_group(group: h5py.Group) -> StoredDirection:
+    arrays = [group[str(i)][...] for i in range(len(group))]
+    text = group.attrs.get("names")
+    names = None if text is None else [str(name) for name in json.loads(text)]
+    if names is not None and len(names) != len(arrays):
+        raise ValueError(f"{group.name} has {len(arrays)} tensors and {len(names)} names")
+    return StoredDirection(arrays, names)
+
+
+def write_directions(
+    path: Path, directions: Sequence[Mapping[str, npt.NDArray[Any]]], *, about: Mapping[str, Any], overwrite: bool
+) -> None:
+    """Write one or two directions; the file appears under its name only when it is whole.
+
+    Args:
+        path: The file.
+        directions: Delta, then eta: name of the entry to its array.
+        about: How they were made, kept as JSON in the attribute ``lossgrid``.
+        overwrite: Replace an existing file.
+
+    Raises:
+        InputError: The file exists and ``overwrite`` is not set, or it cannot be written.
+    """
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists; choose another name for the directions or give --overwrite")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with h5py.File(partial, "x", locking=False) as file:
+            file.attrs["lossgrid"] = json.dumps(about)
+            for group_name, direction in zip(GROUPS, directions, strict=False):
+                group = file.create_group(group_name)
+                # Names of large networks exceed the 64 KB an ordinary attribute holds: variable length goes to the heap.
+                group.attrs["names"] = json.dumps(list(direction))
+                for number, array in enumerate(direction.values()):
+                    group.create_dataset(str(number), data=np.asarray(array))
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write the directions to {path}: {error}") from None
+    finally:
+        with suppress(OSError):
+            partial.unlink()

@@ -1,0 +1,39 @@
+"""The surface file, schema version 1: names, types and order of everything in it.
+
+::
+
+    /                attributes: format = "lossgrid", format_version = 1, config (JSON), provenance (JSON),
+                     complete (0/1), created, finished (ISO 8601, "" before)
+    /alpha           (n_alpha,) float64, dimension scale, coordinates along delta
+    /beta            (n_beta,)  float64, dimension scale, coordinates along eta; absent for a line
+    /<split>_loss, /<split>_accuracy   (n_beta, n_alpha) float64, NaN where pending
+    /status          (n_beta, n_alpha) uint8: 0 pending, 1 done, 2 done and not finite, 3 failed
+    /seconds, /rank  (n_beta, n_alpha) float32, int32: cost of the point (NaN) and who computed it (-1)
+
+``value[j, i]`` belongs to ``beta[j], alpha[i]``; a line has shape ``(n_alpha,)``. Everything is contiguous, allocated
+and filled when the file is made, so that later only raw data change: no rank ever touches the structure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+FORMAT = "lossgrid"
+FORMAT_VERSION = 1
+COORDINATES = ("alpha", "beta")
+BOOKKEEPING: dict[str, tuple[Any, Any]] = {  # dataset -> dtype, value where pending
+    "status": (np.uint8, 0),
+    "seconds": (np.float32, np.nan),
+    "rank": (np.int32, -1),
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A quantity known per grid point, such as ``train_loss`` in ``nats per sample``."""
+
+    name: str
+    units: str
