@@ -1,1 +1,9 @@
-"""To be filled."""
+"""Directions delta and eta: drawn, normalised, taken between networks, or matched with a file."""
+
+from lossgrid.directions.difference import difference
+from lossgrid.directions.entries import Entries, copied, parameters, states
+from lossgrid.directions.normalise import normalise
+from lossgrid.directions.random import gaussian
+from lossgrid.directions.stored import match
+
+__all__ = ["Entries", "copied", "difference", "gaussian", "match", "normalise", "parameters", "states"]

@@ -1,1 +1,19 @@
-"""To be filled."""
+"""Evaluating points: the objective, the plane the network moves in, the pass over the data."""
+
+from lossgrid.evaluate.device import Place, choose_place, own_cores, share_threads
+from lossgrid.evaluate.evaluator import Column, Evaluator, wants_channels_last
+from lossgrid.evaluate.objective import Objective, make_objective
+from lossgrid.evaluate.plane import Plane
+
+__all__ = [
+    "Column",
+    "Evaluator",
+    "Objective",
+    "Place",
+    "Plane",
+    "choose_place",
+    "make_objective",
+    "own_cores",
+    "share_threads",
+    "wants_channels_last",
+]

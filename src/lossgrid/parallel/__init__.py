@@ -15,6 +15,7 @@ from lossgrid.parallel.world import (
     gather,
     library,
     on_root,
+    start_mpi_on_demand,
 )
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "gather",
     "library",
     "on_root",
+    "start_mpi_on_demand",
     "stop_on_signals",
 ]

@@ -78,14 +78,12 @@ class Task:
             last; it calls ``tick()`` between batches.
         write: Called with finished points by the rank that computed them.
         collect: Called on root with the finished points of other ranks; None where ``write`` has already put them away.
-        columns: Number of values of a point.
         wants_stop: True once this process should leave after its point.
     """
 
     compute: Compute
     write: Write
     collect: Write | None
-    columns: int
     wants_stop: Callable[[], bool]
 
 

@@ -58,6 +58,17 @@ class World:
         return f"rank {self.rank} of {self.size} on {self.host}"
 
 
+def start_mpi_on_demand() -> None:
+    """Keep MPI from starting when something merely imports it, as h5py built with MPI does; :func:`connect` starts it.
+
+    So that ``--help``, ``status`` and ``plot`` work where MPI cannot start, such as the login node of a cluster.
+    """
+    import mpi4py
+
+    mpi4py.rc.initialize = False
+    mpi4py.rc.finalize = True
+
+
 def alone() -> World:
     """Return the world of one process without MPI."""
     return World(comm=None, rank=0, size=1, local_rank=0, local_size=1, host=socket.gethostname())
@@ -79,6 +90,8 @@ def connect(launch: Launch) -> World:
             f"started by {launch.launcher}, but mpi4py cannot load its MPI library ({reason}); install the MPI of the "
             "launcher where mpi4py finds it, see lossgrid check"
         ) from None
+    if not MPI.Is_initialized():
+        MPI.Init_thread(MPI.THREAD_FUNNELED)
     comm = MPI.COMM_WORLD.Dup()
     if launch.size is not None and comm.Get_size() != launch.size:
         raise InputError(

@@ -3,6 +3,7 @@
 from lossgrid.store.directions import StoredDirection, read_directions, write_directions
 from lossgrid.store.file import SurfaceFile, create, finish, has_parallel_hdf5, now
 from lossgrid.store.lock import locked
+from lossgrid.store.memory import SurfaceMemory
 from lossgrid.store.reader import read
 from lossgrid.store.schema import Metric
 from lossgrid.store.surface import DONE, FAILED, NOT_FINITE, PENDING, Surface
@@ -16,6 +17,7 @@ __all__ = [
     "StoredDirection",
     "Surface",
     "SurfaceFile",
+    "SurfaceMemory",
     "create",
     "finish",
     "has_parallel_hdf5",

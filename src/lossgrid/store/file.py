@@ -86,7 +86,7 @@ def _build(
     file.attrs["provenance"] = json.dumps(provenance)
     file.attrs["complete"] = 0
     file.attrs["created"] = now()
-    file.attrs["finished"] = ""
+    file.attrs["finished"] = np.bytes_(" " * len(now()))  # of fixed length: finishing changes bytes, not the structure
     scales = []
     for name, axis in (("beta", grid.beta), ("alpha", grid.alpha)):
         if axis is not None:
@@ -172,5 +172,5 @@ class SurfaceFile:
 def finish(path: Path) -> None:
     """Mark the surface complete."""
     with h5py.File(path, "r+", locking=False) as file:
-        file.attrs["complete"] = 1
-        file.attrs["finished"] = now()
+        file.attrs.modify("finished", np.bytes_(now()))
+        file.attrs.modify("complete", 1)

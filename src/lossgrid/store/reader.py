@@ -68,6 +68,6 @@ def _read(file: h5py.File, path: Path) -> Surface:
         provenance=json.loads(attributes["provenance"]),
         complete=bool(attributes["complete"]),
         created=str(attributes["created"]),
-        finished=str(attributes["finished"]) or None,
+        finished=bytes(attributes["finished"]).decode().strip() or None,
         path=path,
     )

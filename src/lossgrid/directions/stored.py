@@ -1,0 +1,66 @@
+"""Directions of files: lossgrid's own, and both types of the reference tool (tomgoldstein/loss-landscape)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from lossgrid.directions.entries import Entries, parameters, states
+from lossgrid.errors import InputError
+
+
+def match(
+    arrays: Sequence[npt.NDArray[Any]], names: Sequence[str] | None, model: torch.nn.Module, *, source: str
+) -> Entries:
+    """Tie the tensors of a direction file to the entries of ``model``.
+
+    Files of lossgrid say the names. Those of the reference tool are in ``parameters()`` order (its type "weights") or in
+    ``state_dict()`` order ("states"); which one is told by their number.
+
+    Args:
+        arrays: The tensors in the order of the file.
+        names: Their names, or None.
+        model: The network.
+        source: The file, for errors.
+
+    Returns:
+        Name to direction, float64, on the CPU; integer entries are left out, they do not move.
+
+    Raises:
+        InputError: The file belongs to another network, or holds numbers that are not finite.
+    """
+    entries = states(model)
+    if names is None:
+        own = parameters(model)
+        candidates = [list(own), list(entries)]
+        names = next((order for order in candidates if len(order) == len(arrays)), None)
+        if names is None:
+            raise InputError(
+                f"--directions: {source} is of another network: it holds {len(arrays)} tensors, expected {len(own)} "
+                f"(parameters) or {len(entries)} (state dict)"
+            )
+    return _matched(dict(zip(names, arrays, strict=True)), entries, source)
+
+
+def _matched(named: Mapping[str, npt.NDArray[Any]], entries: Mapping[str, torch.Tensor], source: str) -> Entries:
+    direction: Entries = {}
+    for name, array in named.items():
+        if name not in entries:
+            raise InputError(f"--directions: {source} is of another network: this one has no {name!r}")
+        expected = entries[name]
+        if array.size != expected.numel() or (array.ndim and array.shape != tuple(expected.shape)):
+            raise InputError(
+                f"--directions: {source} is of another network: {name} has shape {array.shape}, "
+                f"expected {tuple(expected.shape)}"
+            )
+        if not expected.is_floating_point():
+            continue
+        tensor = torch.from_numpy(np.asarray(array, dtype=np.float64)).reshape(expected.shape)
+        if not tensor.isfinite().all():
+            raise InputError(f"--directions: {source} holds numbers in {name} that are not finite")
+        direction[name] = tensor
+    return direction

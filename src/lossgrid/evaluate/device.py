@@ -1,0 +1,97 @@
+"""Where and how precisely a rank computes: its device, its threads, its number format."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from lossgrid.errors import InputError
+
+
+@dataclass(frozen=True)
+class Place:
+    """The device and number format of a rank.
+
+    Attributes:
+        device: Where the model and the data are.
+        precision: ``float32``, ``tf32``, ``bfloat16`` or ``float64``, as the user chose.
+        dtype: Type of parameters and inputs: float64 for ``float64``, else float32.
+        name: The device in words, with its UUID where it has one.
+    """
+
+    device: torch.device
+    precision: str
+    dtype: torch.dtype
+    name: str
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return the context in which the network runs: bfloat16 arithmetic over float32 parameters, or nothing."""
+        if self.precision == "bfloat16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16, cache_enabled=False)
+        return nullcontext()
+
+    def synchronize(self) -> None:
+        """Wait until the device has done what it was given."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def choose_place(device: str, precision: str, *, local_rank: int) -> Place:
+    """Return the place of a rank: the GPU of its rank within the node, or the CPU.
+
+    Args:
+        device: ``auto``, ``cpu`` or ``cuda``.
+        precision: See :class:`Place`.
+        local_rank: This rank among those on its node; with fewer GPUs than ranks they are shared in turn.
+
+    Raises:
+        InputError: There is no CUDA device, or the precision needs one.
+    """
+    has_cuda = torch.cuda.is_available()
+    if device == "cuda" and not has_cuda:
+        raise InputError("--device cuda: PyTorch sees no CUDA device here; use --device cpu or load the GPU's drivers")
+    use_cuda = has_cuda and device != "cpu"
+    if precision == "tf32" and not use_cuda:
+        raise InputError("--precision tf32 is an arithmetic of NVIDIA GPUs; on the CPU use float32 or bfloat16")
+    dtype = torch.float64 if precision == "float64" else torch.float32
+    if not use_cuda:
+        return Place(torch.device("cpu"), precision, dtype, "cpu")
+    index = local_rank % torch.cuda.device_count()
+    torch.cuda.set_device(index)  # before anything else touches CUDA, or every rank opens a context on GPU 0
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    # The same bits whichever rank computes a point: no search for algorithms by their speed of the moment.
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    properties = torch.cuda.get_device_properties(index)
+    return Place(torch.device("cuda", index), precision, dtype, f"{properties.name} (GPU-{properties.uuid})")
+
+
+def share_threads(affinities: Sequence[frozenset[int]], mine: int) -> int:
+    """Set the number of CPU threads of this rank and return it.
+
+    ``OMP_NUM_THREADS`` wins where it is set. Otherwise the cores this rank may use are divided among the ranks of the node
+    that may use them too.
+
+    Args:
+        affinities: The cores each rank of this node may run on.
+        mine: Index of this rank in ``affinities``.
+    """
+    wish = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    if wish.isdigit() and int(wish) > 0:
+        count = int(wish)
+    else:
+        cores = affinities[mine]
+        count = max(1, len(cores) // sum(bool(cores & others) for others in affinities))
+    torch.set_num_threads(count)
+    return count
+
+
+def own_cores() -> frozenset[int]:
+    """Return the cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset(range(os.cpu_count() or 1))

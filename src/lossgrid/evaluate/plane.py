@@ -1,0 +1,80 @@
+"""theta = theta* + alpha delta + beta eta, written into a network in two fused operations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+
+ALIGNMENT = 64  # bytes; where every tensor starts, as vector units and GPUs like it
+
+
+class Plane:
+    """The entries of a network that directions move, kept in flat buffers.
+
+    The network's own parameters and buffers become views of one flat ``theta``. Every point is computed from the snapshot
+    ``theta*``, never from the point before, so nothing drifts.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        delta: Mapping[str, torch.Tensor],
+        eta: Mapping[str, torch.Tensor] | None = None,
+    ) -> None:
+        """Take over the entries of ``model`` that ``delta`` or ``eta`` name.
+
+        Args:
+            model: The network at theta*, on its device, in its dtype.
+            delta: Name to direction, shapes of the entries, any floating dtype and device.
+            eta: The same for the second axis; None for a line.
+        """
+        self._own = dict(model.named_parameters()) | dict(model.named_buffers())
+        names = [name for name in self._own if name in delta or (eta is not None and name in eta)]
+        self._places = list(_lay_out({name: self._own[name] for name in names}))
+        size = self._places[-1][2] if self._places else 0
+        sample = self._own[names[0]] if names else torch.empty(0)
+        self._start = torch.zeros(size, dtype=sample.dtype, device=sample.device)
+        self._delta = torch.zeros_like(self._start)
+        self._eta = None if eta is None else torch.zeros_like(self._start)
+        for name, begin, end in self._places:
+            entry = self._own[name]
+            _view(self._start, entry, begin, end).copy_(entry.detach())
+            for flat, direction in ((self._delta, delta), (self._eta, eta)):
+                if flat is not None and direction is not None and name in direction:
+                    _view(flat, entry, begin, end).copy_(direction[name])
+        self._theta = self._start.clone()
+        for name, begin, end in self._places:
+            entry = self._own[name]
+            entry.data = _view(self._theta, entry, begin, end)
+
+    @torch.inference_mode()
+    def move(self, alpha: float, beta: float = 0.0) -> None:
+        """Put the network at theta* + alpha delta + beta eta; at (0, 0) it is theta* to the bit."""
+        torch.add(self._start, self._delta, alpha=alpha, out=self._theta)
+        if self._eta is not None:
+            self._theta.add_(self._eta, alpha=beta)
+
+    @torch.inference_mode()
+    def restore(self) -> None:
+        """Put the network back at theta*, to the bit."""
+        self._theta.copy_(self._start)
+
+
+def _lay_out(entries: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, int, int]]:
+    """Yield name, begin and aligned end of each entry in a flat buffer, in elements."""
+    begin = 0
+    for name, entry in entries.items():
+        step = ALIGNMENT // entry.element_size()
+        end = begin + -(-entry.numel() // step) * step
+        yield name, begin, end
+        begin = end
+
+
+def _view(flat: torch.Tensor, entry: torch.Tensor, begin: int, end: int) -> torch.Tensor:
+    """Return the part of ``flat`` that holds ``entry``, in its shape and memory format."""
+    part = flat[begin:end][: entry.numel()]
+    if entry.ndim == 4 and entry.is_contiguous(memory_format=torch.channels_last) and not entry.is_contiguous():
+        n, c, h, w = entry.shape
+        return part.view(n, h, w, c).permute(0, 3, 1, 2)
+    return part.view(entry.shape)

@@ -1,0 +1,153 @@
+"""What a run evaluates: the network at theta*, the data, the directions; loaded alike on every rank."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lossgrid import data, directions, models, store
+from lossgrid.config import DirectionsConfig, ModelConfig, RunConfig
+from lossgrid.digest import digest
+from lossgrid.directions import Entries
+from lossgrid.errors import InputError
+
+DESCRIBES_DIRECTIONS = {"model", "norm", "seed", "perturb_bias_and_norm", "directions"}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The mathematics of a run, on the CPU.
+
+    Attributes:
+        model: The network at theta*.
+        splits: The data.
+        delta: Direction of the alpha axis, by entry.
+        eta: Direction of the beta axis; None for a line.
+        digests: What identifies all of these, for resuming: ``theta``, ``delta``, ``eta``, and ``data`` by split.
+    """
+
+    model: torch.nn.Module
+    splits: Mapping[str, data.Split]
+    delta: Entries
+    eta: Entries | None
+    digests: Mapping[str, Any]
+
+
+def load_problem(config: RunConfig) -> Problem:
+    """Load everything the settings name.
+
+    Raises:
+        InputError: Something cannot be found, or does not fit the rest.
+    """
+    splits = data.load(config.data, config.data_arg, splits=config.splits, max_samples=config.max_samples)
+    model = load_model(config, data.facts(splits))
+    delta, eta = make_directions(config, model, axes=len(config.grid.shape))
+    return make_problem(model, splits, delta, eta)
+
+
+def make_problem(
+    model: torch.nn.Module, splits: Mapping[str, data.Split], delta: Entries, eta: Entries | None
+) -> Problem:
+    """Put the parts together and take their digests."""
+    digests = {
+        "theta": digest(directions.states(model)),
+        "delta": digest(delta),
+        "eta": None if eta is None else digest(eta),
+        "data": {name: split.digest() for name, split in splits.items()},
+    }
+    return Problem(model, splits, delta, eta, digests)
+
+
+def load_model(config: ModelConfig, facts: Mapping[str, int]) -> torch.nn.Module:
+    """Build the network and put the checkpoint into it; without one it is as its factory makes it from the seed.
+
+    Raises:
+        InputError: The model or the checkpoint does not exist, or they do not fit each other.
+    """
+    torch.manual_seed(config.seed)
+    model = models.build(config.model, config.model_arg, facts=facts)
+    if config.checkpoint is not None:
+        models.load_state(model, models.read_checkpoint(config.checkpoint), source=str(config.checkpoint))
+    return model.eval().requires_grad_(False)
+
+
+def make_directions(config: ModelConfig, model: torch.nn.Module, *, axes: int) -> tuple[Entries, Entries | None]:
+    """Return delta, and eta where ``axes`` is 2, as the settings ask: of a file, towards checkpoints, random.
+
+    Raises:
+        InputError: A file is missing or of another network, or nothing would move.
+    """
+    if config.directions != "random":
+        made = _of_file(Path(config.directions), model, axes)
+    else:
+        made = [_towards(path, model, config) for path in config.to[:axes]]
+        made += [random_direction(model, config, axis) for axis in range(len(made), axes)]
+    for direction in made:
+        if not direction:
+            raise InputError(
+                "the directions move nothing: the network has no tensors of two or more dimensions; "
+                "give --perturb-bias-and-norm"
+            )
+    return made[0], made[1] if axes == 2 else None
+
+
+def random_direction(model: torch.nn.Module, config: ModelConfig, axis: int) -> Entries:
+    """Return the normalised random direction of an axis, 0 for delta, 1 for eta."""
+    theta = directions.parameters(model)
+    drawn = directions.gaussian(
+        theta, seed=config.seed, axis=axis, perturb_bias_and_norm=config.perturb_bias_and_norm
+    )
+    return directions.normalise(drawn, theta, config.norm)
+
+
+def _towards(path: Path, model: torch.nn.Module, config: ModelConfig) -> Entries:
+    start = directions.copied(directions.states(model))
+    try:
+        models.load_state(model, models.read_checkpoint(path), source=str(path))
+        return directions.difference(start, directions.states(model), source=str(path))
+    finally:
+        model.load_state_dict(start)
+
+
+def _of_file(path: Path, model: torch.nn.Module, axes: int) -> list[Entries]:
+    stored = store.read_directions(path)
+    if len(stored) < axes:
+        raise InputError(f"--directions: {path} holds one direction, and --beta needs a second; leave --beta out")
+    return [directions.match(one.arrays, one.names, model, source=str(path)) for one in stored[:axes]]
+
+
+def save_directions(path: Path, delta: Entries, eta: Entries | None, *, about: Mapping[str, Any], overwrite: bool) -> None:
+    """Write the directions to a file that lossgrid and the reference tool read; one already holding them stays as it is.
+
+    Raises:
+        InputError: The file holds something else and ``overwrite`` is not set, or it cannot be written.
+    """
+    made = [delta] if eta is None else [delta, eta]
+    arrays = [{name: tensor.numpy() for name, tensor in direction.items()} for direction in made]
+    if path.exists() and not overwrite and _holds(path, arrays):
+        return
+    store.write_directions(path, arrays, about=about, overwrite=overwrite)
+
+
+def write_direction_file(config: DirectionsConfig) -> None:
+    """Make the directions the settings ask for and write them.
+
+    Raises:
+        InputError: The network, its checkpoint or the directions cannot be made, or the file not written.
+    """
+    facts = data.facts(data.load(config.data, config.data_arg, splits=("train",), max_samples=None))
+    delta, eta = make_directions(config, load_model(config, facts), axes=config.axes)
+    about = config.model_dump(mode="json", include=DESCRIBES_DIRECTIONS)
+    save_directions(config.out, delta, eta, about=about, overwrite=config.overwrite)
+
+
+def _holds(path: Path, arrays: list[dict[str, Any]]) -> bool:
+    stored = store.read_directions(path)
+    return len(stored) == len(arrays) and all(
+        one.names == list(wanted) and all((a == b).all() for a, b in zip(one.arrays, wanted.values(), strict=True))
+        for one, wanted in zip(stored, arrays, strict=True)
+    )

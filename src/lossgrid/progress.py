@@ -1,0 +1,75 @@
+"""How a user sees a run advance: a bar on a terminal, a plain line every half minute in a batch log."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
+
+log = logging.getLogger(__name__)
+
+LINE_SECONDS = 30.0
+BAR_SECONDS = 0.1
+
+
+class ProgressDisplay:
+    """Shows points done, points per second and the time left; at root only."""
+
+    def __init__(self, total: int) -> None:
+        """Prepare for ``total`` points."""
+        self._total, self._done = total, 0
+        self._began = self._shown = time.monotonic()
+        console = Console(stderr=True)
+        self._bar: Bar | None = None
+        if sys.stderr.isatty():
+            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("points, {task.fields[pace]}"))
+            self._bar = Bar(*columns, console=console, transient=True)
+            self._task = self._bar.add_task("points", total=total, pace="")
+
+    def __enter__(self) -> ProgressDisplay:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, done: int) -> None:
+        """Show that ``done`` points are done; cheap when called often."""
+        self._done = done
+        now = time.monotonic()
+        if now - self._shown < (LINE_SECONDS if self._bar is None else BAR_SECONDS):
+            return
+        self._shown = now
+        if self._bar is None:
+            log.info("%d of %d points, %s", done, self._total, self._pace(now))
+        else:
+            self._bar.update(self._task, completed=done, pace=self._pace(now))
+
+    def _pace(self, now: float) -> str:
+        if not self._done:
+            return "first points under way"
+        pace = self._done / (now - self._began)
+        return f"{pace:.3g} points/s, {duration((self._total - self._done) / pace)} left"
+
+
+def duration(seconds: float) -> str:
+    """Write a time span for people: ``42 s``, ``3 min 05 s``, ``2 h 07 min``.
+
+    >>> duration(42.3), duration(185), duration(7620)
+    ('42 s', '3 min 05 s', '2 h 07 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
