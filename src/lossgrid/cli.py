@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from lossgrid import parallel
@@ -19,6 +18,8 @@ from lossgrid.errors import EXIT_BAD_INPUT, EXIT_COMPLETE, EXIT_FAILED, EXIT_RES
 from lossgrid.parallel import World
 
 STARTED = time.monotonic()
+# Typer brings click along, as a dependency or as a part of itself, by version; its errors are found through one it exports.
+UsageError = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "UsageError")
 
 app = typer.Typer(
     name="lossgrid",
@@ -38,9 +39,7 @@ Checkpoint = Annotated[
 ]
 Data = Annotated[str | None, typer.Option(metavar="digits|cifar10:FOLDER|pkg.mod:function", help="The data.")]
 DataArg = Annotated[list[str] | None, typer.Option(metavar="K=V", help="Argument of the data; repeatable.")]
-Directions = Annotated[
-    str | None, typer.Option(metavar="random|FILE", help="Random directions, or those of a file.")
-]
+Directions = Annotated[str | None, typer.Option(metavar="random|FILE", help="Random directions, or those of a file.")]
 Norm = Annotated[str | None, typer.Option(metavar="filter|layer|weight|none", help="Scale of random directions.")]
 Bias = Annotated[
     bool | None,
@@ -74,9 +73,7 @@ def run(  # noqa: D417 - the options say it
     perturb_bias_and_norm: Bias = None,
     seed: Seed = None,
     to: To = None,
-    save_directions: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Keep the directions in a file.")
-    ] = None,
+    save_directions: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep the directions in a file.")] = None,
     batch_size: Annotated[int | None, typer.Option(metavar="N", help="Samples per forward pass.")] = None,
     device: Annotated[str | None, typer.Option(metavar="auto|cpu|cuda", help="Where to compute.")] = None,
     precision: Annotated[
@@ -169,7 +166,9 @@ def plot(
     levels: Annotated[int | None, typer.Option(metavar="N", help="Number of contours.")] = None,
     label: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Name of each surface; repeatable.")] = None,
     format: Annotated[str, typer.Option(metavar="png|pdf|svg", help="Format where --out does not say.")] = "png",
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="The picture; by default beside the surface.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The picture; by default beside the surface.")
+    ] = None,
     overwrite: Overwrite = None,
 ) -> int:
     """Draw surfaces: lines, contours, heat maps, 3-D views."""
@@ -207,11 +206,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except LossgridError as error:
         _say(str(error))
         code = error.exit_code
-    except click.Abort:
-        code = EXIT_FAILED
-    except click.ClickException as error:
-        _say(error.format_message())
+    except UsageError as error:
+        if error.format_message():  # empty where the help has just been shown
+            _say(error.format_message())
         code = EXIT_BAD_INPUT
+    except (typer.Abort, KeyboardInterrupt):
+        code = EXIT_FAILED
     sys.exit(code or EXIT_COMPLETE)
 
 

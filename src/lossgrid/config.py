@@ -111,11 +111,13 @@ class RunConfig(ModelConfig):
     def identity(self) -> dict[str, Any]:
         """Return the settings that decide the values of the surface, as JSON types.
 
-        The path of a direction file is left to its digest, like those of checkpoints.
+        Where data and directions lie is left out, like the paths of checkpoints: their digests tell whether they differ.
         """
         settings = self.model_dump(mode="json", exclude=set(FREE_TO_CHANGE))
         if self.directions != "random":
             settings["directions"] = "file"
+        if self.data.startswith("cifar10:"):
+            settings["data"] = "cifar10"
         return settings
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from lossgrid.config import DirectionsConfig, ModelConfig, RunConfig
 from lossgrid.digest import digest
 from lossgrid.directions import Entries
 from lossgrid.errors import InputError
+from lossgrid.evaluate import Objective, make_objective
 
 DESCRIBES_DIRECTIONS = {"model", "norm", "seed", "perturb_bias_and_norm", "directions"}
 
@@ -27,6 +28,7 @@ class Problem:
         splits: The data.
         delta: Direction of the alpha axis, by entry.
         eta: Direction of the beta axis; None for a line.
+        objectives: What is measured on each split.
         digests: What identifies all of these, for resuming: ``theta``, ``delta``, ``eta``, and ``data`` by split.
     """
 
@@ -34,6 +36,7 @@ class Problem:
     splits: Mapping[str, data.Split]
     delta: Entries
     eta: Entries | None
+    objectives: Mapping[str, Objective]
     digests: Mapping[str, Any]
 
 
@@ -46,20 +49,30 @@ def load_problem(config: RunConfig) -> Problem:
     splits = data.load(config.data, config.data_arg, splits=config.splits, max_samples=config.max_samples)
     model = load_model(config, data.facts(splits))
     delta, eta = make_directions(config, model, axes=len(config.grid.shape))
-    return make_problem(model, splits, delta, eta)
+    return make_problem(model, splits, delta, eta, loss=config.loss)
 
 
 def make_problem(
-    model: torch.nn.Module, splits: Mapping[str, data.Split], delta: Entries, eta: Entries | None
+    model: torch.nn.Module,
+    splits: Mapping[str, data.Split],
+    delta: Entries,
+    eta: Entries | None,
+    *,
+    loss: str | Callable[..., object],
 ) -> Problem:
-    """Put the parts together and take their digests."""
+    """Put the parts together and take their digests.
+
+    Raises:
+        InputError: The loss is unknown or does not fit the targets.
+    """
+    objectives = {name: make_objective(loss, classification=split.classification) for name, split in splits.items()}
     digests = {
         "theta": digest(directions.states(model)),
         "delta": digest(delta),
         "eta": None if eta is None else digest(eta),
         "data": {name: split.digest() for name, split in splits.items()},
     }
-    return Problem(model, splits, delta, eta, digests)
+    return Problem(model, splits, delta, eta, objectives, digests)
 
 
 def load_model(config: ModelConfig, facts: Mapping[str, int]) -> torch.nn.Module:
@@ -82,9 +95,9 @@ def make_directions(config: ModelConfig, model: torch.nn.Module, *, axes: int) -
         InputError: A file is missing or of another network, or nothing would move.
     """
     if config.directions != "random":
-        made = _of_file(Path(config.directions), model, axes)
+        made = of_file(Path(config.directions), model, axes)
     else:
-        made = [_towards(path, model, config) for path in config.to[:axes]]
+        made = [towards(models.read_checkpoint(path), model, source=str(path)) for path in config.to[:axes]]
         made += [random_direction(model, config, axis) for axis in range(len(made), axes)]
     for direction in made:
         if not direction:
@@ -98,29 +111,39 @@ def make_directions(config: ModelConfig, model: torch.nn.Module, *, axes: int) -
 def random_direction(model: torch.nn.Module, config: ModelConfig, axis: int) -> Entries:
     """Return the normalised random direction of an axis, 0 for delta, 1 for eta."""
     theta = directions.parameters(model)
-    drawn = directions.gaussian(
-        theta, seed=config.seed, axis=axis, perturb_bias_and_norm=config.perturb_bias_and_norm
-    )
+    drawn = directions.gaussian(theta, seed=config.seed, axis=axis, perturb_bias_and_norm=config.perturb_bias_and_norm)
     return directions.normalise(drawn, theta, config.norm)
 
 
-def _towards(path: Path, model: torch.nn.Module, config: ModelConfig) -> Entries:
+def towards(state: Entries, model: torch.nn.Module, *, source: str) -> Entries:
+    """Return the direction from ``model``, which stays as it is, to the checkpoint ``state``.
+
+    Raises:
+        InputError: The checkpoint does not fit, or is the network itself.
+    """
     start = directions.copied(directions.states(model))
     try:
-        models.load_state(model, models.read_checkpoint(path), source=str(path))
-        return directions.difference(start, directions.states(model), source=str(path))
+        models.load_state(model, state, source=source)
+        return directions.difference(start, directions.states(model), source=source)
     finally:
         model.load_state_dict(start)
 
 
-def _of_file(path: Path, model: torch.nn.Module, axes: int) -> list[Entries]:
+def of_file(path: Path, model: torch.nn.Module, axes: int) -> list[Entries]:
+    """Return the first ``axes`` directions of a direction file.
+
+    Raises:
+        InputError: There is no such file, or it holds too few directions, or those of another network.
+    """
     stored = store.read_directions(path)
     if len(stored) < axes:
         raise InputError(f"--directions: {path} holds one direction, and --beta needs a second; leave --beta out")
     return [directions.match(one.arrays, one.names, model, source=str(path)) for one in stored[:axes]]
 
 
-def save_directions(path: Path, delta: Entries, eta: Entries | None, *, about: Mapping[str, Any], overwrite: bool) -> None:
+def save_directions(
+    path: Path, delta: Entries, eta: Entries | None, *, about: Mapping[str, Any], overwrite: bool
+) -> None:
     """Write the directions to a file that lossgrid and the reference tool read; one already holding them stays as it is.
 
     Raises:

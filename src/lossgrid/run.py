@@ -5,23 +5,25 @@ from __future__ import annotations
 import logging
 import math
 import os
-import platform
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from lossgrid import data, plot, store
 from lossgrid.config import RunConfig
 from lossgrid.errors import InputError, RankError
-from lossgrid.evaluate import Evaluator, Place, choose_place, make_objective, own_cores, share_threads, wants_channels_last
+from lossgrid.evaluate import (
+    Evaluator,
+    Place,
+    choose_place,
+    make_objective,
+    own_cores,
+    share_threads,
+    wants_channels_last,
+)
 from lossgrid.grid import Grid, segments
 from lossgrid.parallel import (
     Progress,
@@ -33,17 +35,24 @@ from lossgrid.parallel import (
     collectively,
     coordinate,
     gather,
-    library,
     on_root,
     stop_on_signals,
 )
 from lossgrid.problem import DESCRIBES_DIRECTIONS, Problem, load_problem, save_directions
 from lossgrid.progress import ProgressDisplay, duration
+from lossgrid.provenance import describe, refuse_other_contents, refuse_other_settings
 
 log = logging.getLogger(__name__)
+RESUME = "what was done is kept, and the same command goes on from there"
 
 
-def run(config: RunConfig, world: World, *, began: float | None = None) -> bool:
+def run(
+    config: RunConfig,
+    world: World,
+    *,
+    load: Callable[[RunConfig], Problem] = load_problem,
+    began: float | None = None,
+) -> bool:
     """Compute the surface ``config`` asks for, or what is missing of it; return whether it is complete.
 
     Collective: all ranks of ``world`` must call this, with equal settings.
@@ -51,6 +60,7 @@ def run(config: RunConfig, world: World, *, began: float | None = None) -> bool:
     Args:
         config: The settings.
         world: The ranks.
+        load: Loads the network, the data and the directions.
         began: ``time.monotonic()`` at the start of the program, from which the time limit counts; now by default.
 
     Raises:
@@ -58,11 +68,15 @@ def run(config: RunConfig, world: World, *, began: float | None = None) -> bool:
         RankError: Some ranks cannot do their part; what was done stays.
     """
     began = time.monotonic() if began is None else began
-    with stop_on_signals() as stop, ExitStack() as lock, abort_guard(world):
+    with stop_on_signals() as stop, ExitStack() as lock, abort_guard(world, advice=RESUME):
         old = on_root(world, lambda: take_over(config, lock))
-        problem = collectively(world, lambda: load_problem(config))
-        evaluator, place, threads = prepare(config, problem, world)
         writer = collectively(world, lambda: choose_writer(config.writer, world))
+        place = collectively(world, lambda: choose_place(config.device, config.precision, local_rank=world.local_rank))
+        threads = divide_cores(world)
+        log.info("%s, %d threads, %s", place.name, threads, config.precision)
+        problem = collectively(world, lambda: load(config))
+        same_everywhere(world, problem.digests)
+        evaluator = collectively(world, lambda: make_evaluator(config, problem, place, share=world.local_size))
         provenance = describe(problem, place, threads, writer, world)
         pending = on_root(world, lambda: open_book(config, problem, evaluator, provenance, old))
         complete = compute(config, world, evaluator, pending, writer, stop, time_left(config, began))
@@ -81,48 +95,65 @@ def take_over(config: RunConfig, lock: ExitStack) -> store.Surface | None:
         raise InputError(f"--out: folder {path.parent} does not exist; make it first")
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"--out: folder {path.parent} cannot be written; choose another place")
-    old = store.read(path) if path.exists() else None
     lock.enter_context(store.locked(path))
-    if old is None or config.overwrite:
+    if not path.exists():
         return None
-    refuse_differences(path, differences(old.config, RunConfig(**old.config).identity(), config.identity()))
+    old = store.read(path)  # also to be replaced it must be a surface: nothing else is ever overwritten
+    if config.overwrite:
+        return None
+    refuse_other_settings(old, config)
     return old
 
 
-def prepare(config: RunConfig, problem: Problem, world: World) -> tuple[Evaluator, Place, int]:
-    """Bring the network and the data to this rank's device and try them on the first batch.
+def choose_writer(choice: str, world: World) -> str:
+    """Return ``parallel`` where all ranks can write the file themselves, ``root`` where rank 0 writes for all.
+
+    Raises:
+        InputError: ``parallel`` is asked for and this h5py cannot.
+    """
+    able = store.has_parallel_hdf5() and world.comm is not None
+    if choice == "parallel" and not able:
+        raise InputError("--writer parallel: this h5py has no MPI; build it as jobs/setup.sh does or use --writer root")
+    return "parallel" if able and choice != "root" else "root"
+
+
+def divide_cores(world: World) -> int:
+    """Give this rank its part of the CPU threads of its node and return how many these are.
 
     Collective: all ranks of ``world`` must call this.
     """
     neighbours = [cores for host, cores in gather(world, (world.host, own_cores())) if host == world.host]
-    threads = share_threads(neighbours[: world.local_size], world.local_rank)
+    return share_threads(neighbours, world.local_rank)
 
-    def bring() -> tuple[Evaluator, Place]:
-        place = choose_place(config.device, config.precision, local_rank=world.local_rank)
-        objectives = {
-            name: make_objective(config.loss, classification=split.classification)
-            for name, split in problem.splits.items()
-        }
-        batches = {
-            name: data.place(
-                split,
-                device=place.device,
-                dtype=place.dtype,
-                batch_size=config.batch_size,
-                channels_last=wants_channels_last(problem.model),
-                share=world.local_size,
-            )
-            for name, split in problem.splits.items()
-        }
-        evaluator = Evaluator(problem.model, batches, objectives, place, delta=problem.delta, eta=problem.eta)
-        if not evaluator.check(config.model):
-            log.warning("model %s gives other outputs for the same inputs: the surface will be noisy", config.model)
-        return evaluator, place
 
-    evaluator, place = collectively(world, bring)
-    same_everywhere(world, problem.digests)
-    log.info("%s, %d threads, %s", place.name, threads, config.precision)
-    return evaluator, place, threads
+def make_evaluator(config: RunConfig, problem: Problem, place: Place, *, share: int) -> Evaluator:
+    """Bring the network and the data to the device of this rank and try them on the first batch.
+
+    Args:
+        config: The settings.
+        problem: The network, which is taken over, the data and the directions.
+        place: The device.
+        share: How many ranks take of the same memory.
+
+    Raises:
+        InputError: The network, the data and the loss do not fit each other.
+    """
+    channels_last = wants_channels_last(problem.model)
+    batches = {
+        name: data.place(
+            split,
+            device=place.device,
+            dtype=place.dtype,
+            batch_size=config.batch_size,
+            channels_last=channels_last,
+            share=share,
+        )
+        for name, split in problem.splits.items()
+    }
+    evaluator = Evaluator(problem.model, batches, problem.objectives, place, delta=problem.delta, eta=problem.eta)
+    if not evaluator.check(config.model):
+        log.warning("model %s gives other outputs for the same inputs: the surface will be noisy", config.model)
+    return evaluator
 
 
 def same_everywhere(world: World, digests: Mapping[str, Any]) -> None:
@@ -140,49 +171,6 @@ def same_everywhere(world: World, digests: Mapping[str, Any]) -> None:
     collectively(world, compare)
 
 
-def choose_writer(choice: str, world: World) -> str:
-    """Return ``parallel`` where all ranks can write the file themselves, ``root`` where rank 0 writes for all.
-
-    Raises:
-        InputError: ``parallel`` is asked for and this h5py cannot.
-    """
-    able = store.has_parallel_hdf5() and world.comm is not None
-    if choice == "parallel" and not able:
-        raise InputError("--writer parallel: this h5py has no MPI; build it as jobs/setup.sh does or use --writer root")
-    return "parallel" if able and choice != "root" else "root"
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What a rank computes on, as the provenance keeps it."""
-
-    host: str
-    device: str
-    threads: int
-
-
-def describe(problem: Problem, place: Place, threads: int, writer: str, world: World) -> dict[str, Any]:
-    """Return the provenance of a surface: digests, versions, ranks.
-
-    Collective: all ranks of ``world`` must call this.
-    """
-    machines = gather(world, Machine(world.host, place.name, threads))
-    ranks: dict[str, list[int]] = {}
-    for rank, machine in enumerate(machines):
-        ranks.setdefault(f"{machine.host}: {machine.device}, {machine.threads} threads", []).append(rank)
-    versions = {name: version(name) for name in ("lossgrid", "torch", "numpy", "h5py", "mpi4py")}
-    return {
-        "digests": dict(problem.digests),
-        "device_type": place.device.type,
-        "threads": threads,
-        "writer": writer,
-        "ranks": world.size,
-        "machines": {text: _ranges(numbers) for text, numbers in ranks.items()},
-        "versions": {**versions, "python": platform.python_version(), "mpi": library(world)},
-        "command": sys.argv,
-    }
-
-
 def open_book(
     config: RunConfig,
     problem: Problem,
@@ -197,11 +185,9 @@ def open_book(
     """
     if config.save_directions is not None:
         about = config.model_dump(mode="json", include=DESCRIBES_DIRECTIONS)
-        save_directions(
-            config.save_directions, problem.delta, problem.eta, about=about, overwrite=config.overwrite
-        )
+        save_directions(config.save_directions, problem.delta, problem.eta, about=about, overwrite=config.overwrite)
     if old is not None:
-        refuse_differences(config.out, different_provenance(old.provenance, provenance))
+        refuse_other_contents(old, provenance, config.out)
         if old.provenance["threads"] != provenance["threads"]:
             log.warning(
                 "%s was computed with %s CPU threads per rank, now there are %s: last bits may differ",
@@ -212,13 +198,10 @@ def open_book(
         return pending
     metrics = [store.Metric(column.name, column.units) for column in evaluator.columns]
     settings = config.model_dump(mode="json")
-    try:
-        store.create(
-            config.out, config.grid, metrics, config=settings, provenance=provenance, overwrite=config.overwrite
-        )
-    except OSError as error:
-        raise InputError(f"--out: cannot make {config.out}: {error}") from None
-    log.info("computing %s: %s points, writer %s", config.out, " x ".join(map(str, config.grid.shape)), provenance["writer"])
+    store.create(config.out, config.grid, metrics, config=settings, provenance=provenance, overwrite=config.overwrite)
+    log.info(
+        "computing %s: %s points, writer %s", config.out, " x ".join(map(str, config.grid.shape)), provenance["writer"]
+    )
     return np.ones(config.grid.rows, dtype=bool)
 
 
@@ -240,7 +223,9 @@ def compute(
         return True
     metrics = [store.Metric(column.name, column.units) for column in evaluator.columns]
     parallel = writer == "parallel"
-    file = store.SurfaceFile(config.out, metrics, world.comm if parallel else None) if parallel or world.is_root else None
+    file = (
+        store.SurfaceFile(config.out, metrics, world.comm if parallel else None) if parallel or world.is_root else None
+    )
     task = make_task(config.grid, evaluator, file, collects=not parallel, stop=stop)
     with ProgressDisplay(total) if world.is_root else nullcontext() as display:
 
@@ -256,7 +241,12 @@ def compute(
 
 
 def make_task(
-    grid: Grid, evaluator: Evaluator, file: store.SurfaceFile | store.SurfaceMemory | None, *, collects: bool, stop: Stop
+    grid: Grid,
+    evaluator: Evaluator,
+    file: store.SurfaceFile | None,
+    *,
+    collects: bool,
+    stop: Stop,
 ) -> Task:
     """Say what a rank does with a point: evaluate it, and write it where this rank has something to write into."""
     alphas = grid.alpha.values()
@@ -300,47 +290,3 @@ def close_book(config: RunConfig, complete: bool, stop: Stop) -> None:
     if config.plot and complete:
         for picture in plot.write_all(surface, config.out.with_suffix(""), overwrite=True):
             log.info("drew %s", picture)
-
-
-def differences(stored: Mapping[str, Any], theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
-    """List the settings that decide values and are not the same in a file and in this run."""
-    return [
-        f"{name.replace('_', '-')} is {_short(theirs.get(name))} there and {_short(ours.get(name))} now"
-        for name in ours
-        if theirs.get(name) != ours.get(name)
-    ]
-
-
-def different_provenance(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
-    """List the parts of the problem whose digests are not the same in a file and in this run."""
-    names = {"theta": "the network (model or checkpoint)", "delta": "direction delta", "eta": "direction eta"}
-    old, new = theirs["digests"], ours["digests"]
-    found = [f"{text} differs" for name, text in names.items() if old[name] != new[name]]
-    found += [f"the data of split {name} differ" for name in new["data"] if old["data"].get(name) != new["data"][name]]
-    if theirs["device_type"] != ours["device_type"]:
-        found.append(f"device is {theirs['device_type']} there and {ours['device_type']} now")
-    return found
-
-
-def refuse_differences(path: Path, found: list[str]) -> None:
-    """Refuse to go on with the file of another run.
-
-    Raises:
-        InputError: ``found`` is not empty.
-    """
-    if found:
-        raise InputError(
-            f"--out: {path} holds another run: {'; '.join(found)}; choose another file, or --overwrite to replace it"
-        )
-
-
-def _short(value: Any) -> str:
-    text = "unset" if value is None else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _ranges(numbers: list[int]) -> str:
-    """Write sorted numbers as ``0-3,8``, so that provenance stays small with thousands of ranks."""
-    edges = [i for i, n in enumerate(numbers) if i == 0 or numbers[i - 1] != n - 1] + [len(numbers)]
-    spans = [(numbers[a], numbers[b - 1]) for a, b in zip(edges, edges[1:], strict=False)]
-    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)

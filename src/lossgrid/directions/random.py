@@ -10,7 +10,9 @@ import torch
 from lossgrid.directions.entries import Entries
 
 
-def gaussian(theta: Mapping[str, torch.Tensor], *, seed: int, axis: int, perturb_bias_and_norm: bool = False) -> Entries:
+def gaussian(
+    theta: Mapping[str, torch.Tensor], *, seed: int, axis: int, perturb_bias_and_norm: bool = False
+) -> Entries:
     """Draw a standard normal direction for the parameters ``theta``.
 
     Every axis has a generator of its own, NumPy's PCG64 seeded by (seed, axis), whose stream does not depend on

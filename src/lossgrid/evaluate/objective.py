@@ -44,12 +44,22 @@ class Objective:
         return torch.stack([loss, correct])
 
 
-def make_objective(name: str, *, classification: bool) -> Objective:
-    """Return the objective called ``name`` for targets that are classes or not.
+def make_objective(loss: str | Callable[..., object], *, classification: bool) -> Objective:
+    """Return the objective for targets that are classes or not.
+
+    Args:
+        loss: ``cross_entropy``, ``mse`` (for classes the mean over them of (softmax - one-hot)^2, as the reference tool has
+            it), ``package.module:function``, or a function ``loss(outputs, targets)`` that returns the mean of the batch
+            or a number per sample.
+        classification: Whether targets are classes; then accuracy is measured too.
 
     Raises:
         InputError: The name is unknown, or the loss does not fit the targets.
     """
+    if not isinstance(loss, str):
+        name = getattr(loss, "__qualname__", type(loss).__qualname__)
+        return Objective(name, _users_loss(loss, name), "loss per sample", classification)
+    name = loss
     if userfn.is_reference(name):
         function = userfn.load(name, role="loss function")
         return Objective(name, _users_loss(function, name), "loss per sample", classification)

@@ -341,7 +341,9 @@ class Root:
                 continue  # few points are left: they go to whoever is free first
             share = self._cut(rank) if self._remaining else Segment(0, 0, 0)
             message = np.array([share.row, share.start, share.stop], dtype=np.int64)
-            self._world.comm.Send(message, dest=rank, tag=SHARE_TAG)  # three numbers: eager, does not wait for the worker
+            self._world.comm.Send(
+                message, dest=rank, tag=SHARE_TAG
+            )  # three numbers: eager, does not wait for the worker
             worker.answered = worker.asked
 
     def _cut(self, rank: int) -> Segment:

@@ -180,6 +180,8 @@ def agree(world: World, error: LossgridError | None) -> None:
         agreement = kind(text)
         agreement.agreed = True
         raise agreement
+    if error is not None and world.rank == failed[0][0]:
+        _print_traceback(f"{world} cannot go on", error)
     lines = "; ".join(f"rank {rank} of {world.size} on {host}: {text}" for rank, _, text, host in failed[:4])
     more = f"; and {len(failed) - 4} more" if len(failed) > 4 else ""
     agreement = RankError(f"{len(failed)} of {world.size} ranks cannot go on: {lines}{more}")
@@ -207,20 +209,31 @@ def collectively(world: World, function: Callable[[], T]) -> T:
 
 
 @contextmanager
-def abort_guard(world: World) -> Iterator[None]:
+def abort_guard(world: World, *, advice: str = "") -> Iterator[None]:
     """End the whole job if the block raises what the ranks have not agreed on.
 
     Must be the innermost context around parallel work: an outer ``with`` that closes a parallel file would wait for the
-    other ranks for ever. Errors that all ranks have agreed on pass, and alone every exception does.
+    other ranks for ever. Errors that all ranks have agreed on pass. ``advice`` tells the user how to go on.
+
+    Raises:
+        RankError: The block raised, and this process is alone.
     """
     try:
         yield
     except BaseException as error:
-        if world.size == 1 or (isinstance(error, LossgridError) and error.agreed):
+        if isinstance(error, LossgridError) and error.agreed:
             raise
-        text = "".join(traceback.format_exception(error))
-        sys.stderr.write(f"lossgrid: {world} failed; ending the job. Run the same command again to resume.\n{text}")
-        sys.stderr.flush()
+        if world.size == 1 and not isinstance(error, Exception):
+            raise  # the user's Ctrl-C, a call of sys.exit
+        headline = f"{world} failed" + (f"; {advice}" if advice else "")
+        _print_traceback(headline, error)
+        if world.size == 1:
+            raise RankError(headline) from error
         time.sleep(0.2)  # the launcher forwards what was written before the job is torn down
         world.comm.Abort(EXIT_FAILED)
         os._exit(EXIT_FAILED)  # an MPI whose Abort returns must not let this rank go on
+
+
+def _print_traceback(headline: str, error: BaseException) -> None:
+    sys.stderr.write(f"lossgrid: {headline}\n{''.join(traceback.format_exception(error))}")
+    sys.stderr.flush()

@@ -1,9 +1,8 @@
 """Surfaces and directions in HDF5; the only package that imports h5py."""
 
 from lossgrid.store.directions import StoredDirection, read_directions, write_directions
-from lossgrid.store.file import SurfaceFile, create, finish, has_parallel_hdf5, now
+from lossgrid.store.file import SurfaceFile, create, finish, has_parallel_hdf5, hdf5_version
 from lossgrid.store.lock import locked
-from lossgrid.store.memory import SurfaceMemory
 from lossgrid.store.reader import read
 from lossgrid.store.schema import Metric
 from lossgrid.store.surface import DONE, FAILED, NOT_FINITE, PENDING, Surface
@@ -17,12 +16,11 @@ __all__ = [
     "StoredDirection",
     "Surface",
     "SurfaceFile",
-    "SurfaceMemory",
     "create",
     "finish",
     "has_parallel_hdf5",
+    "hdf5_version",
     "locked",
-    "now",
     "read",
     "read_directions",
     "write_directions",

@@ -30,6 +30,11 @@ def has_parallel_hdf5() -> bool:
     return bool(h5py.get_config().mpi)
 
 
+def hdf5_version() -> str:
+    """Return the version of the HDF5 library in use."""
+    return str(h5py.version.hdf5_version)
+
+
 def create(
     path: Path,
     grid: Grid,
@@ -42,8 +47,7 @@ def create(
     """Make the file of an empty surface, all points pending; it appears under its name only when it is whole.
 
     Raises:
-        InputError: ``path`` exists and ``overwrite`` is not set.
-        OSError: The file system refuses: no space, no permission.
+        InputError: ``path`` exists and ``overwrite`` is not set, or the file system refuses: no space, no permission.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -52,8 +56,10 @@ def create(
         with partial.open("rb") as written:
             os.fsync(written.fileno())
         _publish(partial, path, overwrite=overwrite)
+    except OSError as error:
+        raise InputError(f"cannot make {path}: {' '.join(str(error).split())}") from None
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             partial.unlink()
 
 

@@ -1,0 +1,184 @@
+"""lossgrid from Python: surfaces of networks and data that a notebook or a script already holds."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lossgrid import data as data_module
+from lossgrid import models, parallel, store
+from lossgrid.config import RunConfig, resolve
+from lossgrid.directions import Entries, match, states
+from lossgrid.errors import InputError
+from lossgrid.grid import Axis
+from lossgrid.parallel import World
+from lossgrid.problem import Problem, make_problem, of_file, random_direction, towards
+from lossgrid.run import run
+from lossgrid.store import Surface
+
+Range = str | tuple[float, float, int] | Axis
+Network = torch.nn.Module | Mapping[str, torch.Tensor] | str | Path
+
+
+def evaluate(
+    model: torch.nn.Module,
+    data: Any,
+    *,
+    alpha: Range = "-1:1:21",
+    beta: Range | None = None,
+    directions: str | Path | Sequence[Mapping[str, torch.Tensor]] = "random",
+    to: Network | Sequence[Network] = (),
+    norm: str = "filter",
+    perturb_bias_and_norm: bool = False,
+    seed: int = 0,
+    loss: str | Callable[..., Any] = "cross_entropy",
+    max_samples: int | None = None,
+    batch_size: int = 128,
+    device: str = "auto",
+    precision: str = "float32",
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    time_limit: float | None = None,
+) -> Surface:
+    """Compute the loss surface of ``model``, L(theta* + alpha delta + beta eta), as ``lossgrid run`` does.
+
+    In a script started by mpirun or srun all ranks must call it alike; they share the points, and each gets the surface.
+
+    Args:
+        model: The trained network; it is copied and stays as it is.
+        data: ``(inputs, targets)`` as tensors or arrays, a map-style ``Dataset``, or a dict of these by split:
+            ``{"train": ..., "test": ...}``.
+        alpha: Range along delta: ``"-1:1:21"``, ``(-1, 1, 21)`` or an :class:`~lossgrid.grid.Axis`.
+        beta: Range along eta; None for a line.
+        directions: ``"random"``, a direction file, or one or two dicts of tensors by entry.
+        to: A second trained network, towards which alpha leads, or two that span a plane with the first: modules, state
+            dicts or checkpoint files.
+        norm: ``filter``, ``layer``, ``weight`` or ``none``, for random directions.
+        perturb_bias_and_norm: Also move biases and the parameters of normalisation layers at random.
+        seed: Seed of random directions.
+        loss: ``cross_entropy``, ``mse``, or ``loss(outputs, targets)`` that returns the mean of the batch or a number
+            per sample.
+        max_samples: The first so many of each split.
+        batch_size: Samples per forward pass.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        precision: ``float32``, ``tf32``, ``bfloat16`` or ``float64``.
+        out: A file to compute into, resumable; without one the surface is only returned.
+        overwrite: Replace a surface of another run in ``out``.
+        time_limit: Stop after so many seconds.
+
+    Returns:
+        The surface; where it was interrupted, pending points are NaN and ``complete`` is False.
+
+    Raises:
+        InputError: Something given cannot work; the text says what and why.
+        RankError: The computation failed.
+
+    Example:
+        >>> import torch, lossgrid
+        >>> inputs = torch.eye(2)
+        >>> surface = lossgrid.evaluate(torch.nn.Linear(2, 2), (inputs, torch.tensor([0, 1])), alpha=(-1, 1, 3))
+        >>> surface["train_loss"].shape
+        (3,)
+    """
+    splits = data if isinstance(data, Mapping) else {"train": data}
+    networks = [to] if isinstance(to, (torch.nn.Module, Mapping, str, Path)) else list(to)
+    from_file = isinstance(directions, (str, Path))
+    settings = {
+        "model": f"{type(model).__module__}.{type(model).__qualname__}",
+        "data": "given",
+        "splits": tuple(splits),
+        "loss": loss if isinstance(loss, str) else getattr(loss, "__qualname__", type(loss).__qualname__),
+        "alpha": _axis(alpha),
+        "beta": None if beta is None else _axis(beta),
+        "directions": str(directions) if from_file else "given",
+        "norm": norm,
+        "perturb_bias_and_norm": perturb_bias_and_norm,
+        "seed": seed,
+        "max_samples": max_samples,
+        "batch_size": batch_size,
+        "device": device,
+        "precision": precision,
+        "overwrite": overwrite,
+        "time_limit": time_limit,
+    }
+
+    def load(config: RunConfig) -> Problem:
+        own = copy.deepcopy(model).cpu().eval().requires_grad_(False)
+        loaded = {
+            name: data_module.split_of(given, source=f"data {name!r}", max_samples=max_samples)
+            for name, given in splits.items()
+        }
+        delta, eta = _directions(directions, networks, own, config)
+        return make_problem(own, loaded, delta, eta, loss=loss)
+
+    world = _world()
+    with ExitStack() as cleanup:
+        if out is None:
+            folder = parallel.on_root(world, lambda: cleanup.enter_context(tempfile.TemporaryDirectory()))
+            settings |= {"out": Path(folder) / "surface.h5", "writer": "root"}  # a folder only rank 0 may see
+        else:
+            settings |= {"out": Path(out)}
+        config = resolve(RunConfig, settings)
+        run(config, world, load=load)
+        return parallel.on_root(world, lambda: store.read(config.out))
+
+
+def open(path: str | Path) -> Surface:
+    """Read a surface, complete or still being written.
+
+    Raises:
+        InputError: There is no such file, or it is not a surface, or it is damaged.
+    """
+    return store.read(path)
+
+
+@cache
+def _world() -> World:
+    launch = parallel.detect()
+    return parallel.alone() if launch is None else parallel.connect(launch)
+
+
+def _axis(given: Range) -> Axis:
+    if isinstance(given, Axis):
+        return given
+    return Axis.parse(given) if isinstance(given, str) else Axis(float(given[0]), float(given[1]), int(given[2]))
+
+
+def _directions(
+    given: str | Path | Sequence[Mapping[str, torch.Tensor]],
+    networks: Sequence[Network],
+    model: torch.nn.Module,
+    config: RunConfig,
+) -> tuple[Entries, Entries | None]:
+    """Return delta and eta, of what was given first, the rest at random."""
+    axes = len(config.grid.shape)
+    if networks and given != "random":
+        raise InputError("give either to or directions, not both")
+    if len(networks) > axes:
+        raise InputError(f"to names {len(networks)} networks, which span a plane: give beta too")
+    if given == "random":
+        made = [towards(_state(network), model, source=f"to[{i}]") for i, network in enumerate(networks)]
+        made += [random_direction(model, config, axis) for axis in range(len(made), axes)]
+    elif isinstance(given, (str, Path)):
+        made = of_file(Path(given), model, axes)
+    else:
+        if len(given) < axes:
+            raise InputError(f"directions holds {len(given)}, and the grid has {axes} axes")
+        made = [
+            match([tensor.cpu().numpy() for tensor in one.values()], list(one), model, source=f"directions[{i}]")
+            for i, one in enumerate(given[:axes])
+        ]
+    return made[0], made[1] if axes == 2 else None
+
+
+def _state(network: Network) -> Entries:
+    if isinstance(network, (str, Path)):
+        return models.read_checkpoint(Path(network))
+    return states(network) if isinstance(network, torch.nn.Module) else dict(network)

@@ -1,0 +1,100 @@
+"""The origin of a surface: what it was computed from, with and on; and whether a run would go on with the same."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lossgrid.config import RunConfig, resolve
+from lossgrid.errors import InputError
+from lossgrid.evaluate import Place
+from lossgrid.parallel import World, gather, library
+from lossgrid.problem import Problem
+from lossgrid.store import Surface
+
+PACKAGES = ("lossgrid", "torch", "numpy", "h5py", "mpi4py")
+
+
+def describe(problem: Problem, place: Place, threads: int, writer: str, world: World) -> dict[str, Any]:
+    """Return the provenance of a surface, as JSON types: digests, versions, and the ranks by what they compute on.
+
+    Collective: all ranks of ``world`` must call this.
+    """
+    machines: dict[str, list[int]] = {}
+    for rank, text in enumerate(gather(world, f"{world.host}: {place.name}, {threads} threads")):
+        machines.setdefault(text, []).append(rank)
+    return {
+        "digests": dict(problem.digests),
+        "device_type": place.device.type,
+        "threads": threads,
+        "writer": writer,
+        "ranks": world.size,
+        "machines": {text: spans(ranks) for text, ranks in machines.items()},
+        "versions": {
+            **{name: version(name) for name in PACKAGES},
+            "python": platform.python_version(),
+            "mpi": library(world),
+        },
+        "command": sys.argv,
+    }
+
+
+def refuse_other_settings(old: Surface, config: RunConfig) -> None:
+    """Refuse to go on with a surface whose settings say it is another run.
+
+    Raises:
+        InputError: They differ; the text names all that do.
+    """
+    theirs, ours = resolve(RunConfig, old.config).identity(), config.identity()
+    _refuse(
+        config.out,
+        [
+            f"{name.replace('_', '-')} is {_short(theirs[name])} there and {_short(ours[name])} now"
+            for name in ours
+            if theirs[name] != ours[name]
+        ],
+    )
+
+
+def refuse_other_contents(old: Surface, provenance: Mapping[str, Any], path: Path) -> None:
+    """Refuse to go on with a surface computed from another network, other directions or data, or on another device.
+
+    Raises:
+        InputError: They differ; the text names all that do.
+    """
+    parts = {"theta": "the network (model or checkpoint)", "delta": "direction delta", "eta": "direction eta"}
+    theirs, ours = old.provenance["digests"], provenance["digests"]
+    found = [f"{text} differs" for part, text in parts.items() if theirs[part] != ours[part]]
+    found += [
+        f"the data of split {split} differ" for split, own in ours["data"].items() if theirs["data"][split] != own
+    ]
+    if old.provenance["device_type"] != provenance["device_type"]:
+        found.append(f"device is {old.provenance['device_type']} there and {provenance['device_type']} now")
+    _refuse(path, found)
+
+
+def _refuse(path: Path, found: Sequence[str]) -> None:
+    if found:
+        raise InputError(
+            f"--out: {path} holds another run: {'; '.join(found)}; choose another file, or --overwrite to replace it"
+        )
+
+
+def _short(value: Any) -> str:
+    text = "unset" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """Write rising numbers as ``0-3,8``, so that provenance stays small with thousands of ranks.
+
+    >>> spans([0, 1, 2, 3, 8])
+    '0-3,8'
+    """
+    starts = [i for i, number in enumerate(numbers) if i == 0 or numbers[i - 1] != number - 1]
+    pairs = [(numbers[a], numbers[b - 1]) for a, b in zip(starts, [*starts[1:], len(numbers)], strict=True)]
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in pairs)
