@@ -1,0 +1,32 @@
+"""A small multilayer perceptron, for a first try."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class MLP(nn.Module):
+    """Linear layers with ReLU between them."""
+
+    def __init__(self, in_features: int = 64, num_classes: int = 10, hidden: Sequence[int] | int = (64, 64)) -> None:
+        """Build the network.
+
+        Args:
+            in_features: Numbers in one sample.
+            num_classes: Number of classes.
+            hidden: Width of each hidden layer.
+        """
+        super().__init__()
+        widths = [in_features, *([hidden] if isinstance(hidden, int) else hidden), num_classes]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map samples ``(n, ...)`` of ``in_features`` numbers to logits ``(n, num_classes)``."""
+        out = x.flatten(1)
+        for layer in self.layers[:-1]:
+            out = F.relu(layer(out))
+        return self.layers[-1](out)  # type: ignore[no-any-return]

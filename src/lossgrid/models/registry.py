@@ -1,0 +1,90 @@
+"""Networks by name, or a user's as ``package.module:factory``."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from lossgrid import userfn
+from lossgrid.errors import InputError
+from lossgrid.models.densenet import DenseNet
+from lossgrid.models.mlp import MLP
+from lossgrid.models.resnet import IMAGENET, ResNet, cifar_resnet, imagenet_resnet
+from lossgrid.models.vgg import VGG
+
+Factory = Callable[..., nn.Module]
+CIFAR_DEPTHS = (20, 32, 44, 56, 110)
+WIDE_DEPTHS = (56, 110)
+WIDTHS = (2, 4, 8)
+
+
+def _resnets(name: str, make: Callable[..., ResNet], *fixed: int, **widen: int) -> dict[str, Factory]:
+    """Return the factories of a network with the shortcuts the user chooses, and without any."""
+
+    def with_shortcuts(in_channels: int = 3, num_classes: int = 10, shortcut: str = "projection") -> nn.Module:
+        return make(*fixed, in_channels=in_channels, num_classes=num_classes, shortcut=shortcut, **widen)
+
+    def without_shortcuts(in_channels: int = 3, num_classes: int = 10) -> nn.Module:
+        return make(*fixed, in_channels=in_channels, num_classes=num_classes, shortcut="none", **widen)
+
+    return {name: with_shortcuts, f"{name}_noshort": without_shortcuts}
+
+
+def _registry() -> dict[str, Factory]:
+    factories: dict[str, Factory] = {"mlp": MLP, "vgg9": VGG}
+    for depth in CIFAR_DEPTHS:
+        factories |= _resnets(f"resnet{depth}", cifar_resnet, depth)
+    for depth in WIDE_DEPTHS:
+        for widen in WIDTHS:
+            factories |= _resnets(f"wrn{depth}_{widen}", cifar_resnet, depth, widen=widen)
+    for depth in IMAGENET:
+        factories |= _resnets(f"resnet{depth}", imagenet_resnet, depth)
+    return factories | {"densenet121": DenseNet}
+
+
+REGISTRY = _registry()
+
+
+def names() -> list[str]:
+    """Return the names of the built-in networks."""
+    return list(REGISTRY)
+
+
+def build(name: str, args: Mapping[str, Any], *, facts: Mapping[str, int]) -> nn.Module:
+    """Build a network.
+
+    Args:
+        name: A built-in network, or ``package.module:factory``.
+        args: The user's arguments of its factory.
+        facts: What the data say (``in_channels``, ``in_features``, ``num_classes``); the factory gets those that its
+            signature names and ``args`` does not give.
+
+    Raises:
+        InputError: The name or an argument is unknown, or the factory raises or returns no ``torch.nn.Module``.
+    """
+    factory = userfn.load(name, role="model factory") if userfn.is_reference(name) else _built_in(name)
+    try:
+        parameters = inspect.signature(factory).parameters
+    except (TypeError, ValueError):  # a callable without a signature, of an extension module
+        parameters = {}  # type: ignore[assignment]
+    takes_any = not parameters or any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    for key in args:
+        if key not in parameters and not takes_any:
+            raise InputError(f"--model-arg: {name} takes {', '.join(parameters)}, got {key!r}")
+    wanted = {key: value for key, value in facts.items() if key in parameters}
+    model = userfn.call(factory, name=name, role="model", **(wanted | dict(args)))
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model factory {name}: expected a torch.nn.Module, got {type(model).__name__}")
+    return model
+
+
+def _built_in(name: str) -> Factory:
+    if name in REGISTRY:
+        return REGISTRY[name]
+    close = difflib.get_close_matches(name, REGISTRY, n=3)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(REGISTRY)}"
+    raise InputError(f"--model: unknown model {name!r}; {hint} Your own goes as package.module:factory")
