@@ -53,14 +53,16 @@ class Axis:
     def values(self) -> npt.NDArray[np.float64]:
         """Return the coordinates, shape ``(count,)``, float64.
 
-        Computed as a weighted mean of the bounds, so that both bounds are hit exactly and a symmetric range with an odd
-        count has exactly 0 in its centre: the surface then holds the trained network itself.
+        Both bounds are hit exactly. Between them it is their weighted mean, so that a symmetric range with an odd count
+        has exactly 0 in its centre: the surface then holds the trained network itself.
         """
         if self.count == 1:
             return np.array([self.minimum])
         i = np.arange(self.count)
         last = self.count - 1
-        return (self.minimum * (last - i) + self.maximum * i) / last
+        values = (self.minimum * (last - i) + self.maximum * i) / last
+        values[0], values[-1] = self.minimum, self.maximum  # not left to rounding
+        return values
 
     def __str__(self) -> str:
         return f"{self.minimum!r}:{self.maximum!r}:{self.count}"

@@ -127,12 +127,21 @@ def _checked(pictures: npt.NDArray[Any], labels: npt.NDArray[Any], path: Path) -
     return pictures, labels.astype(np.int64)
 
 
-_RECONSTRUCT = np.empty(0).__reduce__()[0]  # type: ignore[index]
-_KNOWN = {
-    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,  # as NumPy 2 writes it
+def _latin1(text: str, encoding: str) -> bytes:
+    """Stand for ``codecs.encode``, as which Python 3 writes bytes into the old pickle protocols."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it asks for the encoding {encoding!r}, which no batch of CIFAR-10 does")
+    return text.encode("latin1")
+
+
+_RECONSTRUCT, _FROM_BUFFER = np.empty(0).__reduce__()[0], np.empty(0).__reduce_ex__(5)[0]
+_KNOWN: dict[tuple[str, str], Any] = {
+    ("_codecs", "encode"): _latin1,
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
+    # NumPy's own helpers, under the names of its versions 1 and 2
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): _RECONSTRUCT for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _FROM_BUFFER for core in ("core", "_core")},
 }
 
 

@@ -1,1 +1,16 @@
-"""To be filled."""
+"""Pictures of surfaces, made without pyplot: no display, no global state, the same bytes every time."""
+
+from lossgrid.plot.figure import KINDS, draw, kinds_of, side_by_side
+from lossgrid.plot.output import FORMATS, picture_path, refuse_to_write, save, write_all
+
+__all__ = [
+    "FORMATS",
+    "KINDS",
+    "draw",
+    "kinds_of",
+    "picture_path",
+    "refuse_to_write",
+    "save",
+    "side_by_side",
+    "write_all",
+]

@@ -1,0 +1,59 @@
+"""One plane as a relief in three dimensions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, LightSource
+
+from lossgrid.plot.scale import Scale
+
+MOST_FACES = 120  # along each axis; more are invisible and slow
+ELEVATION, AZIMUTH = 38, -58  # degrees
+
+
+def draw_relief(
+    axes: Any,
+    alpha: npt.NDArray[np.float64],
+    beta: npt.NDArray[np.float64],
+    values: npt.NDArray[np.float64],
+    *,
+    scale: Scale,
+    colours: Colormap,
+) -> ScalarMappable:
+    """Draw a plane as a relief; values above the scale form a flat ceiling, so that the well below stays visible.
+
+    Args:
+        axes: Where to draw, of the projection ``3d``.
+        alpha: Shape ``(n_alpha,)``, float64.
+        beta: Shape ``(n_beta,)``, float64.
+        values: Shape ``(n_beta, n_alpha)``, float64; points not finite leave a hole.
+        scale: Places of the values, which are the heights.
+        colours: Colours of the places.
+
+    Returns:
+        What a colour bar is made of.
+    """
+    low, high = scale.limits
+    heights = np.ma.clip(scale.place(values), low, high).filled(np.nan)
+    columns, rows = np.meshgrid(alpha, beta)
+    faces = colours(scale.norm(heights))
+    faces[~np.isfinite(heights)] = 0
+    axes.plot_surface(
+        columns, rows, heights, facecolors=faces, rcount=MOST_FACES, ccount=MOST_FACES,
+        linewidth=0, antialiased=False, shade=True, lightsource=LightSource(azdeg=225, altdeg=60), rasterized=True,
+    )  # fmt: skip
+    axes.set_xlim(alpha[0], alpha[-1])
+    axes.set_ylim(beta[0], beta[-1])
+    axes.set_zlim(low, high)
+    ticks = scale.ticks(5)
+    axes.set_zticks(scale.place(ticks).compressed(), [scale.write(place) for place in scale.place(ticks)])
+    axes.set_xlabel(r"$\alpha$", labelpad=-4)
+    axes.set_ylabel(r"$\beta$", labelpad=-4)
+    axes.tick_params(pad=-1, labelsize=7)
+    axes.view_init(elev=ELEVATION, azim=AZIMUTH)
+    axes.set_box_aspect((1, 1, 0.65))
+    return ScalarMappable(scale.norm, colours)

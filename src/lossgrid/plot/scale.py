@@ -1,0 +1,172 @@
+"""From values to places on an axis or a colour bar: linear or logarithmic, where to clip, which levels are round."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.colors import Normalize
+from matplotlib.ticker import MaxNLocator
+
+from lossgrid.errors import InputError
+
+LOG_FROM = 30.0  # highest / lowest loss above which a linear scale hides the centre
+REACH = 4.0  # clip beyond this many times the distance from the lowest value to the median; a parabola fits just within
+LEVELS = 12
+TICKS = 9
+SERIES: tuple[tuple[tuple[float, ...], int], ...] = (  # mantissas and the step of the exponent, dense to sparse
+    ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), 1),
+    ((1, 1.5, 2, 3, 5, 7), 1),
+    ((1, 2, 5), 1),
+    ((1, 3), 1),
+    *(((1,), step) for step in (1, 2, 5, 10, 50, 100)),
+)
+
+
+@dataclass(frozen=True)
+class ScaleOptions:
+    """What the user wants of the scale; None leaves it to the values."""
+
+    log: bool | None = None
+    vmin: float | None = None
+    vmax: float | None = None
+    levels: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("vmin", self.vmin), ("vmax", self.vmax)):
+            if value is not None and not math.isfinite(value):
+                raise InputError(f"--{name} must be a finite number, got {value}")
+        if self.vmin is not None and self.vmax is not None and self.vmin >= self.vmax:
+            raise InputError(f"--vmin must be below --vmax, got {self.vmin:g} and {self.vmax:g}")
+        if self.log and any(value is not None and value <= 0 for value in (self.vmin, self.vmax)):
+            raise InputError("--vmin and --vmax must be positive on a logarithmic scale; use --linear")
+        if self.levels is not None and self.levels < 1:
+            raise InputError(f"--levels must be at least 1, got {self.levels}")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A chosen scale; "places" are the values themselves, or their log10, and everything is drawn at places.
+
+    Attributes:
+        log: Whether places are logarithms.
+        low: Lowest value shown, in the unit of the values.
+        high: Highest value shown.
+        below: Whether some values are lower than ``low``.
+        above: Whether some values are higher than ``high``.
+        levels: Round values from ``low`` to ``high``, shape ``(n_levels,)``, float64.
+    """
+
+    log: bool
+    low: float
+    high: float
+    below: bool
+    above: bool
+    levels: npt.NDArray[np.float64]
+
+    def place(self, values: npt.ArrayLike) -> Any:
+        """Return the places of ``values``, same shape, a float64 masked array, masked where not finite."""
+        known = np.ma.masked_invalid(np.asarray(values, dtype=np.float64))
+        if not self.log:
+            return known
+        return np.ma.log10(np.ma.maximum(known, self.low * 1e-3))  # zero has no logarithm but is surely "below"
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Places of ``low`` and ``high``."""
+        return (math.log10(self.low), math.log10(self.high)) if self.log else (self.low, self.high)
+
+    @property
+    def norm(self) -> Normalize:
+        """The map from places to 0..1 of a colour map."""
+        return Normalize(*self.limits)
+
+    @property
+    def extend(self) -> Literal["neither", "min", "max", "both"]:
+        """At which ends values go on, in the words of matplotlib."""
+        if self.below:
+            return "both" if self.above else "min"
+        return "max" if self.above else "neither"
+
+    def ticks(self, count: int = TICKS) -> npt.NDArray[np.float64]:
+        """Return at most ``count`` round values to write at an axis, shape ``(n,)``, float64."""
+        if len(self.levels) <= count:
+            return self.levels
+        return round_values(self.low, self.high, count, log=self.log)
+
+    def write(self, place: float, _position: object = None) -> str:
+        """Write the value at ``place``, short and with enough digits to tell it from its neighbours."""
+        value = 10.0**place if self.log else float(place)
+        if not self.log and abs(value) < 1e-9 * (self.high - self.low):
+            return "0"
+        if 1e-3 <= abs(value) < 1e5:
+            finest = self.high - self.low
+            digits = 6 if self.log else max(4, math.ceil(math.log10(max(1.0, abs(value) / finest))) + 3)
+            return f"{value:.{digits}g}"
+        mantissa, exponent = f"{value:.2e}".split("e")
+        factor = f"{float(mantissa):g}"
+        power = f"10^{{{int(exponent)}}}"
+        return f"${power}$" if factor == "1" else rf"${factor}\times{power}$"
+
+
+def choose_scale(values: npt.NDArray[np.float64], options: ScaleOptions, *, is_loss: bool) -> Scale:
+    """Choose a scale on which the neighbourhood of the lowest values can be read.
+
+    Args:
+        values: All values to be drawn on it, any shape, float64; those not finite do not count.
+        options: What the user decided.
+        is_loss: Whether the values may be huge far out, as losses are; only then a scale is logarithmic or clipped
+            by itself.
+
+    Raises:
+        InputError: What the user decided and the values do not go together.
+    """
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        finite = np.array([1.0, 2.0])  # a blank picture needs some axis
+    least, most = float(finite.min()), float(finite.max())
+    low = least if options.vmin is None else options.vmin
+    high = most if options.vmax is None else options.vmax
+    if (low > high) or (low == high and (options.vmin, options.vmax) != (None, None)):
+        raise InputError(f"--vmin and --vmax leave nothing of the values, which are {least:g} to {most:g}")
+    log = is_loss and low > 0 and high > LOG_FROM * low if options.log is None else options.log
+    if log and low <= 0:
+        if not (finite > 0).any():
+            raise InputError(f"a logarithmic scale needs positive values, the highest is {most:g}; use --linear")
+        low = float(finite[finite > 0].min())
+    if is_loss and options.vmax is None:
+        high = min(high, _reach(finite, low, log=log))
+    if math.isclose(low, high, rel_tol=1e-9):  # all equal
+        low, high = (low / 2, high * 2) if log else (low - (0.1 * abs(low) or 1.0), high + (0.1 * abs(high) or 1.0))
+    levels = round_values(low, high, options.levels or LEVELS, log=log)
+    return Scale(log=log, low=low, high=high, below=least < low, above=most > high, levels=levels)
+
+
+def _reach(finite: npt.NDArray[np.float64], low: float, *, log: bool) -> float:
+    """Return the value beyond which more range would only flatten what lies below the median."""
+    median = float(np.median(finite))
+    if median <= low:
+        return math.inf
+    try:
+        return low * (median / low) ** REACH if log else low + REACH * (median - low)
+    except OverflowError:
+        return math.inf
+
+
+def round_values(low: float, high: float, count: int, *, log: bool) -> npt.NDArray[np.float64]:
+    """Return about ``count`` round values, never more, between ``low`` and ``high``, shape ``(n,)``, float64."""
+    inside = np.array([])
+    if log and high > 5 * low:
+        exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        for mantissas, step in SERIES:
+            series = np.array([float(f"{m}e{e}") for e in exponents if e % step == 0 for m in mantissas])
+            inside = series[(series >= low) & (series <= high)]
+            if len(inside) <= count:
+                break
+    else:
+        series = np.asarray(MaxNLocator(nbins=count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
+        inside = series[(series >= low) & (series <= high)][:count]
+    return inside if inside.size else np.array([math.sqrt(low * high) if log else (low + high) / 2])

@@ -1,0 +1,91 @@
+"""What is written on a picture: names of quantities with their units, titles, notes on missing points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from lossgrid.errors import InputError
+from lossgrid.plot.scale import Scale
+from lossgrid.store.surface import PENDING, Surface
+
+ALPHA = r"$\alpha$ (along $\delta$)"
+BETA = r"$\beta$ (along $\eta$)"
+FIRST_SPLITS = ("train", "test")
+
+
+def is_loss(metric: str) -> bool:
+    """Tell whether ``metric`` is a loss, which may be huge."""
+    return metric.endswith("_loss")
+
+
+def is_accuracy(metric: str) -> bool:
+    """Tell whether ``metric`` is a fraction of correct answers."""
+    return metric.endswith("_accuracy")
+
+
+def split_of(metric: str) -> str:
+    """Return ``train`` of ``train_loss``."""
+    return metric.rpartition("_")[0]
+
+
+def in_order(metrics: Iterable[str]) -> list[str]:
+    """Sort names of metrics: losses first, train before test before others."""
+
+    def rank(metric: str) -> tuple[bool, bool, int, str]:
+        split = split_of(metric)
+        place = FIRST_SPLITS.index(split) if split in FIRST_SPLITS else len(FIRST_SPLITS)
+        return not is_loss(metric), not is_accuracy(metric), place, metric
+
+    return sorted(metrics, key=rank)
+
+
+def choose_metric(surface: Surface, metric: str | None) -> str:
+    """Return ``metric`` if the surface has it; without one its first loss.
+
+    Raises:
+        InputError: The surface has no such metric, or none at all.
+    """
+    if not surface.metrics:
+        raise InputError("the surface has no metric to draw")
+    chosen = in_order(surface.metrics)[0] if metric is None else metric
+    surface[chosen]  # the surface itself says what it has
+    return chosen
+
+
+def quantity(surfaces: Sequence[Surface], name: str) -> str:
+    """Name a metric, or just ``loss``, with its unit, such as ``train loss (nats per sample)``."""
+    words = name.replace("_", " ")
+    losses = {surface.config.get("loss") for surface in surfaces}
+    if name.endswith("loss") and len(losses) == 1:
+        loss = losses.pop()
+        unit = "nats per sample" if loss == "cross_entropy" else loss
+        return f"{words} ({unit})" if unit else words
+    return words
+
+
+def clipping(scale: Scale) -> str:
+    """Say what a colour bar does not show, with a leading comma; empty where it shows everything."""
+    low, high = scale.limits
+    parts = [f"clipped below {scale.write(low)}"] if scale.below else []
+    parts += [f"clipped above {scale.write(high)}"] if scale.above else []
+    return "".join(f", {part}" for part in parts)
+
+
+def title_of(surface: Surface) -> str:
+    """Name the model and the grid, alpha first as in width times height."""
+    points = " x ".join(str(count) for count in reversed(surface.shape)) + " points"
+    model = surface.config.get("model")
+    return f"{model}, {points}" if model else points
+
+
+def missing(surface: Surface, metrics: Iterable[str]) -> str:
+    """Count the points without a value, such as ``2 points not finite, 40 pending``; empty where there is none."""
+    unknown = np.zeros(surface.shape, dtype=bool)
+    for metric in metrics:
+        unknown |= ~np.isfinite(surface[metric])
+    not_finite = int(np.count_nonzero(unknown & (surface.status != PENDING)))
+    parts = [f"{not_finite} point{'s' if not_finite != 1 else ''} not finite"] if not_finite else []
+    parts += [f"{surface.pending} pending"] if surface.pending else []
+    return ", ".join(parts)

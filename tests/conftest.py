@@ -1,0 +1,74 @@
+"""What all tests share: where things are, how to start lossgrid alone and under mpirun."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import mpi4py
+import pytest
+
+mpi4py.rc.initialize = False  # h5py built with MPI must not start it in the test process: only mpirun's ranks may
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+
+Finished = subprocess.CompletedProcess[str]
+Start = Callable[..., Finished]
+
+# Of the launcher: tests run as root in containers, with more ranks than cores.
+LAUNCHER = {
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "OMPI_MCA_rmaps_base_oversubscribe": "true",
+    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+}
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of a child: one thread per rank, so that values do not depend on the number of ranks."""
+    paths = [str(ROOT / "tests" / "programs"), os.environ.get("PYTHONPATH", "")]
+    own = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, paths)), "COLUMNS": "200"}
+    return {**os.environ, **LAUNCHER, **own, **(extra or {})}
+
+
+def command_line(ranks: int, command: Sequence[str | Path]) -> list[str]:
+    """Return ``command`` as it is started on ``ranks`` ranks; 0 is alone, without a launcher."""
+    line = [str(part) for part in command]
+    if line[0] == "lossgrid":
+        line[:1] = [sys.executable, "-m", "lossgrid"]
+    elif line[0].endswith(".py"):
+        line.insert(0, sys.executable)
+    return line if ranks == 0 else ["mpirun", "-n", str(ranks), *line]
+
+
+def launch(ranks: int, *command: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 120) -> Finished:
+    """Run ``command`` to its end."""
+    return subprocess.run(
+        command_line(ranks, command),
+        cwd=cwd, env=environment(env), text=True, capture_output=True, timeout=timeout, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Start:
+    """Return a function that runs a command in ``tmp_path``: ``start(ranks, "lossgrid", "run", ...)``."""
+
+    def started(ranks: int, *command: str | Path, **options: object) -> Finished:
+        if ranks and shutil.which("mpirun") is None:
+            pytest.skip("mpirun is not installed")
+        return launch(ranks, *command, cwd=tmp_path, **options)  # type: ignore[arg-type]
+
+    return started
+
+
+@pytest.fixture
+def shared() -> Path:
+    """Return the folder of real data; tests that need it are skipped where it is not."""
+    if not SHARED.is_dir():
+        pytest.skip(f"NOT RUN: needs the real data in {SHARED}")
+    return SHARED

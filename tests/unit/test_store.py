@@ -1,0 +1,189 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from lossgrid import store
+from lossgrid.errors import InputError
+from lossgrid.grid import Axis, Grid, Segment
+
+METRICS = [store.Metric("train_loss", "nats per sample"), store.Metric("train_accuracy", "1")]
+PLANE = Grid(Axis(-1, 1, 5), Axis(0, 2, 3))
+LINE = Grid(Axis(-1, 1, 5))
+
+
+def make(path: Path, grid: Grid = PLANE) -> Path:
+    store.create(path, grid, METRICS, config={"model": "mlp"}, provenance={"writer": "root"})
+    return path
+
+
+def test_the_schema_is_that_of_the_contract(tmp_path: Path) -> None:
+    with h5py.File(make(tmp_path / "s.h5"), "r") as file:
+        assert dict(file.attrs) | {"created": "", "config": "", "provenance": "", "finished": b""} == {
+            "format": "lossgrid", "format_version": 1, "complete": 0,
+            "created": "", "config": "", "provenance": "", "finished": b"",
+        }  # fmt: skip
+        assert json.loads(file.attrs["config"]) == {"model": "mlp"}
+        shapes = {name: (dataset.shape, dataset.dtype.str) for name, dataset in file.items()}
+        assert shapes == {
+            "alpha": ((5,), "<f8"), "beta": ((3,), "<f8"),
+            "train_loss": ((3, 5), "<f8"), "train_accuracy": ((3, 5), "<f8"),
+            "status": ((3, 5), "|u1"), "seconds": ((3, 5), "<f4"), "rank": ((3, 5), "<i4"),
+        }  # fmt: skip
+        assert np.isnan(file["train_loss"][...]).all()
+        assert (file["status"][...] == 0).all()
+        assert file["train_loss"].attrs["units"] == "nats per sample"
+        for name in ("train_loss", "status", "seconds", "rank"):
+            assert file[name].chunks is None
+            assert file[name].id.get_offset() is not None  # allocated early: writing values moves no structure
+            assert [dimension[0].name for dimension in file[name].dims] == ["/beta", "/alpha"]
+
+
+def test_a_line_has_no_beta(tmp_path: Path) -> None:
+    with h5py.File(make(tmp_path / "s.h5", LINE), "r") as file:
+        assert "beta" not in file
+        assert file["train_loss"].shape == (5,)
+        assert file["train_loss"].dims[0][0].name == "/alpha"
+
+
+@pytest.mark.parametrize("grid", [PLANE, LINE])
+def test_what_is_written_is_read(tmp_path: Path, grid: Grid) -> None:
+    path = make(tmp_path / "s.h5", grid)
+    row = grid.rows[0] - 1
+    file = store.SurfaceFile(path, METRICS)
+    file.write(Segment(row, 1, 3), np.array([[1.5, 0.5, 0.1], [np.inf, 0.25, 0.2]]), rank=7)
+    file.close()
+    surface = store.read(path)
+    where = (row, slice(1, 3)) if grid is PLANE else slice(1, 3)
+    np.testing.assert_array_equal(surface["train_loss"][where], [1.5, np.inf])
+    np.testing.assert_array_equal(surface["train_accuracy"][where], [0.5, 0.25])
+    np.testing.assert_array_equal(surface.status[where], [store.DONE, store.NOT_FINITE])
+    np.testing.assert_array_equal(surface.rank[where], [7, 7])
+    np.testing.assert_allclose(surface.seconds[where], [0.1, 0.2])
+    assert surface.pending == len(grid) - 2
+    assert not surface.complete
+    assert surface.finished is None
+    store.finish(path)
+    assert store.read(path).complete
+    assert (store.read(path).finished or "").startswith("20")
+
+
+def test_writing_and_finishing_leave_the_structure_alone(tmp_path: Path) -> None:
+    path = make(tmp_path / "s.h5")
+    size = path.stat().st_size
+    file = store.SurfaceFile(path, METRICS)
+    for row in range(3):
+        file.write(Segment(row, 0, 5), np.ones((5, 3)), rank=0)
+    file.close()
+    store.finish(path)
+    assert path.stat().st_size == size
+
+
+def test_other_tools_read_it(tmp_path: Path) -> None:
+    xarray = pytest.importorskip("xarray")
+    netcdf = pytest.importorskip("netCDF4")
+    path = make(tmp_path / "s.h5")
+    file = store.SurfaceFile(path, METRICS)
+    file.write(Segment(2, 4, 5), np.array([[9.0, 0.5, 0.1]]), rank=0)
+    file.close()
+    with xarray.open_dataset(path, engine="h5netcdf", phony_dims="access") as dataset:
+        assert float(dataset["train_loss"].sel(beta=2.0, alpha=1.0)) == 9.0
+        assert dataset["train_loss"].dims == ("beta", "alpha")
+    with netcdf.Dataset(path) as dataset:
+        assert dataset["train_loss"].dimensions == ("beta", "alpha")
+        assert float(dataset["train_loss"][2, 4]) == 9.0
+
+
+def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
+    path = make(tmp_path / "s.h5")
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="appeared"):
+        make(path)
+    assert path.read_bytes() == before
+    store.create(path, LINE, METRICS, config={}, provenance={}, overwrite=True)
+    assert store.read(path).is_line
+    assert [p.name for p in tmp_path.iterdir()] == ["s.h5"]
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot make"):
+        make(tmp_path / "absent" / "s.h5")
+
+
+@pytest.mark.parametrize("cut", [0, 100, 1500, -300])
+def test_damaged_files_are_refused_not_crashed_on(tmp_path: Path, cut: int) -> None:
+    path = make(tmp_path / "s.h5")
+    content = path.read_bytes()
+    path.write_bytes(content[:cut])
+    with pytest.raises(InputError, match=r"s\.h5 is not a surface file or is damaged"):
+        store.read(path)
+
+
+def test_foreign_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        store.read(tmp_path / "absent.h5")
+    with pytest.raises(InputError, match="not a file"):
+        store.read(tmp_path)
+    text = tmp_path / "text.h5"
+    text.write_text("no HDF5")
+    with pytest.raises(InputError, match="not a surface file"):
+        store.read(text)
+    other = tmp_path / "other.h5"
+    with h5py.File(other, "w") as file:
+        file["x"] = 1
+    with pytest.raises(InputError, match="not a lossgrid surface"):
+        store.read(other)
+    newer = make(tmp_path / "newer.h5")
+    with h5py.File(newer, "r+") as file:
+        file.attrs["format_version"] = 2
+    with pytest.raises(InputError, match="format version 2"):
+        store.read(newer)
+    misshapen = make(tmp_path / "misshapen.h5")
+    with h5py.File(misshapen, "r+") as file:
+        del file["status"]
+        file["status"] = np.zeros((5, 3), np.uint8)
+    with pytest.raises(InputError, match="damaged"):
+        store.read(misshapen)
+
+
+def test_unknown_metrics_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'test_loss'; it has train_accuracy, train_loss"):
+        store.read(make(tmp_path / "s.h5"))["test_loss"]
+
+
+def test_the_lock_is_held_and_given_back(tmp_path: Path) -> None:
+    path = tmp_path / "s.h5"
+    with store.locked(path):
+        with pytest.raises(InputError, match=f"in use by process {os.getpid()}"), store.locked(path):
+            pass
+        assert (tmp_path / "s.h5.lock").exists()
+    with store.locked(path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lock_dies_with_its_holder(tmp_path: Path) -> None:
+    path = tmp_path / "s.h5"
+    program = (
+        "import sys, os, signal\nfrom pathlib import Path\nfrom lossgrid.store.lock import locked\n"
+        "with locked(Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()\n"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", program, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match=f"process {child.pid} on"), store.locked(path):
+            pass
+        child.kill()
+        child.wait()
+    assert (tmp_path / "s.h5.lock").exists()  # what a killed job leaves behind is no obstacle
+    with store.locked(path):
+        pass
+    assert not (tmp_path / "s.h5.lock").exists()
