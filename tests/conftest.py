@@ -67,6 +67,12 @@ def start(tmp_path: Path) -> Start:
 
 
 @pytest.fixture
+def program() -> Callable[[str], Path]:
+    """Return a function that gives the path of a program every rank of a test runs."""
+    return lambda name: ROOT / "tests" / "programs" / name
+
+
+@pytest.fixture
 def shared() -> Path:
     """Return the folder of real data; tests that need it are skipped where it is not."""
     if not SHARED.is_dir():

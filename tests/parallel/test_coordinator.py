@@ -1,0 +1,32 @@
+"""Sharing points among ranks, under mpiexec."""
+
+import json
+from typing import Any
+
+import pytest
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    ("rows", "columns"), [(1, 1), (1, 3), (1, 40), (7, 5), (2, 31), (31, 2)], ids=lambda number: str(number)
+)
+def test_every_pending_point_is_computed_once(start: Any, program: Any, ranks: int, rows: int, columns: int) -> None:
+    done = start(ranks, program("coordinate.py"), rows, columns, 0.003)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["complete"]
+    assert report["done"] == report["pending"] == rows * columns - columns // 3
+
+
+def test_all_ranks_work(start: Any, program: Any) -> None:
+    report = json.loads(start(4, program("coordinate.py"), 6, 20, 0.02).stdout)
+    assert min(report["points"]) > 0.5 * report["done"] / 4
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_any_rank_can_stop_all(start: Any, program: Any, ranks: int) -> None:
+    done = start(ranks, program("coordinate.py"), 20, 20, 0.02, "stop")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert not report["complete"]
+    assert 3 <= report["done"] < report["pending"]

@@ -1,0 +1,63 @@
+"""Every rank: coordinate.py ROWS COLUMNS SECONDS_PER_POINT [stop]: compute a grid of known values; root checks them.
+
+With ``stop`` the last rank asks to stop after its third point.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from lossgrid.grid import Segment, segments
+from lossgrid.parallel import Progress, Task, connect, coordinate, detect
+
+rows, columns, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+stops = "stop" in sys.argv
+launch = detect()
+assert launch is not None
+world = connect(launch)
+surface = np.full((rows, columns), np.nan)
+owner = np.full((rows, columns), -1)
+computed: list[tuple[int, int]] = []
+snapshots: list[int] = []
+
+
+def compute(row: int, column: int, tick: Callable[[], None]) -> np.ndarray:
+    for _ in range(3):
+        time.sleep(seconds / 3)
+        tick()
+    computed.append((row, column))
+    return np.array([1000.0 * row + column, seconds])
+
+
+def put(segment: Segment, values: np.ndarray, *, rank: int) -> None:
+    where = (segment.row, slice(segment.start, segment.stop))
+    assert np.isnan(surface[where]).all(), "a point arrived twice"
+    surface[where], owner[where] = values[:, 0], rank
+
+
+def progress(state: Progress) -> None:
+    snapshots.append(state.done)
+
+
+wants_stop = lambda: stops and world.rank == world.size - 1 and len(computed) >= 3  # noqa: E731
+pending = np.ones((rows, columns), dtype=bool)
+pending[0, : columns // 3] = False  # as if an earlier run had done these
+task = Task(compute, put, collect=put, wants_stop=wants_stop)
+began = time.monotonic()
+complete = coordinate(world, segments(pending), task, on_progress=progress)
+took = time.monotonic() - began
+points = world.comm.gather(len(computed), root=0)
+if world.is_root:
+    expected = 1000.0 * np.arange(rows)[:, None] + np.arange(columns)
+    done = ~np.isnan(surface)
+    assert (surface[done] == expected[done]).all()
+    assert not done[~pending].any()
+    assert sum(points) == done.sum() == snapshots[-1]
+    assert snapshots == sorted(snapshots)
+    assert [int((owner == rank).sum()) for rank in range(world.size)] == points
+    print(json.dumps({"complete": complete, "done": int(done.sum()), "pending": int(pending.sum()), "points": points, "seconds": took}))

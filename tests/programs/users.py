@@ -1,0 +1,103 @@
+"""What a user of the tests might write: data, losses, networks; some slow, some broken."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import torch
+from torch.nn import functional as F
+
+
+def rank() -> int:
+    """Return the rank, as the launcher's environment has it."""
+    return int(os.environ.get("OMPI_COMM_WORLD_RANK", "0"))
+
+
+def slow_loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy that takes 30 ms."""
+    time.sleep(0.03)
+    return F.cross_entropy(outputs, targets, reduction="none")
+
+
+def slow_on_root(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy that takes rank 0 a tenth of a second and the others nothing."""
+    time.sleep(0.1 if rank() == 0 else 0.0)
+    return F.cross_entropy(outputs, targets, reduction="none")
+
+
+class Net(torch.nn.Module):
+    """A network with convolutions, normalisation, dropout and a buffer."""
+
+    def __init__(self, in_channels: int, num_classes: int, width: int = 4) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(in_channels, width, 3, bias=False)
+        self.norm = torch.nn.BatchNorm2d(width)
+        self.dropout = torch.nn.Dropout(0.5)
+        self.linear = torch.nn.Linear(36 * width, num_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(self.dropout(F.relu(self.norm(self.conv(x)))).flatten(1))
+
+
+def net(in_channels: int, num_classes: int, width: int = 4) -> torch.nn.Module:
+    """Build the network, its statistics away from the defaults."""
+    model = Net(in_channels, num_classes, width)
+    with torch.no_grad():
+        model.norm.running_mean.normal_()
+        model.norm.running_var.uniform_(0.5, 2)
+    return model
+
+
+def breaks() -> torch.nn.Module:
+    raise RuntimeError("no network today")
+
+
+def no_module() -> object:
+    return 3
+
+
+def breaks_on_rank_1(in_features: int, num_classes: int) -> torch.nn.Module:
+    """Build a network, but not on rank 1."""
+    if rank() == 1:
+        raise RuntimeError("this node lacks a file")
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(in_features, num_classes))
+
+
+def other_on_rank_1(in_features: int, num_classes: int) -> torch.nn.Module:
+    """Build a network, another one on rank 1."""
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(in_features, num_classes))
+    if rank() == 1:
+        with torch.no_grad():
+            model[1].weight[0, 0] += 1
+    return model
+
+
+def no_batch(in_features: int, num_classes: int) -> torch.nn.Module:
+    """Build a network that forgets the batch."""
+
+    class Forgets(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = torch.nn.Linear(in_features, num_classes)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.linear(x.flatten(1)).mean(dim=0)
+
+    return Forgets()
+
+
+def bad_shape(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return outputs
+
+
+def raises(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    raise ValueError("my own fault")
+
+
+def bad_data(split: str) -> object:
+    raise OSError("the disk is gone")
+
+
+def uneven_data(split: str) -> object:
+    return torch.ones(3, 4), torch.zeros(2)
