@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lossgrid import data, plot, store
+from lossgrid import data, store
 from lossgrid.config import RunConfig
 from lossgrid.errors import InputError, RankError
 from lossgrid.evaluate import (
@@ -288,5 +288,7 @@ def close_book(config: RunConfig, complete: bool, stop: Stop) -> None:
     if bad:
         log.warning("%d points have a loss that is not finite", bad)
     if config.plot and complete:
+        from lossgrid import plot  # here, or every rank of every run waited for matplotlib
+
         for picture in plot.write_all(surface, config.out.with_suffix(""), overwrite=True):
             log.info("drew %s", picture)

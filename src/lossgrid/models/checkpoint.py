@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import pickle
+import re
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from lossgrid.errors import InputError
 
 WRAPPERS = ("state_dict", "model", "model_state_dict")
 PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
+REFUSED = re.compile(r"GLOBAL ([\w.]+)|TorchScript")  # in what torch says of a file it would have to run
 NAMED = 4  # entries of each kind an error lists
 EXPECTED = "expected a state dict saved with torch.save, or safetensors"
 
@@ -31,27 +32,21 @@ def read_checkpoint(path: Path) -> State:
     Raises:
         InputError: There is no such file, or it is damaged, or holds something else.
     """
-    if not path.exists():
-        raise InputError(f"checkpoint {path}: no such file; {EXPECTED}")
-    if not path.is_file() or not os.access(path, os.R_OK):
-        raise InputError(f"checkpoint {path} cannot be read; {EXPECTED}")
     try:
-        content = _read_safetensors(path) if _is_safetensors(path) else _read_torch(path)
-    except pickle.UnpicklingError as error:
-        raise InputError(f"checkpoint {path}: {_why(error)}; {EXPECTED}") from None
+        with path.open("rb") as stream:
+            head = stream.read(9)
+    except OSError as error:
+        raise InputError(f"checkpoint {path} cannot be read: {error.strerror}; {EXPECTED}") from None
+    try:
+        content = _read_safetensors(path) if _is_safetensors(head) else _read_torch(path)
     except Exception as error:  # a damaged file can raise anything
-        raise InputError(f"checkpoint {path} is damaged or no checkpoint ({_first_line(error)}); {EXPECTED}") from None
-    state = {_without_prefixes(name): tensor for name, tensor in _unwrapped(content, path).items()}
-    broken = [name for name, t in state.items() if t.is_floating_point() and not t.isfinite().all()]
-    if broken:
-        raise InputError(f"checkpoint {path} holds numbers that are not finite in {_list(broken)}; did its training diverge?")
-    return state
+        raise InputError(f"checkpoint {path} {_why(error)}; {EXPECTED}") from None
+    return _without_prefixes({name: tensor.detach() for name, tensor in _unwrapped(content, path).items()})
 
 
-def _is_safetensors(path: Path) -> bool:
-    """Tell by the content: a header length, then a JSON object."""
-    with path.open("rb") as stream:
-        return stream.read(9)[8:] == b"{"
+def _is_safetensors(head: bytes) -> bool:
+    """Tell by the first 9 bytes: a header length, then a JSON object."""
+    return head[8:] == b"{"
 
 
 def _read_safetensors(path: Path) -> Any:
@@ -59,20 +54,19 @@ def _read_safetensors(path: Path) -> Any:
 
 
 def _read_torch(path: Path) -> Any:
-    return torch.load(path, map_location="cpu", weights_only=True)
+    # Open, as torch takes what a path is called for what the file is; the error says all that torch warns of.
+    with path.open("rb") as stream, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.load(stream, map_location="cpu", weights_only=True)
 
 
 def _why(error: Exception) -> str:
-    """Say why a pickle was refused: damaged, or naming what is not allowed."""
-    text = str(error)
-    if "Unsupported global" in text or "Unsupported class" in text or "Unsupported operand" in text:
-        return "it holds Python objects, which are not loaded as they could run code; save model.state_dict() instead"
-    return f"it is damaged or no checkpoint ({_first_line(error)})"
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:120]}" if lines else type(error).__name__
+    """Say why a file was refused: damaged, or naming what is not allowed. Torch's own text advises to run the file."""
+    refused = REFUSED.search(str(error))
+    if refused is None:
+        return f"is damaged or no checkpoint ({type(error).__name__})"
+    what = refused[1] or "a TorchScript program"
+    return f"holds {what}, which is not loaded as it could run code; save model.state_dict() instead"
 
 
 def _unwrapped(content: Any, path: Path) -> State:
@@ -93,10 +87,12 @@ def _kind(value: Any) -> str:
     return "an empty dict" if value == {} else f"a {type(value).__name__}"
 
 
-def _without_prefixes(name: str) -> str:
-    while name.startswith(PREFIXES):
-        name = next(name.removeprefix(prefix) for prefix in PREFIXES if name.startswith(prefix))
-    return name
+def _without_prefixes(state: Mapping[str, torch.Tensor]) -> State:
+    """Drop what wrappers put in front of every name, one wrapper after another."""
+    for prefix in PREFIXES:
+        if state and all(name.startswith(prefix) for name in state):
+            return _without_prefixes({name.removeprefix(prefix): tensor for name, tensor in state.items()})
+    return dict(state)
 
 
 def load_state(model: torch.nn.Module, state: Mapping[str, torch.Tensor], *, source: str) -> None:
@@ -104,14 +100,21 @@ def load_state(model: torch.nn.Module, state: Mapping[str, torch.Tensor], *, sou
 
     Args:
         model: Its entries decide about dtype and device.
-        state: Tensors by name; ``num_batches_tracked``, which evaluation does not use, may be missing.
+        state: Tensors by name. ``num_batches_tracked``, which evaluation does not use, may be missing, and so may other
+            names of a tensor that is there: safetensors keeps one of them.
         source: The checkpoint, for errors.
 
     Raises:
-        InputError: Entries are missing, unexpected, or have other shapes; the text lists them.
+        InputError: Entries are missing, unexpected, have other shapes, or are not finite; the text lists them.
     """
-    own = model.state_dict()
-    missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
+    # Without prefixes on both sides, so that a model which is itself wrapped takes its own checkpoint.
+    own, state = _without_prefixes(model.state_dict()), _without_prefixes(state)
+    there = {_place(tensor) for name, tensor in own.items() if name in state}
+    missing = [
+        name
+        for name, tensor in own.items()
+        if name not in state and _place(tensor) not in there and not name.endswith("num_batches_tracked")
+    ]
     unexpected = [name for name in state if name not in own]
     misshapen = [
         f"{name} {tuple(tensor.shape)} instead of {tuple(own[name].shape)}"
@@ -125,7 +128,21 @@ def load_state(model: torch.nn.Module, state: Mapping[str, torch.Tensor], *, sou
             f"checkpoint {source} does not fit the model: {'; '.join(faults)}; check --model and --model-arg "
             "(such as num_classes, shortcut)"
         )
-    model.load_state_dict({**own, **state})
+    # Converted first: float64 holds numbers that are infinite in the dtype of the model.
+    converted = {name: tensor.to(own[name].dtype) for name, tensor in state.items()}
+    broken = [name for name, tensor in converted.items() if not tensor.isfinite().all()]
+    if broken:
+        raise InputError(
+            f"checkpoint {source} holds numbers that are not finite in {_list(broken)}; did its training diverge?"
+        )
+    with torch.no_grad():
+        for name, tensor in converted.items():
+            own[name].copy_(tensor)
+
+
+def _place(tensor: torch.Tensor) -> tuple[int, torch.Size]:
+    """Tell where the numbers lie: the same for all names of one tensor."""
+    return tensor.data_ptr(), tensor.shape
 
 
 def _list(entries: Iterable[str]) -> str:

@@ -1,7 +1,8 @@
 """DenseNet-121 for small pictures.
 
-Huang et al., "Densely Connected Convolutional Networks", CVPR 2017, with bottlenecks and compression (table 1), and a first
-convolution of 3 x 3 as the paper's code (Li et al., NeurIPS 2018) has it; names and order of parameters are those of that code.
+Huang et al., "Densely Connected Convolutional Networks", CVPR 2017, with bottlenecks and compression (table 1), and a
+first convolution of 3 x 3 as the paper's code (Li et al., NeurIPS 2018) has it; names and order of parameters are those
+of that code.
 """
 
 from __future__ import annotations

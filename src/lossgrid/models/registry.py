@@ -20,6 +20,8 @@ Factory = Callable[..., nn.Module]
 CIFAR_DEPTHS = (20, 32, 44, 56, 110)
 WIDE_DEPTHS = (56, 110)
 WIDTHS = (2, 4, 8)
+COUNTS = ("in_channels", "in_features", "num_classes")
+SHOWN = 6  # names an error lists
 
 
 def _resnets(name: str, make: Callable[..., ResNet], *fixed: int, **widen: int) -> dict[str, Factory]:
@@ -64,27 +66,37 @@ def build(name: str, args: Mapping[str, Any], *, facts: Mapping[str, int]) -> nn
             signature names and ``args`` does not give.
 
     Raises:
-        InputError: The name or an argument is unknown, or the factory raises or returns no ``torch.nn.Module``.
+        InputError: The name or an argument is unknown, an argument is wrong, or the factory raises or returns no
+            ``torch.nn.Module``.
     """
     factory = userfn.load(name, role="model factory") if userfn.is_reference(name) else _built_in(name)
     try:
-        parameters = inspect.signature(factory).parameters
+        parameters = dict(inspect.signature(factory).parameters)
+        takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     except (TypeError, ValueError):  # a callable without a signature, of an extension module
-        parameters = {}  # type: ignore[assignment]
-    takes_any = not parameters or any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+        parameters, takes_any = {}, True
     for key in args:
         if key not in parameters and not takes_any:
-            raise InputError(f"--model-arg: {name} takes {', '.join(parameters)}, got {key!r}")
-    wanted = {key: value for key, value in facts.items() if key in parameters}
-    model = userfn.call(factory, name=name, role="model", **(wanted | dict(args)))
+            raise InputError(f"--model-arg: {name} takes {', '.join(parameters) or 'no arguments'}, got {key!r}")
+    given = {key: value for key, value in facts.items() if key in parameters} | dict(args)
+    if not userfn.is_reference(name):
+        _check_counts(given)
+    model = userfn.call(factory, name=name, role="model", **given)
     if not isinstance(model, nn.Module):
         raise InputError(f"model factory {name}: expected a torch.nn.Module, got {type(model).__name__}")
     return model
+
+
+def _check_counts(given: Mapping[str, Any]) -> None:
+    for key in COUNTS:
+        if key in given and (type(given[key]) is not int or given[key] < 1):
+            raise InputError(f"--model-arg: {key} must be a positive whole number, got {given[key]!r}")
 
 
 def _built_in(name: str) -> Factory:
     if name in REGISTRY:
         return REGISTRY[name]
     close = difflib.get_close_matches(name, REGISTRY, n=3)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(REGISTRY)}"
+    some = f"there are {', '.join(names()[:SHOWN])} and {len(REGISTRY) - SHOWN} more."
+    hint = f"did you mean {' or '.join(close)}?" if close else some
     raise InputError(f"--model: unknown model {name!r}; {hint} Your own goes as package.module:factory")

@@ -1,7 +1,7 @@
 """Residual networks for small pictures, with and without shortcuts.
 
-He et al., "Deep Residual Learning for Image Recognition", CVPR 2016 (section 4.2 for CIFAR); Zagoruyko & Komodakis, "Wide
-Residual Networks", BMVC 2016, for the width; Li et al., NeurIPS 2018, for the networks whose shortcuts are taken out.
+He et al., "Deep Residual Learning for Image Recognition", CVPR 2016 (section 4.2 for CIFAR); Zagoruyko & Komodakis,
+"Wide Residual Networks", BMVC 2016, for the width; Li et al., NeurIPS 2018, for the networks without shortcuts.
 Names and order of parameters are those of the paper's code, so that its published checkpoints load.
 """
 
@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from lossgrid.errors import InputError
 
 SHORTCUTS = ("projection", "pad", "none")
 
@@ -86,12 +88,12 @@ class Bottleneck(nn.Module):
         out = F.relu(self.bn1(self.conv1(x)))
         out = F.relu(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
-        # Without a shortcut the paper's code leaves out the last ReLU too; its checkpoints compute the function only so.
+        # Without a shortcut the paper's code leaves out the last ReLU too, and its checkpoints rely on that.
         return out if self.shortcut is None else F.relu(out + self.shortcut(x))
 
 
 class ResNet(nn.Module):
-    """A convolution, three or four layers of blocks of which each after the first halves the picture, a linear layer."""
+    """A convolution, three or four layers of blocks, each after the first halving the picture, a linear layer."""
 
     def __init__(
         self,
@@ -114,11 +116,11 @@ class ResNet(nn.Module):
             shortcut: One of ``SHORTCUTS``.
 
         Raises:
-            ValueError: The shortcut is unknown.
+            InputError: The shortcut is unknown.
         """
         super().__init__()
         if shortcut not in SHORTCUTS:
-            raise ValueError(f"shortcut must be one of {', '.join(SHORTCUTS)}, got {shortcut!r}")
+            raise InputError(f"--model-arg: shortcut must be one of {', '.join(SHORTCUTS)}, got {shortcut!r}")
         self.conv1 = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         channels = width
@@ -137,16 +139,14 @@ class ResNet(nn.Module):
         out = F.relu(self.bn1(self.conv1(x)))
         for layer in range(1, self.depth + 1):
             out = self.get_submodule(f"layer{layer}")(out)
-        # Over the whole of what is left: 8 x 8 pixels (4 x 4 with four layers) of pictures of 32 x 32, as in the paper's code.
+        # Over all that is left: 8 x 8 pixels (4 x 4 with four layers) of pictures of 32 x 32, as in the paper's code.
         return self.linear(F.adaptive_avg_pool2d(out, 1).flatten(1))  # type: ignore[no-any-return]
 
 
 def cifar_resnet(depth: int, *, widen: int = 1, in_channels: int, num_classes: int, shortcut: str) -> ResNet:
     """Return the network of ``depth`` = 6 n + 2 layers for CIFAR (He et al., section 4.2), ``widen`` times as wide."""
     blocks = (depth - 2) // 6
-    return ResNet(
-        Basic, [blocks] * 3, 16 * widen, in_channels=in_channels, num_classes=num_classes, shortcut=shortcut
-    )
+    return ResNet(Basic, [blocks] * 3, 16 * widen, in_channels=in_channels, num_classes=num_classes, shortcut=shortcut)
 
 
 IMAGENET: dict[int, tuple[type[Basic] | type[Bottleneck], list[int]]] = {
@@ -157,6 +157,6 @@ IMAGENET: dict[int, tuple[type[Basic] | type[Bottleneck], list[int]]] = {
 
 
 def imagenet_resnet(depth: int, *, in_channels: int, num_classes: int, shortcut: str) -> ResNet:
-    """Return the network of He et al., table 1, with a first convolution for small pictures as the paper's code has it."""
+    """Return the network of He et al., table 1, with the first convolution of the paper's code, for small pictures."""
     block, blocks = IMAGENET[depth]
     return ResNet(block, blocks, 64, in_channels=in_channels, num_classes=num_classes, shortcut=shortcut)

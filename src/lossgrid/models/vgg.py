@@ -29,7 +29,9 @@ class VGG(nn.Module):
                 channels = width
             features.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*features)
-        self.fc = nn.Sequential(nn.Linear(channels * SIDE * SIDE, HIDDEN), nn.BatchNorm1d(HIDDEN), nn.ReLU(inplace=True))
+        self.fc = nn.Sequential(
+            nn.Linear(channels * SIDE * SIDE, HIDDEN), nn.BatchNorm1d(HIDDEN), nn.ReLU(inplace=True)
+        )
         self.classifier = nn.Linear(HIDDEN, num_classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

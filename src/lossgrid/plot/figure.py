@@ -26,6 +26,8 @@ STYLE: dict[Any, Any] = {
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "legend.fontsize": 8,
+    "grid.color": "0.88",
+    "grid.linewidth": 0.5,
     "hatch.linewidth": 0.6,
     "figure.dpi": 120,
 }

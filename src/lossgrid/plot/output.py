@@ -34,7 +34,9 @@ def save(figure: Figure, path: Path, *, overwrite: bool) -> Path:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with matplotlib.rc_context({"svg.hashsalt": "lossgrid", "pdf.fonttype": 42}):
-            figure.savefig(partial, format=format, dpi=DPI, metadata=FORMATS[format])
+            figure.savefig(
+                partial, format=format, dpi=DPI, bbox_inches="tight", pad_inches=0.08, metadata=FORMATS[format]
+            )
         partial.replace(path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}; choose another --out") from None

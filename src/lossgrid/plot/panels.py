@@ -8,9 +8,12 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import numpy.typing as npt
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, ListedColormap
+from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from lossgrid.plot.plane import draw_plane
@@ -56,6 +59,7 @@ def draw_planes(
             mappable = draw_plane(axes, alpha, beta, surface[metric], kind=kind, scale=scale, colours=colours)
         axes.set_title(label)
         _note(axes, missing(surface, [metric]))
+        _drop_inner_labels(axes)
     figure.suptitle(title)
     _add_bar(figure, panels, mappable, scale, kind, metric).set_label(quantity(surfaces, metric) + clipping(scale))
     return figure
@@ -69,11 +73,12 @@ def _frame(surfaces: Sequence[Surface], kind: str) -> tuple[Figure, list[Any]]:
     solid = kind == "surface"
     aspect = _aspect(surfaces)
     height = 0.9 if solid else aspect or 0.8
-    figure = Figure(figsize=(PANEL * columns + 1.5, PANEL * rows * height + 0.8), layout="constrained")
-    full = not solid and rows * columns == count
+    layout = ConstrainedLayoutEngine(compress=True, h_pad=0.07, hspace=0.02)
+    figure = Figure(figsize=(PANEL * columns + 1.5, PANEL * rows * height + 0.8), layout=layout)
     panels = figure.subplots(
         rows, columns, squeeze=False,
-        sharex=full and _agree(surfaces, "alpha"), sharey=full and _agree(surfaces, "beta"),
+        sharex=not solid and rows * columns == count and _agree([surface.alpha for surface in surfaces]),
+        sharey=not solid and _agree([np.asarray(surface.beta) for surface in surfaces]),
         subplot_kw={"projection": "3d"} if solid else {"box_aspect": aspect},
     ).ravel()  # fmt: skip
     for axes in panels[count:]:
@@ -83,11 +88,10 @@ def _frame(surfaces: Sequence[Surface], kind: str) -> tuple[Figure, list[Any]]:
 
 def _add_bar(figure: Figure, panels: list[Any], mappable: ScalarMappable, scale: Scale, kind: str, metric: str) -> Any:
     """Put the colour bar beside the panels, with round values at it."""
-    place: dict[str, Any] = {"ax": panels, "shrink": 0.6, "pad": 0.08, "aspect": 22}
-    if kind != "surface" and len(panels) <= MOST_COLUMNS:
-        # An inset is exactly as high as its panel, whatever the aspect.
-        place = {"cax": panels[-1].inset_axes((1.04, 0, 0.045, 1))}
-    if kind in ("heat", "surface"):  # contours bring it along
+    place: dict[str, Any] = {"ax": panels, "pad": 0.02, "aspect": 22 * math.ceil(len(panels) / MOST_COLUMNS)}
+    if kind == "surface":
+        place |= {"shrink": 0.6, "pad": 0.08}
+    if not isinstance(mappable, ContourSet):  # which brings it along
         place["extend"] = scale.extend
     bar = figure.colorbar(mappable, spacing="proportional", **place)
     bar.set_ticks(scale.place(scale.ticks()).compressed())
@@ -104,10 +108,10 @@ def _aspect(surfaces: Sequence[Surface]) -> float | None:
     return ratios[0] if np.allclose(ratios, ratios[0]) and 0.5 <= ratios[0] <= 2 else None
 
 
-def _agree(surfaces: Sequence[Surface], axis: str) -> bool:
-    """Tell whether all surfaces span the same range of ``axis``."""
-    ends = [(getattr(surface, axis)[0], getattr(surface, axis)[-1]) for surface in surfaces]
-    return all(np.allclose(one, ends[0]) for one in ends)
+def _agree(coordinates: Sequence[npt.NDArray[np.float64]]) -> bool:
+    """Tell whether all surfaces have the same coordinates along an axis."""
+    first = coordinates[0]
+    return all(len(one) == len(first) and np.allclose(one, first) for one in coordinates)
 
 
 def _colours(metric: str, kind: str) -> Colormap:
@@ -117,9 +121,20 @@ def _colours(metric: str, kind: str) -> Colormap:
     return ListedColormap(matplotlib.colormaps["viridis"](share[::-1] if good_is_high else share))
 
 
+def _drop_inner_labels(axes: Any) -> None:
+    """Name shared axes once, at the edge of the figure; matplotlib does so for their ticks only."""
+    place = axes.get_subplotspec()
+    if len(axes.get_shared_y_axes().get_siblings(axes)) > 1 and not place.is_first_col():
+        axes.set_ylabel("")
+    if len(axes.get_shared_x_axes().get_siblings(axes)) > 1 and not place.is_last_row():
+        axes.set_xlabel("")
+
+
 def _note(axes: Any, text: str) -> None:
     """Write what is missing into a corner of the panel."""
     if text:
-        write = axes.text2D if hasattr(axes, "text2D") else axes.text
+        solid = hasattr(axes, "text2D")
+        write = axes.text2D if solid else axes.text
         box = {"boxstyle": "round,pad=0.3", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
-        write(0.98, 0.02, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=6.5, color="0.3", bbox=box)
+        x, side = (0.0, "left") if solid else (0.98, "right")
+        write(x, 0.02, text, transform=axes.transAxes, ha=side, va="bottom", fontsize=6.5, color="0.3", bbox=box)

@@ -57,15 +57,16 @@ def draw_plane(
         elif kind == "contourf":
             mappable = _bands(axes, alpha, beta, places, scale, colours)
         else:
-            mappable = _lines(axes, alpha, beta, places, scale, colours)
+            _lines(axes, alpha, beta, places, scale, colours)
     reach = edges if kind == "heat" else np.asarray
     axes.set_xlim(*_ends(reach(alpha)))
     axes.set_ylim(*_ends(reach(beta)))
     axes.set_xlabel(ALPHA)
     axes.set_ylabel(BETA)
     if min(alpha) <= 0 <= max(alpha) and min(beta) <= 0 <= max(beta):
-        outline = [withStroke(linewidth=2.2, foreground="black", alpha=0.6)]
-        axes.plot(0, 0, "+", color="white", markersize=7, markeredgewidth=1.1, path_effects=outline, zorder=5)
+        ink, halo = ("black", "white") if kind == "contour" else ("white", "black")
+        outline = [withStroke(linewidth=2.2, foreground=halo, alpha=0.6)]
+        axes.plot(0, 0, "+", color=ink, markersize=7, markeredgewidth=1.1, path_effects=outline, zorder=5)
     return mappable
 
 
@@ -98,24 +99,24 @@ def _bands(
     bands = axes.contourf(alpha, beta, places, borders, norm=scale.norm, cmap=colours, extend=scale.extend)
     crossed = _crossed(levels, places)
     if crossed.size:
-        axes.contour(alpha, beta, places, crossed, colors="white", linewidths=0.4, alpha=0.55)
+        axes.contour(alpha, beta, places, crossed, colors="white", linewidths=0.4, linestyles="solid", alpha=0.55)
     return bands
 
 
 def _lines(
     axes: Axes, alpha: Any, beta: Any, places: np.ma.MaskedArray[Any, Any], scale: Scale, colours: Colormap
-) -> ScalarMappable:
+) -> None:
     """Draw contour lines with their values, on white where there are values."""
     axes.contourf(alpha, beta, np.zeros_like(places), [-1, 1], colors="white")
     crossed = _crossed(scale.place(scale.levels).compressed(), places)
-    if not crossed.size:
-        return ScalarMappable(scale.norm, colours)
-    lines = axes.contour(alpha, beta, places, crossed, norm=scale.norm, cmap=colours, linewidths=1.0)
-    axes.set_xlim(*_ends(alpha))
-    axes.set_ylim(*_ends(beta))
-    labels = axes.clabel(lines, fmt=scale.write, fontsize=LABEL_SIZE, inline=False)
-    _thin_out(axes, list(labels))
-    return lines
+    if crossed.size:
+        lines = axes.contour(
+            alpha, beta, places, crossed, norm=scale.norm, cmap=colours, linewidths=1.0, linestyles="solid"
+        )
+        axes.set_xlim(*_ends(alpha))
+        axes.set_ylim(*_ends(beta))
+        labels = axes.clabel(lines, fmt=scale.write, fontsize=LABEL_SIZE, inline=False)
+        _thin_out(axes, list(labels))
 
 
 def _crossed(levels: npt.NDArray[np.float64], places: np.ma.MaskedArray[Any, Any]) -> npt.NDArray[np.float64]:

@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, LightSource
+from matplotlib.colors import Colormap
+from matplotlib.ticker import MaxNLocator
 
 from lossgrid.plot.scale import Scale
 
 MOST_FACES = 120  # along each axis; more are invisible and slow
+MESH = (1, 1, 1, 0.25)  # white, nearly transparent: shows the form and, unlike shading, leaves the colours as they are
 ELEVATION, AZIMUTH = 38, -58  # degrees
+ELEVATION_CLIPPED = 55  # over the ceiling into the well
 
 
 def draw_relief(
@@ -44,16 +47,20 @@ def draw_relief(
     faces[~np.isfinite(heights)] = 0
     axes.plot_surface(
         columns, rows, heights, facecolors=faces, rcount=MOST_FACES, ccount=MOST_FACES,
-        linewidth=0, antialiased=False, shade=True, lightsource=LightSource(azdeg=225, altdeg=60), rasterized=True,
+        edgecolor=MESH, linewidth=0.2, shade=False, rasterized=True,
     )  # fmt: skip
     axes.set_xlim(alpha[0], alpha[-1])
     axes.set_ylim(beta[0], beta[-1])
     axes.set_zlim(low, high)
+    axes.xaxis.set_major_locator(MaxNLocator(4, prune="upper"))  # these two labels would meet in the front corner
+    axes.yaxis.set_major_locator(MaxNLocator(4, prune="lower"))
     ticks = scale.ticks(5)
     axes.set_zticks(scale.place(ticks).compressed(), [scale.write(place) for place in scale.place(ticks)])
     axes.set_xlabel(r"$\alpha$", labelpad=-4)
     axes.set_ylabel(r"$\beta$", labelpad=-4)
+    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+        axis.set_pane_color((1, 1, 1, 0))
     axes.tick_params(pad=-1, labelsize=7)
-    axes.view_init(elev=ELEVATION, azim=AZIMUTH)
+    axes.view_init(elev=ELEVATION_CLIPPED if scale.above and not scale.log else ELEVATION, azim=AZIMUTH)
     axes.set_box_aspect((1, 1, 0.65))
     return ScalarMappable(scale.norm, colours)

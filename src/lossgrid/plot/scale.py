@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from lossgrid.errors import InputError
 
 LOG_FROM = 30.0  # highest / lowest loss above which a linear scale hides the centre
-REACH = 4.0  # clip beyond this many times the distance from the lowest value to the median; a parabola fits just within
+LOG_NEVER_CLIPPED = 1e6  # highest / lowest loss that a logarithmic scale always shows
 LEVELS = 12
 TICKS = 9
 SERIES: tuple[tuple[tuple[float, ...], int], ...] = (  # mantissas and the step of the exponent, dense to sparse
@@ -97,12 +97,16 @@ class Scale:
             return self.levels
         return round_values(self.low, self.high, count, log=self.log)
 
+    def value(self, place: float) -> float:
+        """Return the value at ``place``."""
+        return float(10.0**place) if self.log else float(place)
+
     def write(self, place: float, _position: object = None) -> str:
         """Write the value at ``place``, short and with enough digits to tell it from its neighbours."""
-        value = 10.0**place if self.log else float(place)
+        value = self.value(place)
         if not self.log and abs(value) < 1e-9 * (self.high - self.low):
             return "0"
-        if 1e-3 <= abs(value) < 1e5:
+        if 1e-3 <= abs(value) < 1e4:
             finest = self.high - self.low
             digits = 6 if self.log else max(4, math.ceil(math.log10(max(1.0, abs(value) / finest))) + 3)
             return f"{value:.{digits}g}"
@@ -146,14 +150,18 @@ def choose_scale(values: npt.NDArray[np.float64], options: ScaleOptions, *, is_l
 
 
 def _reach(finite: npt.NDArray[np.float64], low: float, *, log: bool) -> float:
-    """Return the value beyond which more range would only flatten what lies below the median."""
-    median = float(np.median(finite))
-    if median <= low:
-        return math.inf
+    """Return the value up to which a scale should go, so that huge values far out leave colours for the centre.
+
+    The factors are such that a parabola is never clipped; the floors keep plateaus, of which quantiles say little.
+    """
     try:
-        return low * (median / low) ** REACH if log else low + REACH * (median - low)
+        if log:
+            reach = max(low * (float(np.median(finite)) / low) ** 4, low * LOG_NEVER_CLIPPED)
+        else:
+            reach = max(low + 8 * (float(np.quantile(finite, 0.25)) - low), low * LOG_FROM)
     except OverflowError:
         return math.inf
+    return float(f"{reach:.2g}") if reach > low else math.inf
 
 
 def round_values(low: float, high: float, count: int, *, log: bool) -> npt.NDArray[np.float64]:

@@ -66,11 +66,11 @@ def quantity(surfaces: Sequence[Surface], name: str) -> str:
 
 
 def clipping(scale: Scale) -> str:
-    """Say what a colour bar does not show, with a leading comma; empty where it shows everything."""
+    """Say what a colour bar does not show, as a second line; empty where it shows everything."""
     low, high = scale.limits
     parts = [f"clipped below {scale.write(low)}"] if scale.below else []
     parts += [f"clipped above {scale.write(high)}"] if scale.above else []
-    return "".join(f", {part}" for part in parts)
+    return "\n" + ", ".join(parts) if parts else ""
 
 
 def title_of(surface: Surface) -> str:

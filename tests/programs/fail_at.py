@@ -1,0 +1,50 @@
+"""fail_at.py STAGE RANK ARGUMENTS...: the command line of lossgrid, on one rank with a fault in one stage.
+
+Nothing in lossgrid knows of this: a function of the stage is replaced on that rank by one that raises.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from typing import Any
+
+import mpi4py
+
+mpi4py.rc.initialize = False
+
+from lossgrid import cli, data, problem, store  # noqa: E402
+from lossgrid.evaluate import Evaluator  # noqa: E402
+
+stage, rank = sys.argv[1], int(sys.argv[2])
+
+
+def failing(original: Any, after: int) -> Any:
+    """Return ``original``, which raises after so many calls."""
+    calls = 0
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > after:
+            raise OSError(errno.EIO, f"injected into {stage}")
+        return original(*args, **kwargs)
+
+    return wrapped
+
+
+STAGES: dict[str, tuple[Any, str, int]] = {
+    "load": (problem, "load_model", 0),
+    "place": (data, "place", 0),
+    "open": (store, "SurfaceFile", 0),
+    "first point": (Evaluator, "point", 0),
+    "mid run": (Evaluator, "point", 4),
+    "write": (store.SurfaceFile, "write", 1),
+    "close": (store.SurfaceFile, "close", 0),
+}
+
+if int(os.environ.get("OMPI_COMM_WORLD_RANK", "0")) == rank:
+    owner, name, after = STAGES[stage]
+    setattr(owner, name, failing(getattr(owner, name), after))
+cli.main(sys.argv[3:])

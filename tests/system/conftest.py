@@ -1,0 +1,90 @@
+"""Whole jobs: what the tests of runs, faults and bad input share."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from lossgrid import store
+from tests.conftest import command_line, environment
+
+METRICS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+
+
+def values(path: Path) -> dict[str, np.ndarray]:
+    """Return what a surface must have alike however it was computed, read with h5py alone."""
+    with h5py.File(path, "r", locking=False) as file:
+        return {name: file[name][...] for name in (*METRICS, "status", "alpha", "beta") if name in file}
+
+
+def assert_same_bytes(one: Path, two: Path) -> None:
+    """Compare values bit by bit."""
+    left, right = values(one), values(two)
+    assert left.keys() == right.keys()
+    for name, array in left.items():
+        assert array.tobytes() == right[name].tobytes(), name
+
+
+def pid_of(mpirun: int, rank: int) -> int:
+    """Return the process of a rank, by the environment its launcher gave it."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            variables = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if parent == mpirun and f"OMPI_COMM_WORLD_RANK={rank}".encode() in variables:
+            return int(entry.name)
+    raise AssertionError(f"no rank {rank} under process {mpirun}")
+
+
+def done_points(path: Path) -> int:
+    """Return how many points the file has now; 0 while there is no file."""
+    if not path.exists():
+        return 0
+    return int(np.count_nonzero(store.read(path).status != store.PENDING))
+
+
+@contextmanager
+def running(
+    ranks: int, *command: object, cwd: Path, env: Mapping[str, str] | None = None
+) -> Iterator["subprocess.Popen[str]"]:
+    """Start a job; it is ended with the block where it has not ended by itself."""
+    line = command_line(ranks, [str(part) for part in command])
+    with subprocess.Popen(
+        line, cwd=cwd, env=environment(env), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    ) as job:
+        try:
+            yield job
+        finally:
+            if job.poll() is None:
+                os.killpg(job.pid, signal.SIGKILL)
+
+
+def wait_for_points(job: "subprocess.Popen[str]", path: Path, count: int, timeout: float = 60) -> int:
+    """Wait until the file of a running job holds ``count`` points, and return how many it holds."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        assert job.poll() is None, f"the job ended too soon: {job.communicate()}"
+        done = done_points(path)
+        if done >= count:
+            return done
+        time.sleep(0.02)
+    raise AssertionError(f"no {count} points within {timeout} s")
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """Return where the surface of a test goes."""
+    return tmp_path / "surface.h5"

@@ -1,0 +1,204 @@
+"""What happens to a job, its file and its rerun when a rank dies, fails, or is told to stop."""
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lossgrid import store
+from tests.conftest import launch
+from tests.system.conftest import assert_same_bytes, done_points, pid_of, running, values, wait_for_points
+
+RANKS = 3
+GRID = ("--alpha", "-1:1:9", "--beta", "-0.5:0.5:6")
+POINTS = 54
+SLOW = ("--model", "users:net", "--data", "users:pictures", "--loss", "users:slow_loss", *GRID)
+SECONDS_TO_END = 10
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the surface of a run by one process that nothing happened to."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    done = launch(0, "lossgrid", "run", *map(str, SLOW), cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "surface.h5"
+
+
+def resume(start: Any, out: Path, undisturbed: Path, writer: str, ranks: int = RANKS) -> None:
+    """Run the same command again; the surface is then that of the undisturbed run, to the bit."""
+    before = values(out)
+    done = start(ranks, "lossgrid", "run", *SLOW, "--writer", writer)
+    assert done.returncode == 0, done.stderr
+    assert f"resuming {out.name}" in done.stderr
+    assert_same_bytes(out, undisturbed)
+    kept = before["status"] != store.PENDING
+    np.testing.assert_array_equal(values(out)["train_loss"][kept], before["train_loss"][kept])
+
+
+def assert_readable(out: Path, undisturbed: Path) -> None:
+    """Every point marked done holds its right value."""
+    now, right = values(out), values(undisturbed)
+    done = now["status"] != store.PENDING
+    for name in ("train_loss", "train_accuracy"):
+        assert now[name][done].tobytes() == right[name][done].tobytes()
+
+
+@pytest.mark.parametrize("writer", ["parallel", "root"])
+@pytest.mark.parametrize("rank", range(RANKS))
+def test_a_killed_rank_costs_a_few_points_and_nothing_else(
+    start: Any, out: Path, undisturbed: Path, writer: str, rank: int
+) -> None:
+    with running(RANKS, "lossgrid", "run", *SLOW, "--writer", writer, cwd=out.parent) as job:
+        wait_for_points(job, out, random.randint(3, POINTS // 2))
+        victim = pid_of(job.pid, rank)
+        time.sleep(random.uniform(0, 0.1))
+        os.kill(victim, signal.SIGKILL)
+        began = time.monotonic()
+        job.communicate(timeout=SECONDS_TO_END)
+        assert time.monotonic() - began < SECONDS_TO_END
+        assert job.returncode != 0
+    assert 3 <= done_points(out) < POINTS
+    assert_readable(out, undisturbed)
+    resume(start, out, undisturbed, writer)
+
+
+@pytest.mark.parametrize(
+    ("writer", "stage", "rank"),
+    [
+        ("parallel", "load", 0),
+        ("parallel", "load", 1),
+        ("parallel", "place", 2),
+        ("parallel", "open", 1),
+        ("parallel", "first point", 0),
+        ("parallel", "first point", 2),
+        ("parallel", "mid run", 1),
+        ("parallel", "write", 0),
+        ("parallel", "write", 1),
+        ("parallel", "close", 0),
+        ("parallel", "close", 2),
+        ("root", "mid run", 0),
+        ("root", "mid run", 2),
+        ("root", "write", 0),
+        ("root", "close", 0),
+    ],
+)
+def test_a_failing_rank_ends_the_job_with_its_reason(
+    start: Any, program: Any, out: Path, undisturbed: Path, writer: str, stage: str, rank: int
+) -> None:
+    began = time.monotonic()
+    failed = start(RANKS, program("fail_at.py"), stage, rank, "run", *SLOW, "--writer", writer, timeout=60)
+    assert time.monotonic() - began < 40  # start and loading of three ranks on two cores, then the ten seconds
+    assert failed.returncode == 1, failed.stderr
+    assert f"rank {rank} of {RANKS} on " in failed.stderr
+    assert "Traceback (most recent call last)" in failed.stderr
+    assert f"injected into {stage}" in failed.stderr
+    if stage in ("load", "place"):
+        assert not out.exists()
+    else:
+        assert_readable(out, undisturbed)
+        resume(start, out, undisturbed, "auto", ranks=0)
+
+
+@pytest.mark.parametrize("stage", ["load", "first point", "write"])
+def test_a_failure_alone_has_its_traceback_too(start: Any, program: Any, out: Path, undisturbed: Path, stage: str) -> None:
+    failed = start(0, program("fail_at.py"), stage, 0, "run", *SLOW)
+    assert failed.returncode == 1
+    assert "Traceback" in failed.stderr
+    assert f"injected into {stage}" in failed.stderr
+    assert "the same command goes on from there" in failed.stderr.splitlines()[-1]
+    done = start(0, "lossgrid", "run", *SLOW)
+    assert done.returncode == 0, done.stderr
+    assert_same_bytes(out, undisturbed)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1], ids=lambda number: number.name)
+def test_a_stop_signal_leaves_a_resumable_file(start: Any, out: Path, undisturbed: Path, number: signal.Signals) -> None:
+    with running(0, "lossgrid", "run", *SLOW, cwd=out.parent) as job:
+        wait_for_points(job, out, 5)
+        job.send_signal(number)
+        _, said = job.communicate(timeout=SECONDS_TO_END)
+        assert job.returncode == 75
+    assert "pending; run the same command again" in said
+    assert 5 <= done_points(out) < POINTS
+    assert_readable(out, undisturbed)
+    resume(start, out, undisturbed, "auto", ranks=0)
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_sigterm_of_one_rank_stops_all(start: Any, out: Path, undisturbed: Path, rank: int) -> None:
+    with running(RANKS, "lossgrid", "run", *SLOW, cwd=out.parent) as job:
+        wait_for_points(job, out, 5)
+        os.kill(pid_of(job.pid, rank), signal.SIGTERM)
+        _, said = job.communicate(timeout=SECONDS_TO_END)
+        assert job.returncode == 75, said
+    assert 5 <= done_points(out) < POINTS
+    assert_readable(out, undisturbed)
+    resume(start, out, undisturbed, "auto")
+
+
+def test_a_signal_to_mpirun_reaches_all_ranks(start: Any, out: Path, undisturbed: Path) -> None:
+    with running(RANKS, "lossgrid", "run", *SLOW, cwd=out.parent) as job:
+        wait_for_points(job, out, 5)
+        job.send_signal(signal.SIGUSR1)  # mpirun forwards it, as SLURM's --signal=USR1 does
+        _, said = job.communicate(timeout=SECONDS_TO_END)
+        assert job.returncode == 75, said
+    resume(start, out, undisturbed, "auto")
+
+
+@pytest.mark.parametrize("ranks", [0, RANKS])
+def test_the_time_limit_is_kept_and_resumable(start: Any, out: Path, undisturbed: Path, ranks: int) -> None:
+    began = time.monotonic()
+    slow = {"SECONDS_PER_POINT": "0.5"}
+    stopped = start(ranks, "lossgrid", "run", *SLOW, "--time-limit", 6, env=slow)
+    assert stopped.returncode == 75, stopped.stderr
+    assert time.monotonic() - began < 6 + SECONDS_TO_END
+    assert done_points(out) < POINTS
+    assert_readable(out, undisturbed)
+    resume(start, out, undisturbed, "auto", ranks=ranks)
+
+
+def test_another_number_of_ranks_and_another_writer_go_on_with_a_file(start: Any, out: Path, undisturbed: Path) -> None:
+    with running(2, "lossgrid", "run", *SLOW, "--writer", "parallel", cwd=out.parent) as job:
+        wait_for_points(job, out, 10)
+        job.send_signal(signal.SIGUSR1)
+        job.communicate(timeout=SECONDS_TO_END)
+    resume(start, out, undisturbed, "root", ranks=4)
+
+
+def test_ranks_that_hold_different_networks_are_found(start: Any, out: Path) -> None:
+    done = start(RANKS, "lossgrid", "run", "--model", "users:other_on_rank_1", "--alpha", "0:1:2")
+    assert done.returncode == 1
+    assert "rank 1 of 3 on" in done.stderr
+    assert "differ from those of rank 0" in done.stderr
+    assert not out.exists()
+
+
+def test_a_network_that_one_rank_cannot_make_names_the_rank(start: Any, out: Path) -> None:
+    done = start(RANKS, "lossgrid", "run", "--model", "users:breaks_on_rank_1", "--alpha", "0:1:2")
+    assert done.returncode == 1
+    assert "1 of 3 ranks cannot go on: rank 1 of 3 on" in done.stderr
+    assert "RuntimeError: this node lacks a file" in done.stderr
+    assert not out.exists()
+
+
+def test_a_second_job_on_a_file_in_use_is_refused(start: Any, out: Path, undisturbed: Path) -> None:
+    slow = {"SECONDS_PER_POINT": "0.5"}
+    with running(2, "lossgrid", "run", *SLOW, cwd=out.parent, env=slow) as job:
+        wait_for_points(job, out, 1)
+        for more in ((), ("--overwrite",)):
+            second = start(0, "lossgrid", "run", *SLOW, *more)
+            assert second.returncode == 2, second.stderr
+            assert "is in use by process" in second.stderr
+        looked = start(0, "lossgrid", "status", out, "--json")
+        assert looked.returncode == 0, looked.stderr
+        assert '"complete": false' in looked.stdout
+        job.send_signal(signal.SIGUSR1)
+        _, said = job.communicate(timeout=SECONDS_TO_END)
+        assert job.returncode == 75, said
+    assert_readable(out, undisturbed)
