@@ -91,6 +91,8 @@ def take_over(config: RunConfig, lock: ExitStack) -> store.Surface | None:
         InputError: The file is in use, or not a surface, or of another run, or its folder cannot be written.
     """
     path = config.out
+    if path.is_dir():
+        raise InputError(f"--out: {path} is a folder; give a file such as {path / 'surface.h5'}")
     if not path.parent.is_dir():
         raise InputError(f"--out: folder {path.parent} does not exist; make it first")
     if not os.access(path.parent, os.W_OK):
@@ -286,7 +288,7 @@ def close_book(config: RunConfig, complete: bool, stop: Stop) -> None:
         )  # fmt: skip
     bad = int(np.count_nonzero(surface.status == store.NOT_FINITE))
     if bad:
-        log.warning("%d points have a loss that is not finite", bad)
+        log.warning("%d %s a loss that is not finite", bad, "point has" if bad == 1 else "points have")
     if config.plot and complete:
         from lossgrid import plot  # here, or every rank of every run waited for matplotlib
 

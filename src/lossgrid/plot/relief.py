@@ -43,8 +43,11 @@ def draw_relief(
     low, high = scale.limits
     heights = np.ma.clip(scale.place(values), low, high).filled(np.nan)
     columns, rows = np.meshgrid(alpha, beta)
-    faces = colours(scale.norm(heights))
-    faces[~np.isfinite(heights)] = 0
+    # A face has the colour of its middle; matplotlib would take that of one corner, and a peak would look lopsided.
+    middles = heights.copy()
+    middles[:-1, :-1] = (heights[:-1, :-1] + heights[1:, :-1] + heights[:-1, 1:] + heights[1:, 1:]) / 4
+    faces = colours(scale.norm(middles))
+    faces[~np.isfinite(middles)] = 0
     axes.plot_surface(
         columns, rows, heights, facecolors=faces, rcount=MOST_FACES, ccount=MOST_FACES,
         edgecolor=MESH, linewidth=0.2, shade=False, rasterized=True,

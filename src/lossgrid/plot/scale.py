@@ -14,7 +14,8 @@ from matplotlib.ticker import MaxNLocator
 from lossgrid.errors import InputError
 
 LOG_FROM = 30.0  # highest / lowest loss above which a linear scale hides the centre
-LOG_NEVER_CLIPPED = 1e6  # highest / lowest loss that a logarithmic scale always shows
+LOG_NEVER_CLIPPED = 6.0  # decades that a logarithmic scale always shows
+MOST_EXPONENT = 308  # of a float64
 LEVELS = 12
 TICKS = 9
 SERIES: tuple[tuple[tuple[float, ...], int], ...] = (  # mantissas and the step of the exponent, dense to sparse
@@ -154,14 +155,14 @@ def _reach(finite: npt.NDArray[np.float64], low: float, *, log: bool) -> float:
 
     The factors are such that a parabola is never clipped; the floors keep plateaus, of which quantiles say little.
     """
-    try:
-        if log:
-            reach = max(low * (float(np.median(finite)) / low) ** 4, low * LOG_NEVER_CLIPPED)
-        else:
-            reach = max(low + 8 * (float(np.quantile(finite, 0.25)) - low), low * LOG_FROM)
-    except OverflowError:
-        return math.inf
-    return float(f"{reach:.2g}") if reach > low else math.inf
+    quantile = float(np.quantile(finite, 0.5 if log else 0.25, method="lower"))
+    if log:
+        exponent = math.log10(low) + max(4 * (math.log10(max(quantile, low)) - math.log10(low)), LOG_NEVER_CLIPPED)
+        reach = 10**exponent if exponent < MOST_EXPONENT else math.inf
+    else:
+        reach = max(low + 8 * (quantile - low), low * LOG_FROM)
+    rounded = float(f"{reach:.2g}")
+    return rounded if rounded > low else math.inf
 
 
 def round_values(low: float, high: float, count: int, *, log: bool) -> npt.NDArray[np.float64]:

@@ -1,0 +1,277 @@
+"""Whole runs: their values, by whom and in whatever order they are computed."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from lossgrid import data, models, store
+from tests.conftest import launch
+from tests.programs import users
+from tests.system.conftest import METRICS, assert_same_bytes, values
+
+PLANE = ("--alpha", "-1:1:5", "--beta", "-0.5:0.25:4")
+RUN = ("--model", "users:net", "--data", "users:pictures", "--splits", "train,test", *PLANE, "--seed", "3")
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the surface as one process computes it, beside the directions it used."""
+    folder = tmp_path_factory.mktemp("alone")
+    done = launch(0, "lossgrid", "run", *RUN, "--save-directions", "directions.h5", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == ["directions.h5", "surface.h5"]
+    return folder / "surface.h5"
+
+
+def network() -> torch.nn.Module:
+    """Build the network as a run does: from its seed."""
+    torch.manual_seed(3)
+    return users.net(in_channels=1, num_classes=10)
+
+
+def reference_point(
+    model: torch.nn.Module, delta: dict[str, np.ndarray], eta: dict[str, np.ndarray], alpha: float, beta: float, split: str
+) -> tuple[float, float]:
+    """Compute one point slowly, in float64: each tensor moved by itself, each sample alone, sums exact."""
+    moved = {name: tensor.double() for name, tensor in model.state_dict().items()}
+    for name in moved:
+        if name in delta:
+            moved[name] = moved[name] + alpha * torch.from_numpy(delta[name]) + beta * torch.from_numpy(eta[name])
+    twin = users.Net(1, 10).double().eval()
+    twin.load_state_dict(moved)
+    losses, correct = [], 0
+    inputs, targets = users.pictures(split)
+    for x, y in zip(inputs, targets, strict=True):
+        with torch.no_grad():
+            logits = twin(x[None].double())[0].tolist()
+        top = max(logits)
+        losses.append(top + math.log(math.fsum(math.exp(z - top) for z in logits)) - logits[int(y)])
+        correct += logits.index(top) == int(y)
+    return math.fsum(losses) / len(losses), correct / len(losses)
+
+
+def reference_directions(model: torch.nn.Module, seed: int) -> list[dict[str, np.ndarray]]:
+    """Draw and normalise filter by filter (Li et al. 2018, equation 1), in plain loops."""
+    made = []
+    for axis in (0, 1):
+        generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, axis])))
+        direction = {}
+        for name, parameter in model.named_parameters():
+            drawn = generator.standard_normal(tuple(parameter.shape))
+            if parameter.ndim > 1:
+                for d, w in zip(drawn, parameter.detach().double().numpy(), strict=True):
+                    d *= math.sqrt(math.fsum(w.ravel() ** 2)) / (math.sqrt(math.fsum(d.ravel() ** 2)) + 1e-10)
+                direction[name] = drawn
+        made.append(direction)
+    return made
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 2e-5), ("float64", 1e-12)])
+def test_values_are_those_of_a_slow_reference(alone: Path, start: Any, tmp_path: Path, precision: str, tolerance: float) -> None:
+    path = alone
+    if precision != "float32":
+        path = tmp_path / "surface.h5"
+        done = start(2, "lossgrid", "run", *RUN, "--precision", precision)
+        assert done.returncode == 0, done.stderr
+    model = network()
+    delta, eta = reference_directions(model, seed=3)
+    got = values(path)
+    np.testing.assert_allclose(got["alpha"], [-1, -0.5, 0, 0.5, 1], atol=1e-15)
+    np.testing.assert_allclose(got["beta"], [-0.5, -0.25, 0, 0.25], atol=1e-15)
+    assert (got["status"] == store.DONE).all()
+    for j, beta in enumerate(got["beta"]):
+        for i, alpha in enumerate(got["alpha"]):
+            for split in ("train", "test"):
+                loss, accuracy = reference_point(model, delta, eta, alpha, beta, split)
+                assert got[f"{split}_loss"][j, i] == pytest.approx(loss, rel=tolerance)
+                assert got[f"{split}_accuracy"][j, i] == pytest.approx(accuracy, abs=1e-12)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 4])
+@pytest.mark.parametrize("writer", ["parallel", "root"])
+def test_the_same_bits_whoever_computes_and_writes(alone: Path, start: Any, tmp_path: Path, ranks: int, writer: str) -> None:
+    done = start(ranks, "lossgrid", "run", *RUN, "--writer", writer)
+    assert done.returncode == 0, done.stderr
+    surface = store.read(tmp_path / "surface.h5")
+    assert surface.complete
+    assert surface.provenance["writer"] == writer
+    assert surface.provenance["ranks"] == ranks
+    assert set(np.unique(surface.rank)) <= set(range(ranks))
+    assert_same_bytes(tmp_path / "surface.h5", alone)
+
+
+@pytest.mark.parametrize("ranks", [0, 1, 2, 4])
+@pytest.mark.parametrize("grid", [("--alpha", "0:1:2"), ("--alpha", "0:0:1"), ("--alpha", "0:1:2", "--beta", "0:0:1")])
+def test_grids_with_fewer_points_than_ranks(start: Any, tmp_path: Path, ranks: int, grid: tuple[str, ...]) -> None:
+    done = start(ranks, "lossgrid", "run", "--model", "users:net", "--data", "users:pictures", *grid)
+    assert done.returncode == 0, done.stderr
+    surface = store.read(tmp_path / "surface.h5")
+    assert surface.complete
+    assert (surface.status == store.DONE).all()
+    assert np.isfinite(surface["train_loss"]).all()
+    assert surface.shape == ((1, 2) if "--beta" in grid else (int(grid[1].split(":")[2]),))
+
+
+def test_order_and_balance_do_not_change_a_bit(alone: Path, start: Any, tmp_path: Path) -> None:
+    """With a slow rank 0 the points are computed in quite another order, by others."""
+    slow = [part if part != "cross_entropy" else "users:slow_on_root" for part in RUN]
+    done = start(3, "lossgrid", "run", *slow, "--loss", "users:slow_on_root")
+    assert done.returncode == 0, done.stderr
+    surface = store.read(tmp_path / "surface.h5")
+    assert np.count_nonzero(surface.rank == 0) < surface.status.size / 3
+    assert_same_bytes(tmp_path / "surface.h5", alone)
+
+
+def test_a_run_of_a_complete_file_computes_nothing(alone: Path, start: Any, tmp_path: Path) -> None:
+    content = alone.read_bytes()
+    (tmp_path / "surface.h5").write_bytes(content)
+    again = start(0, "lossgrid", "run", *RUN)
+    assert again.returncode == 0
+    assert "0 of 20 points are pending" in again.stderr
+    assert_same_bytes(tmp_path / "surface.h5", alone)
+
+
+def test_saved_directions_give_the_same_surface(alone: Path, start: Any, tmp_path: Path) -> None:
+    run = [part for part in RUN if part not in ("--seed", "3")]
+    torch.save(network().state_dict(), tmp_path / "net.pt")
+    directions = alone.parent / "directions.h5"
+    done = start(0, "lossgrid", "run", *run, "--checkpoint", "net.pt", "--directions", directions)
+    assert done.returncode == 0, done.stderr
+    assert_same_bytes(tmp_path / "surface.h5", alone)
+
+
+def test_the_directions_verb_makes_what_a_run_uses(alone: Path, start: Any, tmp_path: Path) -> None:
+    done = start(0, "lossgrid", "directions", "--model", "users:net", "--data", "users:pictures", "--seed", 3)
+    assert done.returncode == 0, done.stderr
+    made, saved = (store.read_directions(path) for path in (tmp_path / "directions.h5", alone.parent / "directions.h5"))
+    assert len(made) == len(saved) == 2
+    for one, other in zip(made, saved, strict=True):
+        assert one.names == other.names
+        assert all(a.tobytes() == b.tobytes() for a, b in zip(one.arrays, other.arrays, strict=True))
+
+
+def save_networks(folder: Path, count: int) -> list[torch.nn.Module]:
+    """Save networks that differ in parameters and statistics."""
+    networks = []
+    for seed in range(count):
+        torch.manual_seed(seed)
+        networks.append(users.net(1, 10).eval())
+        torch.save({"state_dict": networks[-1].state_dict()}, folder / f"{seed}.pt")
+    return networks
+
+
+def exact_loss(model: torch.nn.Module) -> float:
+    inputs, targets = users.pictures("train")
+    with torch.no_grad():
+        return float(torch.nn.functional.cross_entropy(model.double()(inputs.double()), targets))
+
+
+def test_a_line_between_two_networks_meets_both(start: Any, tmp_path: Path) -> None:
+    first, second = save_networks(tmp_path, 2)
+    run = ("--model", "users:net", "--data", "users:pictures", "--checkpoint", "0.pt", "--precision", "float64")
+    done = start(2, "lossgrid", "run", *run, "--to", "1.pt", "--alpha", "0:1:3")
+    assert done.returncode == 0, done.stderr
+    surface = store.read(tmp_path / "surface.h5")
+    assert surface.is_line
+    assert surface["train_loss"][0] == pytest.approx(exact_loss(first), rel=1e-12)
+    assert surface["train_loss"][2] == pytest.approx(exact_loss(second), rel=1e-9)
+    middle = {n: (t + second.state_dict()[n]) / 2 for n, t in first.state_dict().items() if t.is_floating_point()}
+    first.load_state_dict(middle, strict=False)
+    assert surface["train_loss"][1] == pytest.approx(exact_loss(first), rel=1e-9)
+
+
+def test_a_plane_through_three_networks_meets_all(start: Any, tmp_path: Path) -> None:
+    networks = save_networks(tmp_path, 3)
+    run = ("--model", "users:net", "--data", "users:pictures", "--checkpoint", "0.pt", "--precision", "float64")
+    done = start(0, "lossgrid", "run", *run, "--to", "1.pt", "--to", "2.pt", "--alpha", "0:1:2", "--beta", "0:1:2")
+    assert done.returncode == 0, done.stderr
+    loss = store.read(tmp_path / "surface.h5")["train_loss"]
+    corners = [loss[0, 0], loss[0, 1], loss[1, 0]]
+    np.testing.assert_allclose(corners, [exact_loss(network) for network in networks], rtol=1e-9)
+
+
+def test_settings_of_a_file_and_the_command_line_that_wins(start: Any, tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text(
+        'model = "mlp"\ndata = "users:pictures"\nalpha = "-1:1:9"\nmax-samples = 7\nsplits = "train,test"\n'
+        "[model-arg]\nhidden = [5]\n"
+    )
+    done = start(0, "lossgrid", "run", "--config", "run.toml", "--alpha=-1:1:3", "--out", "here.h5")
+    assert done.returncode == 0, done.stderr
+    with h5py.File(tmp_path / "here.h5", "r") as file:
+        config = json.loads(file.attrs["config"])
+        assert file["test_loss"].shape == (3,)
+    assert config["alpha"] == "-1.0:1.0:3"
+    assert config["model_arg"] == {"hidden": [5]}
+    assert config["max_samples"] == 7
+
+
+@pytest.mark.parametrize("spelling", [["--alpha=-1:1:3"], ["--alpha", "-1:1:3"]])
+def test_negative_ranges_in_both_spellings(start: Any, tmp_path: Path, spelling: list[str]) -> None:
+    done = start(0, "lossgrid", "run", "--model", "mlp", "--data", "users:pictures", *spelling)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(store.read(tmp_path / "surface.h5").alpha, [-1, 0, 1])
+
+
+def test_points_that_overflow_are_marked_and_not_pending(start: Any, tmp_path: Path) -> None:
+    done = start(2, "lossgrid", "run", "--model", "users:net", "--data", "users:pictures", "--alpha", "0:1e30:2")
+    assert done.returncode == 0, done.stderr
+    surface = store.read(tmp_path / "surface.h5")
+    assert surface.status.tolist() == [store.DONE, store.NOT_FINITE]
+    assert surface.complete
+    assert "1 point has a loss that is not finite" in done.stderr
+
+
+def test_status_and_pictures(alone: Path, start: Any, tmp_path: Path) -> None:
+    said = start(0, "lossgrid", "status", alone)
+    assert said.returncode == 0
+    assert "4 x 5 points of users:net, complete" in said.stdout
+    report = json.loads(start(0, "lossgrid", "status", alone, "--json").stdout)
+    assert (report["done"], report["pending"], report["complete"]) == (20, 0, True)
+    assert report["metrics"]["train_loss"]["centre"] == pytest.approx(values(alone)["train_loss"][2, 2])
+    drawn = start(0, "lossgrid", "plot", alone, "--kind", "contour", "--out", tmp_path / "c.pdf")
+    assert drawn.returncode == 0, drawn.stderr
+    assert (tmp_path / "c.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_plot_draws_beside_the_file(start: Any, tmp_path: Path) -> None:
+    run = ("--model", "mlp", "--data", "users:pictures", "--alpha", "-1:1:5")
+    done = start(2, "lossgrid", "run", *run, "--plot")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "surface_line.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_values_of_a_published_network(shared: Path, start: Any, tmp_path: Path) -> None:
+    """ResNet-20 of akamaster/pytorch_resnet_cifar10 on 500 real pictures, against the plain module in float64."""
+    pytest.importorskip("PIL")
+    import subprocess
+    import sys
+
+    unpack = [sys.executable, shared / "cifar10" / "unpack.py", tmp_path / "cifar", "--train", "10", "--test", "500"]
+    subprocess.run(unpack, check=True, stdout=subprocess.DEVNULL)
+    checkpoint = shared / "checkpoints" / "resnet20-12fca82f.th"
+    done = start(
+        2, "lossgrid", "run", "--model", "resnet20", "--model-arg", "shortcut=pad", "--checkpoint", checkpoint,
+        "--data", f"cifar10:{tmp_path / 'cifar'}", "--data-arg", "normalize=imagenet", "--splits", "test", "--alpha", "0:0:1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    model = models.build("resnet20", {"shortcut": "pad"}, facts={})
+    models.load_state(model, models.read_checkpoint(checkpoint), source="published")
+    split = data.load(f"cifar10:{tmp_path / 'cifar'}", {"normalize": "imagenet"}, splits=("test",))["test"]
+    inputs, targets = split.tensors or ()
+    with torch.no_grad():
+        logits = model.double().eval()(inputs.double())
+    surface = store.read(tmp_path / "surface.h5")
+    loss = float(torch.nn.functional.cross_entropy(logits, targets))
+    assert surface["test_loss"][0] == pytest.approx(loss, rel=1e-5)
+    assert surface["test_accuracy"][0] == pytest.approx(float((logits.argmax(1) == targets).double().mean()), abs=1e-12)
+    assert 0.7 < surface["test_accuracy"][0] < 0.9
+
+
+def test_metrics_are_the_promised_ones(alone: Path) -> None:
+    assert set(METRICS) == set(store.read(alone).metrics)
