@@ -46,7 +46,9 @@ def command_line(ranks: int, command: Sequence[str | Path]) -> list[str]:
     return line if ranks == 0 else ["mpirun", "-n", str(ranks), *line]
 
 
-def launch(ranks: int, *command: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 120) -> Finished:
+def launch(
+    ranks: int, *command: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 120
+) -> Finished:
     """Run ``command`` to its end."""
     return subprocess.run(
         command_line(ranks, command),

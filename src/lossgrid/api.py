@@ -49,7 +49,8 @@ def evaluate(
 ) -> Surface:
     """Compute the loss surface of ``model``, L(theta* + alpha delta + beta eta), as ``lossgrid run`` does.
 
-    In a script started by mpirun or srun all ranks must call it alike; they share the points, and each gets the surface.
+    In a script started by mpirun or srun all ranks must call it alike; they share the points, and each gets the
+    surface.
 
     Args:
         model: The trained network; it is copied and stays as it is.

@@ -86,7 +86,9 @@ def describe(world: World) -> dict[str, str]:
 
 def show(seats: list[Seat], facts: Mapping[str, str]) -> None:
     """Print the ranks and the libraries."""
-    console = Console(width=WIDTH, force_terminal=False, highlight=False)  # Open MPI makes every log look like a terminal
+    console = Console(
+        width=WIDTH, force_terminal=False, highlight=False
+    )  # Open MPI makes every log look like a terminal
     libraries = Table(box=None, show_header=False, pad_edge=False)
     for name, text in facts.items():
         libraries.add_row(name, text)
@@ -144,4 +146,6 @@ def report(problems: Mapping[str, str | None], seats: list[Seat]) -> None:
     shared = Counter((seat.host, seat.device) for seat in seats if "GPU-" in seat.device)
     for (host, device), count in shared.items():
         if count > 1:
-            sys.stdout.write(f"note: {count} ranks on {host} share {device}; start as many ranks per node as it has GPUs\n")
+            sys.stdout.write(
+                f"note: {count} ranks on {host} share {device}; start as many ranks per node as it has GPUs\n"
+            )

@@ -18,8 +18,9 @@ from lossgrid.errors import EXIT_BAD_INPUT, EXIT_COMPLETE, EXIT_FAILED, EXIT_RES
 from lossgrid.parallel import World
 
 STARTED = time.monotonic()
-# Typer brings click along, as a dependency or as a part of itself, by version; its errors are found through one it exports.
-UsageError = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "UsageError")
+# Typer brings click along, by its version as a dependency or as a part of itself: its errors are found through one of
+# its own.
+UsageError: type[typer.BadParameter] = next(b for b in typer.BadParameter.__mro__ if b.__name__ == "UsageError")
 
 app = typer.Typer(
     name="lossgrid",
@@ -55,7 +56,7 @@ Config = Annotated[Path | None, typer.Option(metavar="FILE", help="TOML file wit
 
 
 @app.command()
-def run(  # noqa: D417 - the options say it
+def run(
     model: Model = None,
     model_arg: ModelArg = None,
     checkpoint: Checkpoint = None,
@@ -111,7 +112,7 @@ def run(  # noqa: D417 - the options say it
 
 
 @app.command()
-def directions(  # noqa: D417 - the options say it
+def directions(
     model: Model = None,
     model_arg: ModelArg = None,
     checkpoint: Checkpoint = None,

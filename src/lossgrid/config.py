@@ -111,7 +111,8 @@ class RunConfig(ModelConfig):
     def identity(self) -> dict[str, Any]:
         """Return the settings that decide the values of the surface, as JSON types.
 
-        Where data and directions lie is left out, like the paths of checkpoints: their digests tell whether they differ.
+        Where data and directions lie is left out, like the paths of checkpoints: their digests tell whether they
+        differ.
         """
         settings = self.model_dump(mode="json", exclude=set(FREE_TO_CHANGE))
         if self.directions != "random":

@@ -1,8 +1,8 @@
 """The (alpha, beta) grid: axes, index order, and the row segments it is computed in.
 
-Index order, said once for the whole package: arrays over the grid are ``[beta, alpha]``, that is ``value[j, i]`` belongs
-to ``beta[j], alpha[i]``. A line has no beta axis; its arrays have shape ``(n_alpha,)`` in files and pictures and are
-computed as one row, ``(1, n_alpha)``.
+Index order, said once for the whole package: arrays over the grid are ``[beta, alpha]``, that is ``value[j, i]``
+belongs to ``beta[j], alpha[i]``. A line has no beta axis; its arrays have shape ``(n_alpha,)`` in files and pictures
+and are computed as one row, ``(1, n_alpha)``.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ def of_file(path: Path, model: torch.nn.Module, axes: int) -> list[Entries]:
 def save_directions(
     path: Path, delta: Entries, eta: Entries | None, *, about: Mapping[str, Any], overwrite: bool
 ) -> None:
-    """Write the directions to a file that lossgrid and the reference tool read; one already holding them stays as it is.
+    """Write the directions to a file that lossgrid and the reference tool read; one that holds them already stays.
 
     Raises:
         InputError: The file holds something else and ``overwrite`` is not set, or it cannot be written.

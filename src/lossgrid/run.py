@@ -19,7 +19,6 @@ from lossgrid.evaluate import (
     Evaluator,
     Place,
     choose_place,
-    make_objective,
     own_cores,
     share_threads,
     wants_channels_last,
@@ -236,7 +235,8 @@ def compute(
                 display.update(progress.done)
 
         complete = coordinate(world, segments(pending), task, time_left=seconds_left, on_progress=show)
-    # Closed here and not by a ``with``: closing is collective, and a rank that fails must not wait in it for the others.
+    # Closed here and not by a ``with``: closing is collective, and a rank that fails must not wait in it for the
+    # others.
     if file is not None:
         file.close()
     return complete

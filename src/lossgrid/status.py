@@ -11,7 +11,7 @@ from lossgrid.store.surface import DONE, FAILED, NOT_FINITE, PENDING, Surface
 
 
 def summarise(surface: Surface) -> dict[str, Any]:
-    """Return the state of ``surface`` as JSON types: points by status, cost, metrics at the centre and lowest, ranks."""
+    """Return the state of ``surface`` as JSON types: points by status, their cost, who computed them, their values."""
     computed = np.isin(surface.status, (DONE, NOT_FINITE))
     seconds = surface.seconds[computed].astype(np.float64)
     numbers, points = np.unique(surface.rank[computed], return_counts=True)

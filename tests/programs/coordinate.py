@@ -60,4 +60,14 @@ if world.is_root:
     assert sum(points) == done.sum() == snapshots[-1]
     assert snapshots == sorted(snapshots)
     assert [int((owner == rank).sum()) for rank in range(world.size)] == points
-    print(json.dumps({"complete": complete, "done": int(done.sum()), "pending": int(pending.sum()), "points": points, "seconds": took}))
+    print(
+        json.dumps(
+            {
+                "complete": complete,
+                "done": int(done.sum()),
+                "pending": int(pending.sum()),
+                "points": points,
+                "seconds": took,
+            }
+        )
+    )

@@ -59,11 +59,17 @@ def done_points(path: Path) -> int:
 @contextmanager
 def running(
     ranks: int, *command: object, cwd: Path, env: Mapping[str, str] | None = None
-) -> Iterator["subprocess.Popen[str]"]:
+) -> Iterator[subprocess.Popen[str]]:
     """Start a job; it is ended with the block where it has not ended by itself."""
     line = command_line(ranks, [str(part) for part in command])
     with subprocess.Popen(
-        line, cwd=cwd, env=environment(env), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        line,
+        cwd=cwd,
+        env=environment(env),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     ) as job:
         try:
             yield job
@@ -72,7 +78,7 @@ def running(
                 os.killpg(job.pid, signal.SIGKILL)
 
 
-def wait_for_points(job: "subprocess.Popen[str]", path: Path, count: int, timeout: float = 60) -> int:
+def wait_for_points(job: subprocess.Popen[str], path: Path, count: int, timeout: float = 60) -> int:
     """Wait until the file of a running job holds ``count`` points, and return how many it holds."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:

@@ -3,7 +3,7 @@
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ Refused = Callable[..., str]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stand in a folder with a user's files: a checkpoint, a finished surface, broken ones."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(ROOT / "tests" / "programs"))
@@ -39,7 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     assert run_main("run", "--model", "mlp", "--alpha", "0:1:2", "--max-samples", "10", "--out", "done.h5") == 0
     shutil.copy("done.h5", "cut.h5")
     os.truncate("cut.h5", 700)
-    yield tmp_path
+    return tmp_path
 
 
 def run_main(*arguments: str) -> int:

@@ -106,7 +106,9 @@ def test_a_failing_rank_ends_the_job_with_its_reason(
 
 
 @pytest.mark.parametrize("stage", ["load", "first point", "write"])
-def test_a_failure_alone_has_its_traceback_too(start: Any, program: Any, out: Path, undisturbed: Path, stage: str) -> None:
+def test_a_failure_alone_has_its_traceback_too(
+    start: Any, program: Any, out: Path, undisturbed: Path, stage: str
+) -> None:
     failed = start(0, program("fail_at.py"), stage, 0, "run", *SLOW)
     assert failed.returncode == 1
     assert "Traceback" in failed.stderr
@@ -118,7 +120,9 @@ def test_a_failure_alone_has_its_traceback_too(start: Any, program: Any, out: Pa
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1], ids=lambda number: number.name)
-def test_a_stop_signal_leaves_a_resumable_file(start: Any, out: Path, undisturbed: Path, number: signal.Signals) -> None:
+def test_a_stop_signal_leaves_a_resumable_file(
+    start: Any, out: Path, undisturbed: Path, number: signal.Signals
+) -> None:
     with running(0, "lossgrid", "run", *SLOW, cwd=out.parent) as job:
         wait_for_points(job, out, 5)
         job.send_signal(number)

@@ -36,7 +36,12 @@ def network() -> torch.nn.Module:
 
 
 def reference_point(
-    model: torch.nn.Module, delta: dict[str, np.ndarray], eta: dict[str, np.ndarray], alpha: float, beta: float, split: str
+    model: torch.nn.Module,
+    delta: dict[str, np.ndarray],
+    eta: dict[str, np.ndarray],
+    alpha: float,
+    beta: float,
+    split: str,
 ) -> tuple[float, float]:
     """Compute one point slowly, in float64: each tensor moved by itself, each sample alone, sums exact."""
     moved = {name: tensor.double() for name, tensor in model.state_dict().items()}
@@ -73,7 +78,9 @@ def reference_directions(model: torch.nn.Module, seed: int) -> list[dict[str, np
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 2e-5), ("float64", 1e-12)])
-def test_values_are_those_of_a_slow_reference(alone: Path, start: Any, tmp_path: Path, precision: str, tolerance: float) -> None:
+def test_values_are_those_of_a_slow_reference(
+    alone: Path, start: Any, tmp_path: Path, precision: str, tolerance: float
+) -> None:
     path = alone
     if precision != "float32":
         path = tmp_path / "surface.h5"
@@ -95,7 +102,9 @@ def test_values_are_those_of_a_slow_reference(alone: Path, start: Any, tmp_path:
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4])
 @pytest.mark.parametrize("writer", ["parallel", "root"])
-def test_the_same_bits_whoever_computes_and_writes(alone: Path, start: Any, tmp_path: Path, ranks: int, writer: str) -> None:
+def test_the_same_bits_whoever_computes_and_writes(
+    alone: Path, start: Any, tmp_path: Path, ranks: int, writer: str
+) -> None:
     done = start(ranks, "lossgrid", "run", *RUN, "--writer", writer)
     assert done.returncode == 0, done.stderr
     surface = store.read(tmp_path / "surface.h5")
@@ -257,7 +266,8 @@ def test_the_values_of_a_published_network(shared: Path, start: Any, tmp_path: P
     checkpoint = shared / "checkpoints" / "resnet20-12fca82f.th"
     done = start(
         2, "lossgrid", "run", "--model", "resnet20", "--model-arg", "shortcut=pad", "--checkpoint", checkpoint,
-        "--data", f"cifar10:{tmp_path / 'cifar'}", "--data-arg", "normalize=imagenet", "--splits", "test", "--alpha", "0:0:1",
+        "--data", f"cifar10:{tmp_path / 'cifar'}", "--data-arg", "normalize=imagenet", "--splits", "test",
+        "--alpha", "0:0:1",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     model = models.build("resnet20", {"shortcut": "pad"}, facts={})

@@ -86,7 +86,16 @@ def test_broken_toml_is_refused(tmp_path: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("3", 3), ("0.5", 0.5), ("true", True), ("pad", "pad"), ('"4"', "4"), ("[1, 2]", [1, 2]), ("", ""), ("a=b", "a=b")],
+    [
+        ("3", 3),
+        ("0.5", 0.5),
+        ("true", True),
+        ("pad", "pad"),
+        ('"4"', "4"),
+        ("[1, 2]", [1, 2]),
+        ("", ""),
+        ("a=b", "a=b"),
+    ],
 )
 def test_arguments_are_read_as_toml_or_text(text: str, value: object) -> None:
     assert read_value(text) == value

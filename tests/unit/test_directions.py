@@ -34,7 +34,7 @@ def test_moving_biases_too_leaves_the_rest_of_the_direction() -> None:
 
 def test_seed_and_axis_decide_and_nothing_else() -> None:
     torch.manual_seed(99)
-    np.random.seed(99)  # noqa: NPY002
+    np.random.seed(99)
     assert all(torch.equal(a, b) for a, b in zip(drawn().values(), drawn().values(), strict=True))
     assert not torch.equal(drawn()["0.weight"], drawn(axis=1)["0.weight"])
     assert not torch.equal(drawn()["0.weight"], drawn(seed=8)["0.weight"])

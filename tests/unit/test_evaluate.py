@@ -20,9 +20,7 @@ CPU = torch.device("cpu")
 
 def network() -> nn.Module:
     torch.manual_seed(3)
-    model = nn.Sequential(
-        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 10)
-    ).eval()
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 10)).eval()
     with torch.no_grad():
         model[1].running_mean.normal_()
         model[1].running_var.uniform_(0.5, 2)
@@ -43,7 +41,9 @@ def plane_of(model: nn.Module) -> tuple[directions.Entries, directions.Entries]:
     return made[0], made[1]
 
 
-def evaluator(precision: str = "float64", batch_size: int = 8, loss: str = "cross_entropy", **changes: object) -> Evaluator:
+def evaluator(
+    precision: str = "float64", batch_size: int = 8, loss: str = "cross_entropy", **changes: object
+) -> Evaluator:
     model = network()
     delta, eta = plane_of(model)
     split = data.split_of(changes.get("given", samples()), source="test")
@@ -163,7 +163,8 @@ def users_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[st
     (tmp_path / "users_losses.py").write_text(
         "import torch\n"
         "def mean(outputs, targets):\n    return torch.nn.functional.cross_entropy(outputs, targets)\n"
-        "def each(outputs, targets):\n    return torch.nn.functional.cross_entropy(outputs, targets, reduction='none')\n"
+        "def each(outputs, targets):\n"
+        "    return torch.nn.functional.cross_entropy(outputs, targets, reduction='none')\n"
         "def pairs(outputs, targets):\n    return outputs\n"
         "def breaks(outputs, targets):\n    raise ValueError('my own fault')\n"
         "number = 3\n"

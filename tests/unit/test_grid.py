@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -60,9 +62,7 @@ def test_segments_cover_pending_points_once(rows: list[list[bool]]) -> None:
         assert len(segment) > 0
         covered[segment.row, segment.start : segment.stop] += 1
     np.testing.assert_array_equal(covered, pending.astype(int))
-    joinable = [
-        (a, b) for a, b in zip(found, found[1:], strict=False) if a.row == b.row and a.stop == b.start
-    ]
+    joinable = [(a, b) for a, b in itertools.pairwise(found) if a.row == b.row and a.stop == b.start]
     assert not joinable
 
 

@@ -16,7 +16,7 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 class Batches:
-    """The batches of a split, always the same in the same order; iterating yields ``(inputs, targets)`` on the device."""
+    """The batches of a split, always the same; iterating yields ``(inputs, targets)`` on the device."""
 
     def __init__(self, batches: Iterable[Batch], *, samples: int, resident: bool) -> None:
         """Wrap ``batches``; ``resident`` says that they are kept on the device."""
@@ -56,8 +56,8 @@ def place(
     fits = needed <= _memory_left(device) / (2 * share) or (tensors is not None and device.type == "cpu")
     if tensors is not None and fits:
         inputs, targets = to_device(*tensors, device, dtype, channels_last)
-        pairs = zip(inputs.split(batch_size), targets.split(batch_size), strict=True)
-        return Batches(list(pairs), samples=split.samples, resident=True)
+        parts = (torch.split(tensor, batch_size) for tensor in (inputs, targets))
+        return Batches(list(zip(*parts, strict=True)), samples=split.samples, resident=True)
     # No worker processes: a fork after MPI has started may crash or hang (pytorch/pytorch #13787).
     loader = DataLoader(split.dataset, batch_size=batch_size, pin_memory=device.type == "cuda")
     stream = Stream(loader, device, dtype, channels_last)

@@ -90,7 +90,8 @@ def _find(folder: Path) -> tuple[str, Path]:
             if (where / ("test_batch.bin" if layout == "bin" else "test_batch")).is_file():
                 return layout, where
     raise InputError(
-        f"--data cifar10:FOLDER: {folder} holds neither {SUBFOLDERS['bin']} nor {SUBFOLDERS['py']}; unpack CIFAR-10 there"
+        f"--data cifar10:FOLDER: {folder} holds neither {SUBFOLDERS['bin']} nor {SUBFOLDERS['py']}; "
+        "unpack CIFAR-10 there"
     )
 
 

@@ -71,7 +71,7 @@ def _check(name: str, split: str, args: Mapping[str, Any], *, known: Sequence[st
 
 
 def facts(splits: Mapping[str, Split]) -> dict[str, int]:
-    """Return what the data tell a model factory: ``in_features``, and ``in_channels`` and ``num_classes`` where known."""
+    """Return what a model factory is told: ``in_features``, and ``in_channels`` and ``num_classes`` where known."""
     shape = next(iter(splits.values())).shape
     known = {"in_features": math.prod(shape)}
     if len(shape) == 3:

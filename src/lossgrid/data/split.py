@@ -64,7 +64,8 @@ def split_of(given: Any, *, source: str, max_samples: int | None = None, num_cla
         InputError: It is neither, is empty, does not fit together, or holds numbers that are not finite.
     """
     if isinstance(given, (tuple, list)) and len(given) == 2:
-        return _of_tensors(*(_as_tensor(part, source) for part in given), source, max_samples, num_classes)
+        inputs, targets = (_as_tensor(part, source) for part in given)
+        return _of_tensors(inputs, targets, source, max_samples, num_classes)
     if isinstance(given, Dataset) and not isinstance(given, IterableDataset) and hasattr(given, "__len__"):
         return _of_dataset(given, source, max_samples, num_classes)
     raise InputError(

@@ -11,7 +11,7 @@ from lossgrid.errors import InputError
 
 
 def difference(start: Mapping[str, torch.Tensor], end: Mapping[str, torch.Tensor], *, source: str) -> Entries:
-    """Return ``end - start``: parameters and buffers, as batch normalisation needs the statistics of the place it is at.
+    """Return ``end - start``: parameters and buffers, as batch normalisation needs the statistics of where it is.
 
     Args:
         start: All entries of theta*, in the network's order.

@@ -16,10 +16,10 @@ EPSILON = 1e-10
 def normalise(direction: Mapping[str, torch.Tensor], theta: Mapping[str, torch.Tensor], norm: str) -> Entries:
     """Rescale ``direction`` to ``theta``, tensor by tensor.
 
-    * ``filter``: each slice along dimension 0 gets the norm of the same slice of theta: ``d_i ||w_i|| / (||d_i|| + 1e-10)``.
-      For a convolution a slice is the kernel of one output channel (of one input channel where it is transposed), for a
-      linear layer the weights into one neuron, for an embedding the vector of one token. A tensor of at most one
-      dimension is one filter.
+    * ``filter``: each slice along dimension 0 gets the norm of the same slice of theta:
+      ``d_i ||w_i|| / (||d_i|| + 1e-10)``. For a convolution a slice is the kernel of one output channel (of one input
+      channel where it is transposed), for a linear layer the weights into one neuron, for an embedding the vector of
+      one token. A tensor of at most one dimension is one filter.
     * ``layer``: each tensor gets the norm of the same tensor of theta.
     * ``weight``: each number is multiplied by the same number of theta.
     * ``none``: as drawn.
@@ -48,4 +48,5 @@ def _normalise(direction: torch.Tensor, theta: torch.Tensor, norm: str) -> torch
 
 def _length(array: npt.NDArray[np.float64], axes: tuple[int, ...]) -> npt.NDArray[np.float64]:
     """Return the Euclidean length over ``axes``, which stay as dimensions of size 1."""
-    return np.sqrt(np.square(array).sum(axis=axes, keepdims=True))
+    squares: npt.NDArray[np.float64] = np.square(array).sum(axis=axes, keepdims=True)
+    return np.sqrt(squares)

@@ -16,8 +16,8 @@ def gaussian(
     """Draw a standard normal direction for the parameters ``theta``.
 
     Every axis has a generator of its own, NumPy's PCG64 seeded by (seed, axis), whose stream does not depend on
-    the processor. Numbers are drawn for all parameters in their order, moved or not, so that moving biases too leaves the
-    rest of the direction as it was.
+    the processor. Numbers are drawn for all parameters in their order, moved or not, so that moving biases too leaves
+    the rest of the direction as it was.
 
     Args:
         theta: Parameters by name, in the network's order.

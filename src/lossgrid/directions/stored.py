@@ -18,8 +18,8 @@ def match(
 ) -> Entries:
     """Tie the tensors of a direction file to the entries of ``model``.
 
-    Files of lossgrid say the names. Those of the reference tool are in ``parameters()`` order (its type "weights") or in
-    ``state_dict()`` order ("states"); which one is told by their number.
+    Files of lossgrid say the names. Those of the reference tool are in ``parameters()`` order (its type "weights") or
+    in ``state_dict()`` order ("states"); which one is told by their number.
 
     Args:
         arrays: The tensors in the order of the file.

@@ -73,8 +73,8 @@ def choose_place(device: str, precision: str, *, local_rank: int) -> Place:
 def share_threads(affinities: Sequence[frozenset[int]], mine: int) -> int:
     """Set the number of CPU threads of this rank and return it.
 
-    ``OMP_NUM_THREADS`` wins where it is set. Otherwise the cores this rank may use are divided among the ranks of the node
-    that may use them too.
+    ``OMP_NUM_THREADS`` wins where it is set. Otherwise the cores this rank may use are divided among the ranks of the
+    node that may use them too.
 
     Args:
         affinities: The cores each rank of this node may run on.

@@ -77,7 +77,8 @@ class Evaluator:
             tick: Called between batches.
 
         Returns:
-            The mean loss and accuracy of each split, in the order of :attr:`columns`, then the seconds it took; float64.
+            The mean loss and accuracy of each split, in the order of :attr:`columns`, then the seconds it
+            took; float64.
         """
         began = time.perf_counter()
         self._plane.move(alpha, beta)
@@ -135,21 +136,22 @@ class Evaluator:
             lowest, highest = int(targets.min()), int(targets.max())
         if lowest < 0 or highest >= outputs.shape[1]:
             raise InputError(
-                f"split {split!r} has classes {lowest}..{highest}, but model {name} gives scores for {outputs.shape[1]}; "
-                "check --model-arg num_classes"
+                f"split {split!r} has classes {lowest}..{highest}, but model {name} gives scores for "
+                f"{outputs.shape[1]}; check --model-arg num_classes"
             )
 
     def _forward(self, name: str, inputs: torch.Tensor) -> torch.Tensor:
         with self._place.autocast():
-            return userfn.call(  # type: ignore[no-any-return]
+            outputs: torch.Tensor = userfn.call(
                 self._model, inputs, name=f"{name} on inputs of shape {tuple(inputs.shape)}", role="model"
             )
+        return outputs
 
 
 def to_place(model: torch.nn.Module, place: Place) -> torch.nn.Module:
     """Put ``model`` on the device and in the dtype of ``place``, in evaluation mode, convolutions in channels_last."""
     model = model.to(device=place.device, dtype=place.dtype).eval().requires_grad_(False)
-    return model.to(memory_format=torch.channels_last) if wants_channels_last(model) else model  # type: ignore[call-overload, no-any-return]
+    return model.to(memory_format=torch.channels_last) if wants_channels_last(model) else model  # type: ignore[call-overload]
 
 
 def wants_channels_last(model: torch.nn.Module) -> bool:

@@ -31,7 +31,7 @@ class Objective:
     counts_correct: bool
 
     def sums(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Return the sum of losses, and where counted the number of correct samples, shape ``(1,)`` or ``(2,)``, float64.
+        """Return the sum of losses and, where counted, of correct samples, shape ``(1,)`` or ``(2,)``, float64.
 
         Args:
             outputs: What the network made of a batch; logits ``(n, num_classes)`` for classes.
@@ -48,9 +48,9 @@ def make_objective(loss: str | Callable[..., object], *, classification: bool) -
     """Return the objective for targets that are classes or not.
 
     Args:
-        loss: ``cross_entropy``, ``mse`` (for classes the mean over them of (softmax - one-hot)^2, as the reference tool has
-            it), ``package.module:function``, or a function ``loss(outputs, targets)`` that returns the mean of the batch
-            or a number per sample.
+        loss: ``cross_entropy``, ``mse`` (for classes the mean over them of (softmax - one-hot)^2, as the reference
+            tool has it), ``package.module:function``, or a function ``loss(outputs, targets)`` that returns the mean
+            of the batch or a number per sample.
         classification: Whether targets are classes; then accuracy is measured too.
 
     Raises:

@@ -12,8 +12,8 @@ ALIGNMENT = 64  # bytes; where every tensor starts, as vector units and GPUs lik
 class Plane:
     """The entries of a network that directions move, kept in flat buffers.
 
-    The network's own parameters and buffers become views of one flat ``theta``. Every point is computed from the snapshot
-    ``theta*``, never from the point before, so nothing drifts.
+    The network's own parameters and buffers become views of one flat ``theta``. Every point is computed from the
+    snapshot ``theta*``, never from the point before, so nothing drifts.
     """
 
     def __init__(

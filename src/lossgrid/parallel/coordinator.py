@@ -2,19 +2,20 @@
 
 The protocol, all of it two-sided messages on one communicator, no collective until everybody has left:
 
-* A worker (any rank but root) sends **reports** to root: its wish for work and the results it has, in one float64 buffer
-  ``[ticket, flags, row, start, count, values...]``. ``ticket`` is the number of its last request; the flags say that it is
-  idle until that request is answered, that it was asked to stop, or that it has left and this is its last report.
-* Root answers each ticket once with a **share**, int64 ``[row, start, stop]``; an empty one says there is nothing more to
-  give. A **stop** message, under a tag of its own, says: finish your point and leave.
+* A worker (any rank but root) sends **reports** to root: its wish for work and the results it has, in one float64
+  buffer ``[ticket, flags, row, start, count, values...]``. ``ticket`` is the number of its last request; the flags say
+  that it is idle until that request is answered, that it was asked to stop, or that it has left and this is its last
+  report.
+* Root answers each ticket once with a **share**, int64 ``[row, start, stop]``; an empty one says there is nothing more
+  to give. A **stop** message, under a tag of its own, says: finish your point and leave.
 * A worker asks **one share ahead**, when it starts the last point of the share it has, so the answer is there when it
   needs it. Root looks at its mail between its own batches (``tick``), so an answer takes one batch at most.
 * Shares shrink towards the end: guided self-scheduling (Polychronopoulos & Kuck, "Guided self-scheduling", IEEE Trans.
   Computers C-36, 1987), a share being at most ``ceil(pending / (2 ranks))`` points, and never more than about
   ``SHARE_SECONDS`` of work at the pace the rank has shown, so that ranks of different speed end together. Once no more
   points are left than ranks, a request made ahead waits until its rank is idle: who is free first gets the point.
-* Results travel at most every ``REPORT_SECONDS``, so a killed rank loses little; waiting is polled with short sleeps, so
-  it costs no core.
+* Results travel at most every ``REPORT_SECONDS``, so a killed rank loses little; waiting is polled with short sleeps,
+  so it costs no core.
 
 The values do not depend on who computes a point or when, so neither does the surface.
 """
@@ -74,7 +75,8 @@ class Task:
     """What a rank does with its points.
 
     Attributes:
-        compute: ``compute(row, column, tick)`` returns the values of one point, shape ``(n_columns,)``, float64, seconds
+        compute: ``compute(row, column, tick)`` returns the values of one point, shape ``(n_columns,)``, float64,
+        seconds
             last; it calls ``tick()`` between batches.
         write: Called with finished points by the rank that computed them.
         collect: Called on root with the finished points of other ranks; None where ``write`` has already put them away.
@@ -136,7 +138,7 @@ def coordinate(
     task: Task,
     *,
     time_left: Callable[[], float] = lambda: math.inf,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> bool:
     """Compute all pending points; return True when none is left, False when the run was stopped before.
 
@@ -275,12 +277,16 @@ class Root:
         self._tick()
         while self._workers:
             naps.take()
-            if self._tick():
+            if self._look_after():
                 naps = Naps()
         return self._progress.done == self._progress.total
 
-    def _tick(self) -> bool:
-        """Look after the other ranks; return whether one of them had written."""
+    def _tick(self) -> None:
+        """Look after the other ranks."""
+        self._look_after()
+
+    def _look_after(self) -> bool:
+        """Read the mail, stop where it is time to, answer; return whether there was mail."""
         news = self._read_mail()
         margin = 1.1 * self._progress.slowest + 0.5
         if not self._stopping and (self._task.wants_stop() or self._time_left() <= margin):

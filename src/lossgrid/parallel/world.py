@@ -118,7 +118,7 @@ def broadcast(world: World, value: T) -> T:
 
     Collective: all ranks of ``world`` must call this.
     """
-    return value if world.size == 1 else world.comm.bcast(value, root=world.root)  # type: ignore[no-any-return]
+    return value if world.size == 1 else world.comm.bcast(value, root=world.root)
 
 
 def gather(world: World, value: T) -> list[T]:
@@ -126,7 +126,7 @@ def gather(world: World, value: T) -> list[T]:
 
     Collective: all ranks of ``world`` must call this.
     """
-    return [value] if world.size == 1 else world.comm.allgather(value)  # type: ignore[no-any-return]
+    return [value] if world.size == 1 else world.comm.allgather(value)
 
 
 def barrier(world: World, interval: float = 0.001) -> None:

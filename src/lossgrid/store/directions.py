@@ -1,7 +1,7 @@
 """Direction files: groups ``xdirection`` (delta) and ``ydirection`` (eta) of datasets named "0", "1", ...
 
-This is the layout of the reference tool (tomgoldstein/loss-landscape), so that each reads the other's files. lossgrid adds
-the attribute ``names`` (JSON) to each group, which ties every dataset to an entry of the network by name.
+This is the layout of the reference tool (tomgoldstein/loss-landscape), so that each reads the other's files. lossgrid
+adds the attribute ``names`` (JSON) to each group, which ties every dataset to an entry of the network by name.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def write_directions(
             file.attrs["lossgrid"] = json.dumps(about)
             for group_name, direction in zip(GROUPS, directions, strict=False):
                 group = file.create_group(group_name)
-                # Names of large networks exceed the 64 KB an ordinary attribute holds: variable length goes to the heap.
+                # Names of large networks exceed the 64 KB an ordinary attribute holds: variable length goes to the
+                # heap.
                 group.attrs["names"] = json.dumps(list(direction))
                 for number, array in enumerate(direction.values()):
                     group.create_dataset(str(number), data=np.asarray(array))

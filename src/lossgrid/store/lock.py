@@ -1,7 +1,7 @@
 """One job at a time on a surface: a lock file beside it.
 
-The lock is ``flock`` on ``<surface>.lock``, so the operating system drops it when its holder dies, however it dies. It is
-not taken on the surface itself: on network file systems that would meet the byte-range locks MPI-IO uses.
+The lock is ``flock`` on ``<surface>.lock``, so the operating system drops it when its holder dies, however it dies. It
+is not taken on the surface itself: on network file systems that would meet the byte-range locks MPI-IO uses.
 """
 
 from __future__ import annotations
