@@ -17,7 +17,7 @@ from rich.table import Table
 
 from lossgrid import store
 from lossgrid.errors import InputError, LossgridError, RankError
-from lossgrid.evaluate import choose_place
+from lossgrid.evaluation import choose_place
 from lossgrid.grid import Axis, Grid, Segment
 from lossgrid.parallel import World, abort_guard, broadcast, collectively, gather, library, on_root
 from lossgrid.provenance import PACKAGES

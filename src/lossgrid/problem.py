@@ -14,7 +14,7 @@ from lossgrid.config import DirectionsConfig, ModelConfig, RunConfig
 from lossgrid.digest import digest
 from lossgrid.directions import Entries
 from lossgrid.errors import InputError
-from lossgrid.evaluate import Objective, make_objective
+from lossgrid.evaluation import Objective, make_objective
 
 DESCRIBES_DIRECTIONS = {"model", "norm", "seed", "perturb_bias_and_norm", "directions"}
 

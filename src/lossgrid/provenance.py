@@ -11,7 +11,7 @@ from typing import Any
 
 from lossgrid.config import RunConfig, resolve
 from lossgrid.errors import InputError
-from lossgrid.evaluate import Place
+from lossgrid.evaluation import Place
 from lossgrid.parallel import World, gather, library
 from lossgrid.problem import Problem
 from lossgrid.store import Surface

@@ -15,7 +15,7 @@ import numpy as np
 from lossgrid import data, store
 from lossgrid.config import RunConfig
 from lossgrid.errors import InputError, RankError
-from lossgrid.evaluate import (
+from lossgrid.evaluation import (
     Evaluator,
     Place,
     choose_place,

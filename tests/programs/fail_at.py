@@ -15,7 +15,7 @@ import mpi4py
 mpi4py.rc.initialize = False
 
 from lossgrid import cli, data, problem, store  # noqa: E402
-from lossgrid.evaluate import Evaluator  # noqa: E402
+from lossgrid.evaluation import Evaluator  # noqa: E402
 
 stage, rank = sys.argv[1], int(sys.argv[2])
 

@@ -125,11 +125,14 @@ class Outbox:
 
 @dataclass
 class Correspondence:
-    """Where root stands with a worker: its last request, the last one answered, whether it waits doing nothing."""
+    """Where root stands with a worker: its last request, the last one answered, whether it waits doing nothing.
 
-    asked: int = 0
+    Every worker begins with request 1, which needs no message: first shares are on their way before anybody asks.
+    """
+
+    asked: int = 1
     answered: int = 0
-    is_idle: bool = False
+    is_idle: bool = True
 
 
 def coordinate(

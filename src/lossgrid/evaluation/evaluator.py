@@ -13,9 +13,9 @@ import torch
 from lossgrid import userfn
 from lossgrid.data import Batches
 from lossgrid.errors import InputError
-from lossgrid.evaluate.device import Place
-from lossgrid.evaluate.objective import Objective
-from lossgrid.evaluate.plane import Plane
+from lossgrid.evaluation.device import Place
+from lossgrid.evaluation.objective import Objective
+from lossgrid.evaluation.plane import Plane
 
 
 @dataclass(frozen=True)

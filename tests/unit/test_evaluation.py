@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from lossgrid import data, directions
 from lossgrid.errors import InputError
-from lossgrid.evaluate import Evaluator, Place, Plane, choose_place, make_objective, share_threads
+from lossgrid.evaluation import Evaluator, Place, Plane, choose_place, make_objective, share_threads
 
 CPU = torch.device("cpu")
 

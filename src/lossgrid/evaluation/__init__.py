@@ -1,9 +1,9 @@
 """Evaluating points: the objective, the plane the network moves in, the pass over the data."""
 
-from lossgrid.evaluate.device import Place, choose_place, own_cores, share_threads
-from lossgrid.evaluate.evaluator import Column, Evaluator, wants_channels_last
-from lossgrid.evaluate.objective import Objective, make_objective
-from lossgrid.evaluate.plane import Plane
+from lossgrid.evaluation.device import Place, choose_place, own_cores, share_threads
+from lossgrid.evaluation.evaluator import Column, Evaluator, wants_channels_last
+from lossgrid.evaluation.objective import Objective, make_objective
+from lossgrid.evaluation.plane import Plane
 
 __all__ = [
     "Column",

@@ -1,0 +1,151 @@
+"""How much of a point is not the forward pass: perturbing, loss and accuracy, writing, scheduling.
+
+    mpirun -n 2 python benchmarks/overhead.py [--points 24] [--writer parallel] [--json FILE]
+
+A real run of ResNet-20 on 2,000 pictures of noise (their content costs nothing): the coordinator, the evaluator and the
+surface file are those of ``lossgrid run``. Every part is timed where it happens, inside the run, so that the noise of a
+shared machine falls on all parts alike; whatever is not the forward pass of the network counts as overhead. The target
+is under 5 % of a point.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mpi4py
+import numpy as np
+
+mpi4py.rc.initialize = False
+mpi4py.rc.finalize = True
+
+import torch  # noqa: E402
+from machine import describe  # noqa: E402
+
+from lossgrid import data, models, parallel, store  # noqa: E402
+from lossgrid.config import RunConfig, resolve  # noqa: E402
+from lossgrid.evaluation import choose_place  # noqa: E402
+from lossgrid.evaluation.objective import Objective  # noqa: E402
+from lossgrid.evaluation.plane import Plane  # noqa: E402
+from lossgrid.grid import segments  # noqa: E402
+from lossgrid.problem import make_problem, random_direction  # noqa: E402
+from lossgrid.run import divide_cores, make_evaluator, make_task  # noqa: E402
+
+PICTURES = 2_000
+TARGET = 0.05
+
+
+class Clock:
+    """Seconds spent in each part of a run."""
+
+    def __init__(self, synchronize: Callable[[], None]) -> None:
+        """Wait for the device with ``synchronize`` before looking at the time."""
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._synchronize = synchronize
+
+    def around(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return ``function``, timed as ``part``."""
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            self._synchronize()
+            began = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self._synchronize()
+                self.seconds[part] += time.perf_counter() - began
+
+        return timed
+
+
+def measure(world: parallel.World, points: int, writer: str, path: Path) -> dict[str, float]:
+    """Run and return the seconds of each part on this rank, per point it computed."""
+    config = resolve(RunConfig, {"model": "resnet20", "alpha": f"-1:1:{points}", "out": path, "beta": "0:0:1"})
+    place = choose_place("auto", "float32", local_rank=world.local_rank)
+    divide_cores(world)
+    torch.manual_seed(0)
+    model = models.build("resnet20", {}, facts={"in_channels": 3, "num_classes": 10}).eval()
+    noise = torch.randn(PICTURES, 3, 32, 32), torch.arange(PICTURES) % 10
+    splits = {"train": data.split_of(noise, source="noise")}
+    delta, eta = (random_direction(model, config, axis) for axis in (0, 1))
+    problem = make_problem(model, splits, delta, eta, loss="cross_entropy")
+    evaluator = make_evaluator(config, problem, place, share=world.local_size)
+    evaluator.point(0.0, 0.0)  # warm
+
+    clock = Clock(place.synchronize)
+    network = problem.model
+    network.forward = clock.around("forward pass", network.forward)  # type: ignore[method-assign]
+    Plane.move = clock.around("perturbing", Plane.move)  # type: ignore[method-assign]
+    Objective.sums = clock.around("loss and accuracy", Objective.sums)  # type: ignore[method-assign]
+    metrics = [store.Metric(column.name, column.units) for column in evaluator.columns]
+    parallel.on_root(world, lambda: store.create(path, config.grid, metrics, config={}, provenance={}))
+    comm = world.comm if writer == "parallel" else None
+    file = store.SurfaceFile(path, metrics, comm) if comm is not None or world.is_root else None
+    if file is not None:
+        file.write = clock.around("writing", file.write)  # type: ignore[method-assign]
+    task = make_task(config.grid, evaluator, file, collects=writer == "root", stop=parallel.Stop())
+    computed, last = 0, 0.0
+    compute = task.compute
+
+    def counted(row: int, column: int, tick: Callable[[], None]) -> Any:
+        nonlocal computed, last
+        values = compute(row, column, tick)
+        computed, last = computed + 1, time.perf_counter()
+        return values
+
+    task = parallel.Task(counted, task.write, task.collect, task.wants_stop)
+    began = time.perf_counter()
+    assert parallel.coordinate(world, segments(np.ones(config.grid.rows, dtype=bool)), task)
+    ended = time.perf_counter()
+    if file is not None:
+        file.close()
+    parts = dict(clock.seconds)
+    parts["scheduling and the rest"] = last - began - sum(parts.values())
+    return {part: seconds / computed for part, seconds in parts.items()} | {
+        "waiting at the end": (ended - last) / computed,
+        "points": computed,
+    }
+
+
+def main() -> None:
+    """Measure on all ranks, print shares of a point, and tell whether the target is met."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--points", type=int, default=24)
+    parser.add_argument("--writer", choices=["parallel", "root"], default="parallel")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    launch = parallel.detect()
+    world = parallel.alone() if launch is None else parallel.connect(launch)
+    writer = options.writer if store.has_parallel_hdf5() and world.comm is not None else "root"
+    with tempfile.TemporaryDirectory() as own:
+        folder = parallel.broadcast(world, own)
+        ranks = parallel.gather(world, measure(world, options.points, writer, Path(folder) / "surface.h5"))
+        parallel.barrier(world)
+    if not world.is_root:
+        return
+    names = ["forward pass", "perturbing", "loss and accuracy", "writing", "scheduling and the rest"]
+    means = {name: statistics.fmean(rank.get(name, 0.0) for rank in ranks) for name in names}
+    point = sum(means.values())
+    overhead = 1 - means["forward pass"] / point
+    for name, seconds in means.items():
+        print(f"{name:24} {1000 * seconds:9.3f} ms a point   {100 * seconds / point:6.2f} %")
+    print(f"overhead {100 * overhead:.2f} % of a point of {point:.3f} s (target under {100 * TARGET:.0f} %)")
+    waiting = max(rank["waiting at the end"] * rank["points"] for rank in ranks)
+    print(f"{world.size} ranks, writer {writer}, {options.points} points; the first rank to end waited {waiting:.2f} s")
+    if options.json is not None:
+        result = {"ranks": world.size, "writer": writer, "points": options.points, "seconds a point": means,
+                  "overhead": overhead, "by rank": ranks, "machine": describe()}  # fmt: skip
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
+    sys.exit(0 if overhead < TARGET else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+import pytest
+
+from lossgrid.parallel import Launch, alone, detect
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, None),
+        ({"OMPI_COMM_WORLD_RANK": "3", "OMPI_COMM_WORLD_SIZE": "8"}, Launch("Open MPI", 3, 8)),
+        ({"PMI_RANK": "0", "PMI_SIZE": "2"}, Launch("Hydra", 0, 2)),
+        ({"PMIX_RANK": "1"}, Launch("PRRTE", 1, None)),
+        ({"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "4"}, Launch("SLURM", 1, 4)),
+        ({"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1"}, None),  # the shell of a batch script
+        ({"SLURM_PROCID": "0", "SLURM_JOB_ID": "7"}, None),  # a shell within an allocation
+        ({"OMPI_COMM_WORLD_RANK": "x"}, None),
+    ],
+)
+def test_launchers_are_told_by_their_variables(environment: dict[str, str], expected: Launch | None) -> None:
+    assert detect(environment) == expected
+
+
+def test_alone_needs_no_mpi() -> None:
+    world = alone()
+    assert (world.rank, world.size, world.local_rank, world.is_root) == (0, 1, 0, True)
+    assert str(world).startswith("rank 0 of 1 on ")

@@ -1,0 +1,103 @@
+"""What a user is told: progress, status, provenance."""
+
+import doctest
+import io
+import logging
+import sys
+
+import numpy as np
+import pytest
+
+from lossgrid import progress, provenance
+from lossgrid.progress import ProgressDisplay, duration
+from lossgrid.status import as_lines, summarise
+from lossgrid.store import Surface
+
+
+@pytest.mark.parametrize("module", [progress, provenance])
+def test_examples(module: object) -> None:
+    assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.034, "0.034 s"), (9.96, "10 s"), (59.7, "1 min 00 s"), (3599, "59 min 59 s"), (7322, "2 h 02 min")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_a_batch_log_gets_plain_lines(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    caplog.set_level(logging.INFO, "lossgrid")
+    with ProgressDisplay(100) as display:
+        for second in range(0, 61, 5):
+            now = 1000.0 + second
+            display.update(second)
+    assert [record.getMessage() for record in caplog.records] == [
+        "30 of 100 points, 1 points/s, 1 min 10 s left",
+        "60 of 100 points, 1 points/s, 40 s left",
+    ]
+    assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]
+
+
+def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with ProgressDisplay(10) as display:
+        display._shown -= 1
+        display.update(4)
+        display._bar.refresh()  # type: ignore[union-attr]
+    assert "4/10" in terminal.getvalue()
+    assert "points/s" in terminal.getvalue()
+
+
+def surface(status: list[int], **changes: object) -> Surface:
+    count = len(status)
+    values = np.where(np.array(status) == 1, np.arange(count) + 0.5, np.nan)
+    fields: dict[str, object] = {
+        "alpha": np.linspace(-1, 1, count),
+        "beta": None,
+        "metrics": {"train_loss": values},
+        "status": np.array(status, np.uint8),
+        "seconds": np.full(count, 2.0, np.float32),
+        "rank": np.array([i % 2 for i in range(count)], np.int32),
+        "config": {"model": "mlp"},
+        "provenance": {"writer": "root"},
+        "complete": False,
+        "created": "2026-01-01T00:00:00+00:00",
+        "finished": None,
+    }
+    return Surface(**(fields | changes))  # type: ignore[arg-type]
+
+
+def test_status_counts_points_by_kind_and_rank() -> None:
+    summary = summarise(surface([1, 0, 1, 2, 3]))
+    assert {key: summary[key] for key in ("points", "done", "pending", "not_finite", "failed")} == {
+        "points": 5, "done": 3, "pending": 1, "not_finite": 1, "failed": 1,
+    }  # fmt: skip
+    assert summary["points_of_rank"] == {"0": 2, "1": 1}
+    assert summary["metrics"]["train_loss"] == {"lowest": 0.5, "highest": 2.5, "centre": 2.5}
+    lines = as_lines(summary)
+    assert "incomplete: the same command resumes it" in lines[0]
+    assert "done 3 of 5, not finite 1, failed 1" in lines[1]
+
+
+def test_status_of_an_empty_surface() -> None:
+    summary = summarise(surface([0, 0]))
+    assert summary["seconds_per_point"] is None
+    assert summary["metrics"]["train_loss"] == {"lowest": None, "highest": None, "centre": None}
+    assert len(as_lines(summary)) == 2
+
+
+def test_many_ranks_fit_on_a_line() -> None:
+    status = [1] * 100
+    lines = as_lines(summarise(surface(status, rank=np.arange(100, dtype=np.int32))))
+    assert "and 84 more ranks" in lines[2]
