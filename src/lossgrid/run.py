@@ -274,9 +274,9 @@ def time_left(config: RunConfig, began: float) -> Callable[[], float]:
 
 def close_book(config: RunConfig, complete: bool, stop: Stop) -> None:
     """Mark a complete surface, report, draw."""
-    if complete:
-        store.finish(config.out)
     surface = store.read(config.out)
+    if complete and not surface.complete:
+        store.finish(config.out)
     seconds = float(np.nansum(surface.seconds))
     if complete:
         log.info("%s is complete: %d points, %s of computing", config.out, surface.status.size, duration(seconds))

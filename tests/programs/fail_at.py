@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import time
 from typing import Any
 
 import mpi4py
@@ -28,7 +29,7 @@ def failing(original: Any, after: int) -> Any:
         nonlocal calls
         calls += 1
         if calls > after:
-            raise OSError(errno.EIO, f"injected into {stage}")
+            raise OSError(errno.EIO, f"injected into {stage} at {time.time()}")
         return original(*args, **kwargs)
 
     return wrapped

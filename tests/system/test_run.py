@@ -143,7 +143,7 @@ def test_a_run_of_a_complete_file_computes_nothing(alone: Path, start: Any, tmp_
     again = start(0, "lossgrid", "run", *RUN)
     assert again.returncode == 0
     assert "0 of 20 points are pending" in again.stderr
-    assert_same_bytes(tmp_path / "surface.h5", alone)
+    assert (tmp_path / "surface.h5").read_bytes() == content
 
 
 def test_saved_directions_give_the_same_surface(alone: Path, start: Any, tmp_path: Path) -> None:

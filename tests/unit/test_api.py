@@ -43,7 +43,18 @@ def test_a_plane_in_one_call_leaves_the_model_as_it_was(model: torch.nn.Module) 
 
 def test_the_same_as_the_command_line(model: torch.nn.Module, tmp_path: Path, start: object) -> None:
     torch.save(model.state_dict(), tmp_path / "net.pt")
-    run = ("--model", "users:net", "--checkpoint", "net.pt", "--data", "users:pictures", "--alpha", "-1:1:3", "--seed", 4)
+    run = (
+        "--model",
+        "users:net",
+        "--checkpoint",
+        "net.pt",
+        "--data",
+        "users:pictures",
+        "--alpha",
+        "-1:1:3",
+        "--seed",
+        4,
+    )
     done = start(0, "lossgrid", "run", *run)  # type: ignore[operator]
     assert done.returncode == 0, done.stderr
     surface = lossgrid.evaluate(model, pictures("train"), alpha=(-1, 1, 3), seed=4)

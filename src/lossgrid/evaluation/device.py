@@ -67,7 +67,8 @@ def choose_place(device: str, precision: str, *, local_rank: int) -> Place:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     properties = torch.cuda.get_device_properties(index)
-    return Place(torch.device("cuda", index), precision, dtype, f"{properties.name} (GPU-{properties.uuid})")
+    identity = getattr(properties, "uuid", index)  # since torch 2.5; tells apart what several ranks share
+    return Place(torch.device("cuda", index), precision, dtype, f"{properties.name} (GPU-{identity})")
 
 
 def share_threads(affinities: Sequence[frozenset[int]], mine: int) -> int:
