@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lossgrid import store
-from tests.conftest import launch
+from tests.conftest import launch, need_writer
 from tests.system.conftest import assert_same_bytes, done_points, pid_of, running, values, wait_for_points
 
 RANKS = 3
@@ -55,6 +55,7 @@ def assert_readable(out: Path, undisturbed: Path) -> None:
 def test_a_killed_rank_costs_a_few_points_and_nothing_else(
     start: Any, out: Path, undisturbed: Path, writer: str, rank: int
 ) -> None:
+    need_writer(writer)
     with running(RANKS, "lossgrid", "run", *SLOW, "--writer", writer, cwd=out.parent) as job:
         wait_for_points(job, out, random.randint(3, POINTS // 2))
         victim = pid_of(job.pid, rank)
@@ -92,6 +93,7 @@ def test_a_killed_rank_costs_a_few_points_and_nothing_else(
 def test_a_failing_rank_ends_the_job_with_its_reason(
     start: Any, program: Any, out: Path, undisturbed: Path, writer: str, stage: str, rank: int
 ) -> None:
+    need_writer(writer)
     failed = start(RANKS, program("fail_at.py"), stage, rank, "run", *SLOW, "--writer", writer, timeout=60)
     ended = time.time()
     assert failed.returncode == 1, failed.stderr
@@ -170,6 +172,7 @@ def test_the_time_limit_is_kept_and_resumable(start: Any, out: Path, undisturbed
 
 
 def test_another_number_of_ranks_and_another_writer_go_on_with_a_file(start: Any, out: Path, undisturbed: Path) -> None:
+    need_writer("parallel")
     with running(2, "lossgrid", "run", *SLOW, "--writer", "parallel", cwd=out.parent) as job:
         wait_for_points(job, out, 10)
         job.send_signal(signal.SIGUSR1)

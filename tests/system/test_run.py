@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lossgrid import data, models, store
-from tests.conftest import launch
+from tests.conftest import launch, need_writer
 from tests.programs import users
 from tests.system.conftest import METRICS, assert_same_bytes, values
 
@@ -105,6 +105,7 @@ def test_values_are_those_of_a_slow_reference(
 def test_the_same_bits_whoever_computes_and_writes(
     alone: Path, start: Any, tmp_path: Path, ranks: int, writer: str
 ) -> None:
+    need_writer(writer)
     done = start(ranks, "lossgrid", "run", *RUN, "--writer", writer)
     assert done.returncode == 0, done.stderr
     surface = store.read(tmp_path / "surface.h5")

@@ -73,7 +73,8 @@ def _frame(surfaces: Sequence[Surface], kind: str) -> tuple[Figure, list[Any]]:
     solid = kind == "surface"
     aspect = _aspect(surfaces)
     height = 0.9 if solid else aspect or 0.8
-    layout = ConstrainedLayoutEngine(compress=True, h_pad=0.07, hspace=0.02)
+    # No engine in three dimensions: before matplotlib 3.11 it takes the whole figure for the axes' decorations.
+    layout = None if solid else ConstrainedLayoutEngine(compress=True, h_pad=0.07, hspace=0.02)
     figure = Figure(figsize=(PANEL * columns + 1.5, PANEL * rows * height + 0.8), layout=layout)
     panels = figure.subplots(
         rows, columns, squeeze=False,
