@@ -141,7 +141,11 @@ def report(problems: Mapping[str, str | None], seats: list[Seat]) -> None:
     for writer, problem in problems.items():
         sys.stdout.write(f"writer {writer} ({names[writer]}): {'works' if problem is None else f'FAILED: {problem}'}\n")
     if "parallel" not in problems:
-        why = "this h5py has no MPI" if not store.has_parallel_hdf5() else "MPI was not started"
+        why = (
+            "this h5py has no MPI"
+            if not store.has_parallel_hdf5()
+            else "start it as: mpirun -n 2 lossgrid check FOLDER"
+        )
         sys.stdout.write(f"writer parallel: not tried, {why}\n")
     shared = Counter((seat.host, seat.device) for seat in seats if "GPU-" in seat.device)
     for (host, device), count in shared.items():

@@ -184,11 +184,12 @@ def open_book(
     Raises:
         InputError: The file is of another run, or cannot be made.
     """
+    if old is not None:
+        refuse_other_contents(old, provenance, config.out)
     if config.save_directions is not None:
         about = config.model_dump(mode="json", include=DESCRIBES_DIRECTIONS)
         save_directions(config.save_directions, problem.delta, problem.eta, about=about, overwrite=config.overwrite)
     if old is not None:
-        refuse_other_contents(old, provenance, config.out)
         if old.provenance["threads"] != provenance["threads"]:
             log.warning(
                 "%s was computed with %s CPU threads per rank, now there are %s: last bits may differ",
@@ -235,8 +236,7 @@ def compute(
                 display.update(progress.done)
 
         complete = coordinate(world, segments(pending), task, time_left=seconds_left, on_progress=show)
-    # Closed here and not by a ``with``: closing is collective, and a rank that fails must not wait in it for the
-    # others.
+    # Not by a ``with``: closing is collective, and a rank that fails must not wait in it for the others.
     if file is not None:
         file.close()
     return complete
