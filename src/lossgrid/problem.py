@@ -162,7 +162,8 @@ def write_direction_file(config: DirectionsConfig) -> None:
     Raises:
         InputError: The network, its checkpoint or the directions cannot be made, or the file not written.
     """
-    facts = data.facts(data.load(config.data, config.data_arg, splits=("train",), max_samples=None))
+    one = data.load(config.data, config.data_arg, splits=("train",), max_samples=1)  # its shape is all that is needed
+    facts = data.facts(one)
     delta, eta = make_directions(config, load_model(config, facts), axes=config.axes)
     about = config.model_dump(mode="json", include=DESCRIBES_DIRECTIONS)
     save_directions(config.out, delta, eta, about=about, overwrite=config.overwrite)
