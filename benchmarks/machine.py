@@ -20,7 +20,7 @@ def describe() -> dict[str, Any]:
     return {
         "processor": names[0] if names else platform.processor(),
         "vector units": [flag for flag in ("avx2", "avx512f", "amx_tile", "amx_bf16") if flag in flags],
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": os.cpu_count(),
         "devices": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "system": platform.platform(),
         "versions": {name: version(name) for name in ("torch", "numpy", "h5py", "mpi4py")},

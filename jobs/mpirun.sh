@@ -7,8 +7,9 @@ set -euo pipefail
 ranks=4          # CHANGE: one per GPU; without GPUs one per core or per few cores
 out=surface.h5   # CHANGE: on a file system all machines see
 
-# mpirun stops a job hard on Ctrl-C. To stop softly, with every rank finishing its point: kill -USR1 <pid of mpirun>
-exec mpirun -n "$ranks" \
+# --bind-to none: otherwise mpirun ties a rank to one core or socket; lossgrid divides the cores of a node itself.
+# Ctrl-C gives the ranks a moment to finish their points; a long point needs: kill -USR1 <pid of mpirun>
+exec mpirun -n "$ranks" --bind-to none \
     lossgrid run \
     --model resnet56 --checkpoint resnet56.pt \
     --data cifar10:data --splits train,test \
