@@ -31,22 +31,38 @@ app = typer.Typer(
     help="Loss surfaces of trained networks, L(theta* + alpha delta + beta eta), by MPI ranks into parallel HDF5.",
 )
 
-Model = Annotated[str | None, typer.Option(metavar="NAME|pkg.mod:factory", help="The network.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|pkg.mod:factory",
+        help="The network: resnet20, resnet56_noshort, wrn56_4, vgg9, densenet121, mlp, ...",
+    ),
+]
 ModelArg = Annotated[
     list[str] | None, typer.Option(metavar="K=V", help="Argument of the network's factory; repeatable.")
 ]
 Checkpoint = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Trained parameters: torch.save of a state dict, or safetensors.")
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Trained parameters: torch.save of a state dict, or safetensors; without it as built from the seed.",
+    ),
 ]
-Data = Annotated[str | None, typer.Option(metavar="digits|cifar10:FOLDER|pkg.mod:function", help="The data.")]
+Data = Annotated[
+    str | None, typer.Option(metavar="digits|cifar10:FOLDER|pkg.mod:function", help="The data (default digits).")
+]
 DataArg = Annotated[list[str] | None, typer.Option(metavar="K=V", help="Argument of the data; repeatable.")]
-Directions = Annotated[str | None, typer.Option(metavar="random|FILE", help="Random directions, or those of a file.")]
-Norm = Annotated[str | None, typer.Option(metavar="filter|layer|weight|none", help="Scale of random directions.")]
+Directions = Annotated[
+    str | None, typer.Option(metavar="random|FILE", help="Random directions, or those of a file (default random).")
+]
+Norm = Annotated[
+    str | None, typer.Option(metavar="filter|layer|weight|none", help="Scale of random directions (default filter).")
+]
 Bias = Annotated[
     bool | None,
     typer.Option("--perturb-bias-and-norm", help="Also move biases and the parameters of normalisation layers."),
 ]
-Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed of the random directions.")]
+Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed of the random directions (default 0).")]
 To = Annotated[
     list[Path] | None,
     typer.Option(metavar="CHECKPOINT", help="Once: alpha leads to this checkpoint. Twice: a plane through three."),
@@ -62,10 +78,16 @@ def run(
     checkpoint: Checkpoint = None,
     data: Data = None,
     data_arg: DataArg = None,
-    splits: Annotated[str | None, typer.Option(metavar="train[,test]", help="Splits to evaluate.")] = None,
-    max_samples: Annotated[int | None, typer.Option(metavar="N", help="The first N samples of each split.")] = None,
-    loss: Annotated[str | None, typer.Option(metavar="cross_entropy|mse|pkg.mod:function", help="The loss.")] = None,
-    alpha: Annotated[str | None, typer.Option(metavar="MIN:MAX:N", help="Range along delta.")] = None,
+    splits: Annotated[
+        str | None, typer.Option(metavar="train[,test]", help="Splits to evaluate (default train).")
+    ] = None,
+    max_samples: Annotated[
+        int | None, typer.Option(metavar="N", help="The first N samples of each split (default all).")
+    ] = None,
+    loss: Annotated[
+        str | None, typer.Option(metavar="cross_entropy|mse|pkg.mod:function", help="The loss (default cross_entropy).")
+    ] = None,
+    alpha: Annotated[str | None, typer.Option(metavar="MIN:MAX:N", help="Range along delta (default -1:1:51).")] = None,
     beta: Annotated[
         str | None, typer.Option(metavar="MIN:MAX:N", help="Range along eta; without it the surface is a line.")
     ] = None,
@@ -75,18 +97,29 @@ def run(
     seed: Seed = None,
     to: To = None,
     save_directions: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep the directions in a file.")] = None,
-    batch_size: Annotated[int | None, typer.Option(metavar="N", help="Samples per forward pass.")] = None,
-    device: Annotated[str | None, typer.Option(metavar="auto|cpu|cuda", help="Where to compute.")] = None,
+    batch_size: Annotated[int | None, typer.Option(metavar="N", help="Samples per forward pass (default 128).")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(metavar="auto|cpu|cuda", help="Where to compute (default auto: a GPU where there is one)."),
+    ] = None,
     precision: Annotated[
-        str | None, typer.Option(metavar="float32|tf32|bfloat16|float64", help="Arithmetic of the network.")
+        str | None,
+        typer.Option(metavar="float32|tf32|bfloat16|float64", help="Arithmetic of the network (default float32)."),
     ] = None,
     writer: Annotated[
-        str | None, typer.Option(metavar="auto|parallel|root", help="All ranks write the file, or rank 0 for all.")
+        str | None,
+        typer.Option(
+            metavar="auto|parallel|root",
+            help="All ranks write the file, or rank 0 for all (default auto: all where HDF5 can).",
+        ),
     ] = None,
     time_limit: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Stop in time, resumable (exit code 75).")
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="The surface file; resumed where it exists.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The surface file; resumed where it exists (default surface.h5)."),
+    ] = None,
     overwrite: Overwrite = None,
     plot: Annotated[bool | None, typer.Option("--plot", help="Draw the complete surface beside the file.")] = None,
     config: Config = None,
@@ -123,8 +156,10 @@ def directions(
     perturb_bias_and_norm: Bias = None,
     seed: Seed = None,
     to: To = None,
-    axes: Annotated[int | None, typer.Option(metavar="1|2", help="How many directions.")] = None,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="The direction file.")] = None,
+    axes: Annotated[int | None, typer.Option(metavar="1|2", help="How many directions (default 2).")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The direction file (default directions.h5).")
+    ] = None,
     overwrite: Overwrite = None,
     config: Config = None,
 ) -> int:

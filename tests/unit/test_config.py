@@ -1,4 +1,5 @@
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,24 @@ def test_identity_leaves_out_where_and_how_fast() -> None:
     other = resolve(RunConfig, {"model": "mlp", "data": "cifar10:/there", "batch_size": 64})
     assert one.identity() == two.identity()
     assert two.identity() != other.identity()
+
+
+@pytest.mark.parametrize(("command", "kind"), [(cli.run, RunConfig), (cli.directions, DirectionsConfig)])
+def test_help_tells_the_defaults(command: object, kind: type[RunConfig]) -> None:
+    parameters = inspect.signature(command, eval_str=True).parameters  # type: ignore[arg-type]
+    told = {
+        name: re.search(r"\(default ([^:;)]+(?::[^:;) ]+)*)", _help(parameters[name])) for name in kind.model_fields
+    }
+    found = {name: match[1].removeprefix("all") for name, match in told.items() if match}
+    for name, text in found.items():
+        if name == "max_samples":
+            assert kind.model_fields[name].default is None
+        else:
+            default = kind.model_fields[name].default
+            values = (default, ",".join(default) if isinstance(default, tuple) else None)
+            assert text in map(str, values) or Axis.parse(text) == default
+    assert {"data", "seed", "norm", "out"} <= found.keys()
+
+
+def _help(parameter: inspect.Parameter) -> str:
+    return str(parameter.annotation.__metadata__[0].help)
