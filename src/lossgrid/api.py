@@ -43,6 +43,7 @@ def evaluate(
     batch_size: int = 128,
     device: str = "auto",
     precision: str = "float32",
+    fold_norm: str = "auto",
     out: str | Path | None = None,
     overwrite: bool = False,
     time_limit: float | None = None,
@@ -70,6 +71,7 @@ def evaluate(
         batch_size: Samples per forward pass.
         device: ``auto``, ``cpu`` or ``cuda``.
         precision: ``float32``, ``tf32``, ``bfloat16`` or ``float64``.
+        fold_norm: Fold batch normalisation into the layers before it: ``auto`` (where it can), ``yes`` or ``no``.
         out: A file to compute into, resumable; without one the surface is only returned.
         overwrite: Replace a surface of another run in ``out``.
         time_limit: Stop after so many seconds.
@@ -106,6 +108,7 @@ def evaluate(
         "batch_size": batch_size,
         "device": device,
         "precision": precision,
+        "fold_norm": fold_norm,
         "overwrite": overwrite,
         "time_limit": time_limit,
     }

@@ -106,6 +106,13 @@ def run(
         str | None,
         typer.Option(metavar="float32|tf32|bfloat16|float64", help="Arithmetic of the network (default float32)."),
     ] = None,
+    fold_norm: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|yes|no",
+            help="Fold batch normalisation into the layers before it (default auto: where it can).",
+        ),
+    ] = None,
     writer: Annotated[
         str | None,
         typer.Option(

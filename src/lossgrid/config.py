@@ -20,13 +20,14 @@ else:
 
 Norm = Literal["filter", "layer", "weight", "none"]
 Device = Literal["auto", "cpu", "cuda"]
+FoldNorm = Literal["auto", "yes", "no"]
 Precision = Literal["float32", "tf32", "bfloat16", "float64"]
 WriterChoice = Literal["auto", "parallel", "root"]
 
 # Settings that say where and how fast a run happens, not what it computes: a resumed run may change them.
 # Files are compared by the digests of what they hold, which the surface keeps in its provenance.
 FREE_TO_CHANGE = frozenset(
-    {"checkpoint", "to", "device", "writer", "time_limit", "out", "overwrite", "plot", "save_directions"}
+    {"checkpoint", "to", "device", "writer", "time_limit", "out", "overwrite", "plot", "save_directions", "fold_norm"}
 )
 
 
@@ -89,6 +90,7 @@ class RunConfig(ModelConfig):
     batch_size: int = Field(default=128, ge=1)
     device: Device = "auto"
     precision: Precision = "float32"
+    fold_norm: FoldNorm = "auto"
     writer: WriterChoice = "auto"
     time_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     out: Path = Path("surface.h5")

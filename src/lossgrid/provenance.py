@@ -19,7 +19,7 @@ from lossgrid.store import Surface
 PACKAGES = ("lossgrid", "torch", "numpy", "h5py", "mpi4py")
 
 
-def describe(problem: Problem, place: Place, threads: int, writer: str, world: World) -> dict[str, Any]:
+def describe(problem: Problem, place: Place, threads: int, writer: str, variant: str, world: World) -> dict[str, Any]:
     """Return the provenance of a surface, as JSON types: digests, versions, and the ranks by what they compute on.
 
     Collective: all ranks of ``world`` must call this.
@@ -32,6 +32,7 @@ def describe(problem: Problem, place: Place, threads: int, writer: str, world: W
         "device_type": place.device.type,
         "threads": threads,
         "writer": writer,
+        "variant": variant,
         "ranks": world.size,
         "machines": {text: spans(ranks) for text, ranks in machines.items()},
         "versions": {

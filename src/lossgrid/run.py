@@ -19,6 +19,7 @@ from lossgrid.evaluation import (
     Evaluator,
     Place,
     choose_place,
+    freed_memory_kept,
     own_cores,
     share_threads,
     wants_channels_last,
@@ -76,7 +77,8 @@ def run(
         problem = collectively(world, lambda: load(config))
         same_everywhere(world, problem.digests)
         evaluator = collectively(world, lambda: make_evaluator(config, problem, place, share=world.local_size))
-        provenance = describe(problem, place, threads, writer, world)
+        variant = choose_variant(config, evaluator, old, world)
+        provenance = describe(problem, place, threads, writer, variant, world)
         pending = on_root(world, lambda: open_book(config, problem, evaluator, provenance, old))
         complete = compute(config, world, evaluator, pending, writer, stop, time_left(config, began))
         on_root(world, lambda: close_book(config, complete, stop))
@@ -157,6 +159,38 @@ def make_evaluator(config: RunConfig, problem: Problem, place: Place, *, share: 
     return evaluator
 
 
+def choose_variant(config: RunConfig, evaluator: Evaluator, old: store.Surface | None, world: World) -> str:
+    """Decide for all ranks if the network runs ``folded`` or ``plain``: last bits differ, so a file is of one kind.
+
+    Collective: all ranks of ``world`` must call this.
+
+    Raises:
+        InputError: The file was computed the other way, or folding was asked for and cannot be done.
+    """
+    recorded = None if old is None else old.provenance.get("variant", "plain")
+    wanted = {"auto": recorded or "folded", "yes": "folded", "no": "plain"}[config.fold_norm]
+    reasons = gather(world, evaluator.fuse() if wanted == "folded" else "--fold-norm no")
+    reason = next(filter(None, reasons), "")
+
+    def refuse() -> None:
+        if recorded is not None and wanted != recorded:
+            raise InputError(
+                f"--fold-norm: {config.out} was computed {recorded}; leave the option out to go on with it"
+            )
+        if reason and (config.fold_norm == "yes" or recorded == "folded"):
+            raise InputError(
+                f"--fold-norm: normalisation cannot be folded: {reason}; use --fold-norm no and another --out"
+            )
+
+    collectively(world, refuse)
+    if reason:
+        evaluator.unfuse()
+        log.info("plain network: %s", reason)
+        return "plain"
+    log.info("network with %d normalisations folded into the layers before them", evaluator.folded)
+    return "folded"
+
+
 def same_everywhere(world: World, digests: Mapping[str, Any]) -> None:
     """Make sure that all ranks hold the same network, directions and data, to the bit.
 
@@ -235,7 +269,8 @@ def compute(
             if display is not None:
                 display.update(progress.done)
 
-        complete = coordinate(world, segments(pending), task, time_left=seconds_left, on_progress=show)
+        with freed_memory_kept():
+            complete = coordinate(world, segments(pending), task, time_left=seconds_left, on_progress=show)
     # Not by a ``with``: closing is collective, and a rank that fails must not wait in it for the others.
     if file is not None:
         file.close()

@@ -286,3 +286,26 @@ def test_the_values_of_a_published_network(shared: Path, start: Any, tmp_path: P
 
 def test_metrics_are_the_promised_ones(alone: Path) -> None:
     assert set(METRICS) == set(store.read(alone).metrics)
+
+
+def test_folded_and_plain_files_are_told_apart(alone: Path, start: Any, tmp_path: Path) -> None:
+    path = tmp_path / "surface.h5"
+    done = start(2, "lossgrid", "run", *RUN, "--fold-norm", "no")
+    assert done.returncode == 0, done.stderr
+    assert store.read(alone).provenance["variant"] == "folded"
+    assert store.read(path).provenance["variant"] == "plain"
+    np.testing.assert_allclose(values(path)["train_loss"], values(alone)["train_loss"], rtol=1e-5)
+    content = path.read_bytes()
+    refused = start(0, "lossgrid", "run", *RUN, "--fold-norm", "yes")
+    assert refused.returncode == 2
+    assert "was computed plain" in refused.stderr
+    again = start(0, "lossgrid", "run", *RUN)  # what the file says is kept to
+    assert again.returncode == 0, again.stderr
+    assert path.read_bytes() == content
+
+
+def test_folding_what_cannot_be_folded_is_refused(start: Any, tmp_path: Path) -> None:
+    refused = start(0, "lossgrid", "run", "--model", "mlp", "--data", "users:pictures", "--fold-norm", "yes")
+    assert refused.returncode == 2
+    assert "no normalisation follows a layer" in refused.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -25,6 +25,10 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         return iter(self._batches)
 
+    def ends(self) -> list[Batch]:
+        """Return the first batch, and of those that are kept also the last one, which may be smaller."""
+        return [self._batches[0], self._batches[-1]] if isinstance(self._batches, list) else [next(iter(self))]
+
 
 class Stream:
     """Batches read through a DataLoader and brought to the device one by one."""

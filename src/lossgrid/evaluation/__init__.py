@@ -2,6 +2,7 @@
 
 from lossgrid.evaluation.device import Place, choose_place, own_cores, share_threads
 from lossgrid.evaluation.evaluator import Column, Evaluator, wants_channels_last
+from lossgrid.evaluation.memory import freed_memory_kept
 from lossgrid.evaluation.objective import Objective, make_objective
 from lossgrid.evaluation.plane import Plane
 
@@ -12,6 +13,7 @@ __all__ = [
     "Place",
     "Plane",
     "choose_place",
+    "freed_memory_kept",
     "make_objective",
     "own_cores",
     "share_threads",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,8 +15,12 @@ from lossgrid import userfn
 from lossgrid.data import Batches
 from lossgrid.errors import InputError
 from lossgrid.evaluation.device import Place
+from lossgrid.evaluation.fused import Fused, fuse
 from lossgrid.evaluation.objective import Objective
 from lossgrid.evaluation.plane import Plane
+
+# How far apart rounding alone can bring the plain and the fused network, as a share of the largest output.
+SAME = {"float64": 1e-10, "float32": 1e-4, "tf32": 2e-2, "bfloat16": 1e-1}
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class Evaluator:
         self._model = to_place(model, place)
         self._batches, self._objectives, self._place = dict(batches), dict(objectives), place
         self._plane = Plane(self._model, delta, eta)
+        self._fused: Fused | None = None
 
     @property
     def columns(self) -> list[Column]:
@@ -82,16 +88,57 @@ class Evaluator:
         """
         began = time.perf_counter()
         self._plane.move(alpha, beta)
+        if self._fused is not None:
+            self._fused.refresh()
         sums = [self._pass(split, tick) / self._batches[split].samples for split in self._objectives]
         means = torch.cat(sums).cpu().numpy()
         return np.append(means, time.perf_counter() - began)
+
+    @property
+    def _network(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        return self._model if self._fused is None else self._fused
+
+    @torch.inference_mode()
+    def fuse(self) -> str:
+        """Run the network with its normalisation folded from now on, if that is the same function.
+
+        Compared with the plain network on the first and the last batch of each split, at theta*.
+
+        Returns:
+            Why not, empty where it does from now on.
+        """
+        samples = [inputs for batches in self._batches.values() for inputs, _ in batches.ends()]
+        self._plane.restore()
+        with self._place.autocast():
+            expected = [self._model(inputs) for inputs in samples]
+            try:
+                fused = fuse(self._model, samples[0])
+                found = [fused(inputs) for inputs in samples]
+            except Exception as error:  # what users write into a network is not limited to what torch.fx can follow
+                return f"torch.fx cannot follow the network ({type(error).__name__})"
+        if not len(fused):
+            return "no normalisation follows a layer it could be folded into"
+        worst = max(_distance(a, b) for a, b in zip(expected, found, strict=True))
+        if not worst <= SAME[self._place.precision]:
+            return f"its outputs differ by {worst:.1e} of the largest"
+        self._fused = fused
+        return ""
+
+    def unfuse(self) -> None:
+        """Run the network as it is from now on."""
+        self._fused = None
+
+    @property
+    def folded(self) -> int:
+        """Number of normalisations that are folded away."""
+        return 0 if self._fused is None else len(self._fused)
 
     def _pass(self, split: str, tick: Callable[[], None]) -> torch.Tensor:
         objective = self._objectives[split]
         total = torch.zeros(2 if objective.counts_correct else 1, dtype=torch.float64, device=self._place.device)
         for inputs, targets in self._batches[split]:
             with self._place.autocast():
-                outputs = self._model(inputs)
+                outputs = self._network(inputs)
             total += objective.sums(outputs, targets)
             tick()
         return total
@@ -146,6 +193,13 @@ class Evaluator:
                 self._model, inputs, name=f"{name} on inputs of shape {tuple(inputs.shape)}", role="model"
             )
         return outputs
+
+
+def _distance(expected: torch.Tensor, found: torch.Tensor) -> float:
+    """Return the largest difference as a share of the largest output; infinite where shapes or types differ."""
+    if expected.shape != found.shape or expected.dtype != found.dtype:
+        return math.inf
+    return float((expected - found).abs().max() / expected.abs().max())
 
 
 def to_place(model: torch.nn.Module, place: Place) -> torch.nn.Module:
