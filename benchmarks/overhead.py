@@ -1,4 +1,4 @@
-"""How much of a point is not the forward pass: perturbing, loss and accuracy, writing, scheduling.
+"""How much of a point is not the forward pass: perturbing, folding, loss and accuracy, writing, scheduling.
 
     mpirun -n 2 python benchmarks/overhead.py [--points 24] [--writer parallel] [--json FILE]
 
@@ -32,7 +32,8 @@ from machine import describe  # noqa: E402
 
 from lossgrid import data, models, parallel, store  # noqa: E402
 from lossgrid.config import RunConfig, resolve  # noqa: E402
-from lossgrid.evaluation import choose_place  # noqa: E402
+from lossgrid.evaluation import choose_place, freed_memory_kept  # noqa: E402
+from lossgrid.evaluation.fused import Fused  # noqa: E402
 from lossgrid.evaluation.objective import Objective  # noqa: E402
 from lossgrid.evaluation.plane import Plane  # noqa: E402
 from lossgrid.grid import segments  # noqa: E402
@@ -78,11 +79,12 @@ def measure(world: parallel.World, points: int, writer: str, path: Path) -> dict
     delta, eta = (random_direction(model, config, axis) for axis in (0, 1))
     problem = make_problem(model, splits, delta, eta, loss="cross_entropy")
     evaluator = make_evaluator(config, problem, place, share=world.local_size)
+    assert evaluator.fuse() == ""
     evaluator.point(0.0, 0.0)  # warm
 
     clock = Clock(place.synchronize)
-    network = problem.model
-    network.forward = clock.around("forward pass", network.forward)  # type: ignore[method-assign]
+    Fused.__call__ = clock.around("forward pass", Fused.__call__)  # type: ignore[method-assign]
+    Fused.refresh = clock.around("folding", Fused.refresh)  # type: ignore[method-assign]
     Plane.move = clock.around("perturbing", Plane.move)  # type: ignore[method-assign]
     Objective.sums = clock.around("loss and accuracy", Objective.sums)  # type: ignore[method-assign]
     metrics = [store.Metric(column.name, column.units) for column in evaluator.columns]
@@ -103,7 +105,8 @@ def measure(world: parallel.World, points: int, writer: str, path: Path) -> dict
 
     task = parallel.Task(counted, task.write, task.collect, task.wants_stop)
     began = time.perf_counter()
-    assert parallel.coordinate(world, segments(np.ones(config.grid.rows, dtype=bool)), task)
+    with freed_memory_kept():
+        assert parallel.coordinate(world, segments(np.ones(config.grid.rows, dtype=bool)), task)
     ended = time.perf_counter()
     if file is not None:
         file.close()
@@ -131,7 +134,7 @@ def main() -> None:
         parallel.barrier(world)
     if not world.is_root:
         return
-    names = ["forward pass", "perturbing", "loss and accuracy", "writing", "scheduling and the rest"]
+    names = ["forward pass", "perturbing", "folding", "loss and accuracy", "writing", "scheduling and the rest"]
     means = {name: statistics.fmean(rank.get(name, 0.0) for rank in ranks) for name in names}
     point = sum(means.values())
     overhead = 1 - means["forward pass"] / point
