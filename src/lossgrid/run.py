@@ -41,6 +41,7 @@ from lossgrid.parallel import (
 from lossgrid.problem import DESCRIBES_DIRECTIONS, Problem, load_problem, save_directions
 from lossgrid.progress import ProgressDisplay, duration
 from lossgrid.provenance import describe, refuse_other_contents, refuse_other_settings
+from lossgrid.rounding import measure_rounding
 
 log = logging.getLogger(__name__)
 RESUME = "what was done is kept, and the same command goes on from there"
@@ -81,7 +82,10 @@ def run(
         provenance = describe(problem, place, threads, writer, variant, world)
         pending = on_root(world, lambda: open_book(config, problem, evaluator, provenance, old))
         complete = compute(config, world, evaluator, pending, writer, stop, time_left(config, began))
-        on_root(world, lambda: close_book(config, complete, stop))
+        rounding = (
+            measure_rounding(config, evaluator, world) if complete and (old is None or not old.complete) else None
+        )
+        on_root(world, lambda: close_book(config, complete, rounding, stop))
     return complete
 
 
@@ -307,11 +311,11 @@ def time_left(config: RunConfig, began: float) -> Callable[[], float]:
     return lambda: end - time.monotonic()
 
 
-def close_book(config: RunConfig, complete: bool, stop: Stop) -> None:
+def close_book(config: RunConfig, complete: bool, rounding: Mapping[str, Any] | None, stop: Stop) -> None:
     """Mark a complete surface, report, draw."""
     surface = store.read(config.out)
     if complete and not surface.complete:
-        store.finish(config.out)
+        store.finish(config.out, rounding=rounding)
     seconds = float(np.nansum(surface.seconds))
     if complete:
         log.info("%s is complete: %d points, %s of computing", config.out, surface.status.size, duration(seconds))

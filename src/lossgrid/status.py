@@ -29,6 +29,7 @@ def summarise(surface: Surface) -> dict[str, Any]:
         "seconds_per_point": float(np.median(seconds)) if seconds.size else None,
         "points_of_rank": {str(rank): int(count) for rank, count in zip(numbers, points, strict=True)},
         "metrics": {name: _extremes(surface, name) for name in surface.metrics},
+        "rounding": surface.rounding,
         "model": surface.config.get("model"),
         "writer": surface.provenance.get("writer"),
     }
@@ -60,6 +61,10 @@ def as_lines(summary: dict[str, Any]) -> list[str]:
         ranks = ", ".join(f"rank {rank}: {count}" for rank, count in list(by_rank)[:16])
         more = f", and {len(by_rank) - 16} more ranks" if len(by_rank) > 16 else ""
         lines.append(f"{duration(summary['seconds_per_point'])} a point (median); points by {ranks}{more}")
+    if summary["rounding"] is not None:
+        worst = ", ".join(f"{name} {value:.1e}" for name, value in summary["rounding"]["largest"].items())
+        points = len(summary["rounding"]["points"])
+        lines.append(f"{summary['rounding']['precision']} differs from float32 at {points} points by at most: {worst}")
     for name, values in summary["metrics"].items():
         if values["lowest"] is not None:
             centre = "" if values["centre"] is None else f", at the centre {values['centre']:.6g}"

@@ -309,3 +309,21 @@ def test_folding_what_cannot_be_folded_is_refused(start: Any, tmp_path: Path) ->
     assert refused.returncode == 2
     assert "no normalisation follows a layer" in refused.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ranks", [0, 3])
+def test_a_lower_precision_tells_its_own_error(start: Any, tmp_path: Path, ranks: int) -> None:
+    run = ("--model", "users:net", "--data", "users:pictures", *PLANE, "--seed", "3")
+    done = start(ranks, "lossgrid", "run", *run, "--precision", "bfloat16")
+    assert done.returncode == 0, done.stderr
+    low = store.read(tmp_path / "surface.h5")
+    assert low.rounding is not None
+    assert "bfloat16 differs from float32" in done.stderr
+    exact = start(ranks, "lossgrid", "run", *run, "--out", "exact.h5")
+    assert exact.returncode == 0, exact.stderr
+    high = store.read(tmp_path / "exact.h5")
+    assert high.rounding is None
+    where = tuple(np.array(low.rounding["points"]).T)
+    differences = np.abs(low["train_loss"] / high["train_loss"] - 1)[where]
+    assert low.rounding["largest"]["train_loss"] == pytest.approx(differences.max(), rel=1e-6)
+    assert 0 < differences.max() < 0.1

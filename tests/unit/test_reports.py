@@ -97,6 +97,12 @@ def test_status_of_an_empty_surface() -> None:
     assert len(as_lines(summary)) == 2
 
 
+def test_status_tells_what_a_lower_precision_costs() -> None:
+    rounding = {"precision": "bfloat16", "points": [[0, 0], [0, 1]], "largest": {"train_loss": 0.0123}}
+    lines = as_lines(summarise(surface([1, 1], rounding=rounding)))
+    assert "bfloat16 differs from float32 at 2 points by at most: train_loss 1.2e-02" in lines
+
+
 def test_many_ranks_fit_on_a_line() -> None:
     status = [1] * 100
     lines = as_lines(summarise(surface(status, rank=np.arange(100, dtype=np.int32))))

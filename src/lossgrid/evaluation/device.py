@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -33,6 +33,17 @@ class Place:
         if self.precision == "bfloat16":
             return torch.autocast(self.device.type, dtype=torch.bfloat16, cache_enabled=False)
         return nullcontext()
+
+    @contextmanager
+    def in_float32(self) -> Iterator[Place]:
+        """Return the same place computing in float32, while the block runs."""
+        matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+        before = matmul.allow_tf32, cudnn.allow_tf32
+        matmul.allow_tf32 = cudnn.allow_tf32 = False
+        try:
+            yield replace(self, precision="float32")
+        finally:
+            matmul.allow_tf32, cudnn.allow_tf32 = before
 
     def synchronize(self) -> None:
         """Wait until the device has done what it was given."""

@@ -94,6 +94,15 @@ class Evaluator:
         means = torch.cat(sums).cpu().numpy()
         return np.append(means, time.perf_counter() - began)
 
+    def point_in_float32(self, alpha: float, beta: float = 0.0) -> npt.NDArray[np.float64]:
+        """Evaluate one point in float32, to tell the rounding of a lower precision; as :meth:`point` otherwise."""
+        own = self._place
+        with own.in_float32() as self._place:
+            try:
+                return self.point(alpha, beta)
+            finally:
+                self._place = own
+
     @property
     def _network(self) -> Callable[[torch.Tensor], torch.Tensor]:
         return self._model if self._fused is None else self._fused

@@ -175,8 +175,10 @@ class SurfaceFile:
         self._file.close()
 
 
-def finish(path: Path) -> None:
-    """Mark the surface complete."""
+def finish(path: Path, *, rounding: Mapping[str, Any] | None = None) -> None:
+    """Mark the surface complete; ``rounding`` says how far a lower precision is from float32, where it was one."""
     with h5py.File(path, "r+", locking=False) as file:
+        if rounding is not None:
+            file.attrs["rounding"] = json.dumps(rounding)
         file.attrs.modify("finished", np.bytes_(now()))
         file.attrs.modify("complete", 1)

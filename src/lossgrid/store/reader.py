@@ -69,5 +69,6 @@ def _read(file: h5py.File, path: Path) -> Surface:
         complete=bool(attributes["complete"]),
         created=str(attributes["created"]),
         finished=bytes(attributes["finished"]).decode().strip() or None,
+        rounding=json.loads(attributes["rounding"]) if "rounding" in attributes else None,
         path=path,
     )

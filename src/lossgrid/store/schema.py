@@ -3,7 +3,8 @@
 ::
 
     /                attributes: format = "lossgrid", format_version = 1, config (JSON), provenance (JSON),
-                     complete (0/1), created, finished (ISO 8601, blank before)
+                     complete (0/1), created, finished (ISO 8601, blank before); with tf32 and bfloat16, once
+                     complete, rounding (JSON): largest differences from float32 at a few points
     /alpha           (n_alpha,) float64, dimension scale, coordinates along delta
     /beta            (n_beta,)  float64, dimension scale, coordinates along eta; absent for a line
     /<split>_loss, /<split>_accuracy   (n_beta, n_alpha) float64, NaN where pending

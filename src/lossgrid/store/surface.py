@@ -32,6 +32,7 @@ class Surface:
         complete: True when the run that wrote the file finished every point.
         created: ISO 8601 time the file was made.
         finished: ISO 8601 time it was completed, None before.
+        rounding: Largest differences from float32 at a few points; None where the precision is not lower.
         path: The file it was read from; None for a surface that was never written.
     """
 
@@ -46,6 +47,7 @@ class Surface:
     complete: bool
     created: str
     finished: str | None
+    rounding: Mapping[str, Any] | None = None
     path: Path | None = None
 
     @property
