@@ -40,6 +40,7 @@ REPORT_SECONDS = 0.2
 SECONDS_PER_RANK = 0.001  # shares and reports of R ranks last R ms each at least: root meets < 2,000 messages a second
 REPORT_TAG, SHARE_TAG, STOP_TAG = 1, 2, 3
 IDLE, WANTS_STOP, LEFT = 1, 2, 4
+PROBES = 5  # of an empty mailbox: a message may need several to get in, and the next look may be a long batch away
 HEADER = 5  # ticket, flags, row, start, count
 
 Values = npt.NDArray[np.float64]
@@ -305,7 +306,11 @@ class Root:
         from mpi4py import MPI  # here, as a run of one process needs none
 
         comm, status = self._world.comm, MPI.Status()
-        while comm.Iprobe(tag=REPORT_TAG, status=status):
+        misses = 0
+        while misses < PROBES:
+            if not comm.Iprobe(tag=REPORT_TAG, status=status):
+                misses += 1
+                continue
             news = True
             rank = status.Get_source()
             message = np.empty(status.Get_count(MPI.DOUBLE), dtype=np.float64)
