@@ -40,10 +40,11 @@ def evaluate(
     seed: int = 0,
     loss: str | Callable[..., Any] = "cross_entropy",
     max_samples: int | None = None,
-    batch_size: int = 128,
+    batch_size: int | str = "auto",
     device: str = "auto",
     precision: str = "float32",
-    fold_norm: str = "auto",
+    variant: str = "auto",
+    cuda_graphs: str = "auto",
     out: str | Path | None = None,
     overwrite: bool = False,
     time_limit: float | None = None,
@@ -68,10 +69,11 @@ def evaluate(
         loss: ``cross_entropy``, ``mse``, or ``loss(outputs, targets)`` that returns the mean of the batch or a number
             per sample.
         max_samples: The first so many of each split.
-        batch_size: Samples per forward pass.
+        batch_size: Samples per forward pass; ``"auto"`` is about 128, tuned in runs that are not short.
         device: ``auto``, ``cpu`` or ``cuda``.
         precision: ``float32``, ``tf32``, ``bfloat16`` or ``float64``.
-        fold_norm: Fold batch normalisation into the layers before it: ``auto`` (where it can), ``yes`` or ``no``.
+        variant: How the network is run: ``auto``, ``plain``, ``folded``, ``fused`` or ``compiled``.
+        cuda_graphs: Replay points as CUDA graphs: ``auto`` (where that can be), ``yes`` or ``no``.
         out: A file to compute into, resumable; without one the surface is only returned.
         overwrite: Replace a surface of another run in ``out``.
         time_limit: Stop after so many seconds.
@@ -108,7 +110,8 @@ def evaluate(
         "batch_size": batch_size,
         "device": device,
         "precision": precision,
-        "fold_norm": fold_norm,
+        "variant": variant,
+        "cuda_graphs": cuda_graphs,
         "overwrite": overwrite,
         "time_limit": time_limit,
     }

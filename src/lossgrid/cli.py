@@ -97,7 +97,13 @@ def run(
     seed: Seed = None,
     to: To = None,
     save_directions: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep the directions in a file.")] = None,
-    batch_size: Annotated[int | None, typer.Option(metavar="N", help="Samples per forward pass (default 128).")] = None,
+    batch_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|N",
+            help="Samples per forward pass (default auto: about 128, tuned in runs that are not short).",
+        ),
+    ] = None,
     device: Annotated[
         str | None,
         typer.Option(metavar="auto|cpu|cuda", help="Where to compute (default auto: a GPU where there is one)."),
@@ -106,12 +112,17 @@ def run(
         str | None,
         typer.Option(metavar="float32|tf32|bfloat16|float64", help="Arithmetic of the network (default float32)."),
     ] = None,
-    fold_norm: Annotated[
+    variant: Annotated[
         str | None,
         typer.Option(
-            metavar="auto|yes|no",
-            help="Fold batch normalisation into the layers before it (default auto: where it can).",
+            metavar="auto|plain|folded|fused|compiled",
+            help="How the network is run: as it is; with batch normalisation folded away; also with layers, sums and "
+            "activations in one kernel; by torch.compile (default auto: the fastest that is the same function).",
         ),
+    ] = None,
+    cuda_graphs: Annotated[
+        str | None,
+        typer.Option(metavar="auto|yes|no", help="Replay points as CUDA graphs (default auto: where that can be)."),
     ] = None,
     writer: Annotated[
         str | None,

@@ -20,14 +20,17 @@ else:
 
 Norm = Literal["filter", "layer", "weight", "none"]
 Device = Literal["auto", "cpu", "cuda"]
-FoldNorm = Literal["auto", "yes", "no"]
+Variant = Literal["auto", "plain", "folded", "fused", "compiled"]
+YesNo = Literal["auto", "yes", "no"]
 Precision = Literal["float32", "tf32", "bfloat16", "float64"]
 WriterChoice = Literal["auto", "parallel", "root"]
 
 # Settings that say where and how fast a run happens, not what it computes: a resumed run may change them.
-# Files are compared by the digests of what they hold, which the surface keeps in its provenance.
+# Files are compared by the digests of what they hold, and how points are evaluated by the recipe that was chosen: the
+# surface keeps both in its provenance.
 FREE_TO_CHANGE = frozenset(
-    {"checkpoint", "to", "device", "writer", "time_limit", "out", "overwrite", "plot", "save_directions", "fold_norm"}
+    {"checkpoint", "to", "device", "writer", "time_limit", "out", "overwrite", "plot", "save_directions"}
+    | {"variant", "batch_size", "cuda_graphs"}
 )
 
 
@@ -39,6 +42,14 @@ def _split_commas(value: object) -> object:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(","))
     return value
+
+
+def _read_batch_size(value: object) -> object:
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    if isinstance(value, str) and value.isdigit() and int(value) >= 1:
+        return int(value)
+    raise ValueError(f"expected auto or a number of at least 1, got {value!r}")
 
 
 def _as_tuple(value: object) -> object:
@@ -87,10 +98,11 @@ class RunConfig(ModelConfig):
     loss: str = Field(default="cross_entropy", min_length=1)
     alpha: AxisSetting = Axis(-1.0, 1.0, 51)
     beta: AxisSetting | None = None
-    batch_size: int = Field(default=128, ge=1)
+    batch_size: Annotated[int | Literal["auto"], BeforeValidator(_read_batch_size)] = "auto"
     device: Device = "auto"
     precision: Precision = "float32"
-    fold_norm: FoldNorm = "auto"
+    variant: Variant = "auto"
+    cuda_graphs: YesNo = "auto"
     writer: WriterChoice = "auto"
     time_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     out: Path = Path("surface.h5")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from lossgrid.errors import InputError
 from lossgrid.evaluation import Place
 from lossgrid.parallel import World, gather, library
 from lossgrid.problem import Problem
+from lossgrid.recipe import Recipe, by_hand
 from lossgrid.store import Surface
 
 PACKAGES = ("lossgrid", "torch", "numpy", "h5py", "mpi4py")
 
 
-def describe(problem: Problem, place: Place, threads: int, writer: str, variant: str, world: World) -> dict[str, Any]:
+def describe(problem: Problem, place: Place, threads: int, writer: str, recipe: Recipe, world: World) -> dict[str, Any]:
     """Return the provenance of a surface, as JSON types: digests, versions, and the ranks by what they compute on.
 
     Collective: all ranks of ``world`` must call this.
@@ -32,7 +34,7 @@ def describe(problem: Problem, place: Place, threads: int, writer: str, variant:
         "device_type": place.device.type,
         "threads": threads,
         "writer": writer,
-        "variant": variant,
+        "recipe": asdict(recipe),
         "ranks": world.size,
         "machines": {text: spans(ranks) for text, ranks in machines.items()},
         "versions": {
@@ -51,6 +53,8 @@ def refuse_other_settings(old: Surface, config: RunConfig) -> None:
         InputError: They differ; the text names all that do.
     """
     theirs, ours = resolve(RunConfig, old.config).identity(), config.identity()
+    ours |= by_hand(config)  # what is left open stays as it was chosen for the file
+    theirs |= old.provenance.get("recipe", {})
     _refuse(
         config.out,
         [
@@ -61,20 +65,26 @@ def refuse_other_settings(old: Surface, config: RunConfig) -> None:
     )
 
 
-def refuse_other_contents(old: Surface, provenance: Mapping[str, Any], path: Path) -> None:
+def refuse_other_contents(old: Surface, ours: Mapping[str, Any], device_type: str, path: Path) -> None:
     """Refuse to go on with a surface computed from another network, other directions or data, or on another device.
+
+    Args:
+        old: The surface.
+        ours: The digests of this run.
+        device_type: ``cpu`` or ``cuda``.
+        path: The file, for the error.
 
     Raises:
         InputError: They differ; the text names all that do.
     """
     parts = {"theta": "the network (model or checkpoint)", "delta": "direction delta", "eta": "direction eta"}
-    theirs, ours = old.provenance["digests"], provenance["digests"]
+    theirs = old.provenance["digests"]
     found = [f"{text} differs" for part, text in parts.items() if theirs[part] != ours[part]]
     found += [
         f"the data of split {split} differ" for split, own in ours["data"].items() if theirs["data"][split] != own
     ]
-    if old.provenance["device_type"] != provenance["device_type"]:
-        found.append(f"device is {old.provenance['device_type']} there and {provenance['device_type']} now")
+    if old.provenance["device_type"] != device_type:
+        found.append(f"device is {old.provenance['device_type']} there and {device_type} now")
     _refuse(path, found)
 
 

@@ -52,7 +52,7 @@ def recompute(evaluator: Evaluator, grid: Grid, world: World, *, seed: int) -> d
     betas = np.zeros(1) if grid.beta is None else grid.beta.values()
     mine = sample_points(grid, seed)[world.rank :: world.size]
     own = {
-        (row, column): evaluator.point_in_float32(float(alphas[column]), float(betas[row]))[:-1].tolist()
+        (row, column): evaluator.point_in_float32(float(alphas[column]), float(betas[row])).tolist()
         for row, column in mine
     }
     return {place: values for part in gather(world, own) for place, values in part.items()}

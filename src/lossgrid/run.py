@@ -16,6 +16,7 @@ from lossgrid import data, store
 from lossgrid.config import RunConfig
 from lossgrid.errors import InputError, RankError
 from lossgrid.evaluation import (
+    USUAL_BATCH,
     Evaluator,
     Place,
     choose_place,
@@ -41,6 +42,7 @@ from lossgrid.parallel import (
 from lossgrid.problem import DESCRIBES_DIRECTIONS, Problem, load_problem, save_directions
 from lossgrid.progress import ProgressDisplay, duration
 from lossgrid.provenance import describe, refuse_other_contents, refuse_other_settings
+from lossgrid.recipe import choose_recipe
 from lossgrid.rounding import measure_rounding
 
 log = logging.getLogger(__name__)
@@ -69,19 +71,26 @@ def run(
         RankError: Some ranks cannot do their part; what was done stays.
     """
     began = time.monotonic() if began is None else began
-    with stop_on_signals() as stop, ExitStack() as lock, abort_guard(world, advice=RESUME):
-        old = on_root(world, lambda: take_over(config, lock))
+    with stop_on_signals() as stop, ExitStack() as held, abort_guard(world, advice=RESUME):
+        old = on_root(world, lambda: take_over(config, held))
         writer = collectively(world, lambda: choose_writer(config.writer, world))
         place = collectively(world, lambda: choose_place(config.device, config.precision, local_rank=world.local_rank))
         threads = divide_cores(world)
         log.info("%s, %d threads, %s", place.name, threads, config.precision)
         problem = collectively(world, lambda: load(config))
         same_everywhere(world, problem.digests)
+        if old is not None:
+            on_root(world, lambda: refuse_other_contents(old, problem.digests, place.device.type, config.out))
         evaluator = collectively(world, lambda: make_evaluator(config, problem, place, share=world.local_size))
-        variant = choose_variant(config, evaluator, old, world)
-        provenance = describe(problem, place, threads, writer, variant, world)
+        held.enter_context(freed_memory_kept())
+        left = time_left(config, began)
+        recipe = choose_recipe(
+            config, evaluator, None if old is None else old.provenance.get("recipe"), world,
+            points=len(config.grid) if old is None else old.pending, seconds_left=left(),
+        )  # fmt: skip
+        provenance = describe(problem, place, threads, writer, recipe, world)
         pending = on_root(world, lambda: open_book(config, problem, evaluator, provenance, old))
-        complete = compute(config, world, evaluator, pending, writer, stop, time_left(config, began))
+        complete = compute(config, world, evaluator, pending, writer, stop, left)
         rounding = (
             measure_rounding(config, evaluator, world) if complete and (old is None or not old.complete) else None
         )
@@ -89,7 +98,7 @@ def run(
     return complete
 
 
-def take_over(config: RunConfig, lock: ExitStack) -> store.Surface | None:
+def take_over(config: RunConfig, held: ExitStack) -> store.Surface | None:
     """Lock the output and return what it holds; None where it is to be made. Cheap, so it comes before all loading.
 
     Raises:
@@ -102,7 +111,7 @@ def take_over(config: RunConfig, lock: ExitStack) -> store.Surface | None:
         raise InputError(f"--out: folder {path.parent} does not exist; make it first")
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"--out: folder {path.parent} cannot be written; choose another place")
-    lock.enter_context(store.locked(path))
+    held.enter_context(store.locked(path))
     if not path.exists():
         return None
     old = store.read(path)  # also to be replaced it must be a surface: nothing else is ever overwritten
@@ -151,7 +160,7 @@ def make_evaluator(config: RunConfig, problem: Problem, place: Place, *, share: 
             split,
             device=place.device,
             dtype=place.dtype,
-            batch_size=config.batch_size,
+            batch_size=USUAL_BATCH if config.batch_size == "auto" else config.batch_size,
             channels_last=channels_last,
             share=share,
         )
@@ -161,38 +170,6 @@ def make_evaluator(config: RunConfig, problem: Problem, place: Place, *, share: 
     if not evaluator.check(config.model):
         log.warning("model %s gives other outputs for the same inputs: the surface will be noisy", config.model)
     return evaluator
-
-
-def choose_variant(config: RunConfig, evaluator: Evaluator, old: store.Surface | None, world: World) -> str:
-    """Decide for all ranks if the network runs ``folded`` or ``plain``: last bits differ, so a file is of one kind.
-
-    Collective: all ranks of ``world`` must call this.
-
-    Raises:
-        InputError: The file was computed the other way, or folding was asked for and cannot be done.
-    """
-    recorded = None if old is None else old.provenance.get("variant", "plain")
-    wanted = {"auto": recorded or "folded", "yes": "folded", "no": "plain"}[config.fold_norm]
-    reasons = gather(world, evaluator.fuse() if wanted == "folded" else "--fold-norm no")
-    reason = next(filter(None, reasons), "")
-
-    def refuse() -> None:
-        if recorded is not None and wanted != recorded:
-            raise InputError(
-                f"--fold-norm: {config.out} was computed {recorded}; leave the option out to go on with it"
-            )
-        if reason and (config.fold_norm == "yes" or recorded == "folded"):
-            raise InputError(
-                f"--fold-norm: normalisation cannot be folded: {reason}; use --fold-norm no and another --out"
-            )
-
-    collectively(world, refuse)
-    if reason:
-        evaluator.unfuse()
-        log.info("plain network: %s", reason)
-        return "plain"
-    log.info("network with %d normalisations folded into the layers before them", evaluator.folded)
-    return "folded"
 
 
 def same_everywhere(world: World, digests: Mapping[str, Any]) -> None:
@@ -217,13 +194,11 @@ def open_book(
     provenance: Mapping[str, Any],
     old: store.Surface | None,
 ) -> np.ndarray[Any, Any]:
-    """Make the file, or make sure the old one is of this run; return which points are pending, ``(n_beta, n_alpha)``.
+    """Make the file where there is none; return which points are pending, ``(n_beta, n_alpha)``.
 
     Raises:
-        InputError: The file is of another run, or cannot be made.
+        InputError: The file cannot be made.
     """
-    if old is not None:
-        refuse_other_contents(old, provenance, config.out)
     if config.save_directions is not None:
         about = config.model_dump(mode="json", include=DESCRIBES_DIRECTIONS)
         save_directions(config.save_directions, problem.delta, problem.eta, about=about, overwrite=config.overwrite)
@@ -273,8 +248,7 @@ def compute(
             if display is not None:
                 display.update(progress.done)
 
-        with freed_memory_kept():
-            complete = coordinate(world, segments(pending), task, time_left=seconds_left, on_progress=show)
+        complete = coordinate(world, segments(pending), task, time_left=seconds_left, on_progress=show)
     # Not by a ``with``: closing is collective, and a rank that fails must not wait in it for the others.
     if file is not None:
         file.close()

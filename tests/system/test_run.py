@@ -288,27 +288,54 @@ def test_metrics_are_the_promised_ones(alone: Path) -> None:
     assert set(METRICS) == set(store.read(alone).metrics)
 
 
-def test_folded_and_plain_files_are_told_apart(alone: Path, start: Any, tmp_path: Path) -> None:
+def test_how_points_were_evaluated_stands_in_the_file(alone: Path, start: Any, tmp_path: Path) -> None:
     path = tmp_path / "surface.h5"
-    done = start(2, "lossgrid", "run", *RUN, "--fold-norm", "no")
+    done = start(2, "lossgrid", "run", *RUN, "--variant", "plain", "--batch-size", 7)
     assert done.returncode == 0, done.stderr
-    assert store.read(alone).provenance["variant"] == "folded"
-    assert store.read(path).provenance["variant"] == "plain"
+    chosen, set_by_hand = store.read(alone).provenance["recipe"], store.read(path).provenance["recipe"]
+    assert (chosen["variant"], chosen["batch_size"], chosen["cuda_graphs"]) == ("fused", 60, False)
+    assert (set_by_hand["variant"], set_by_hand["batch_size"]) == ("plain", 7)
+    assert "1 normalisations folded, 2 layers fused with what follows them" in chosen["about"]
     np.testing.assert_allclose(values(path)["train_loss"], values(alone)["train_loss"], rtol=1e-5)
-    content = path.read_bytes()
-    refused = start(0, "lossgrid", "run", *RUN, "--fold-norm", "yes")
+
+
+@pytest.mark.parametrize("variant", ["plain", "folded"])
+def test_a_resumed_run_keeps_to_what_the_file_says(start: Any, tmp_path: Path, variant: str) -> None:
+    path = tmp_path / "surface.h5"
+    by_hand = ("--variant", variant, "--batch-size", 7)
+    assert start(0, "lossgrid", "run", *RUN, *by_hand).returncode == 0
+    whole = values(path)
+    with h5py.File(path, "r+") as file:  # as if the run had been stopped
+        file["status"][1:] = store.PENDING
+        file["train_loss"][1:] = np.nan
+        file.attrs.modify("complete", 0)
+    refused = start(0, "lossgrid", "run", *RUN, "--variant", "fused")
     assert refused.returncode == 2
-    assert "was computed plain" in refused.stderr
-    again = start(0, "lossgrid", "run", *RUN)  # what the file says is kept to
+    assert f"variant is {variant} there and fused now" in refused.stderr
+    again = start(2, "lossgrid", "run", *RUN)
     assert again.returncode == 0, again.stderr
-    assert path.read_bytes() == content
+    assert f"variant {variant}" in again.stderr
+    assert values(path)["train_loss"].tobytes() == whole["train_loss"].tobytes()
 
 
-def test_folding_what_cannot_be_folded_is_refused(start: Any, tmp_path: Path) -> None:
-    refused = start(0, "lossgrid", "run", "--model", "mlp", "--data", "users:pictures", "--fold-norm", "yes")
-    assert refused.returncode == 2
-    assert "no normalisation follows a layer" in refused.stderr
+def test_a_variant_that_cannot_be_is_refused(start: Any, tmp_path: Path) -> None:
+    run = ("lossgrid", "run", "--model", "mlp", "--data", "users:pictures")
+    for options, words in (
+        (("--variant", "folded"), "--variant folded: no normalisation follows a layer"),
+        (("--variant", "fused", "--precision", "float64"), "--variant fused: there are no fused kernels for float64"),
+        (("--cuda-graphs", "yes"), "--cuda-graphs yes: this is no CUDA device"),
+    ):
+        refused = start(2, *run, *options)
+        assert refused.returncode == 2
+        assert words in refused.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ranks_compute_compiled_networks_alike(alone: Path, start: Any, tmp_path: Path) -> None:
+    done = start(2, "lossgrid", "run", *RUN, "--variant", "compiled")
+    assert done.returncode == 0, done.stderr
+    assert "compiled by torch.compile" in done.stderr
+    np.testing.assert_allclose(values(tmp_path / "surface.h5")["train_loss"], values(alone)["train_loss"], rtol=1e-5)
 
 
 @pytest.mark.parametrize("ranks", [0, 3])
@@ -319,7 +346,7 @@ def test_a_lower_precision_tells_its_own_error(start: Any, tmp_path: Path, ranks
     low = store.read(tmp_path / "surface.h5")
     assert low.rounding is not None
     assert "bfloat16 differs from float32" in done.stderr
-    exact = start(ranks, "lossgrid", "run", *run, "--out", "exact.h5")
+    exact = start(ranks, "lossgrid", "run", *run, "--variant", "plain", "--out", "exact.h5")
     assert exact.returncode == 0, exact.stderr
     high = store.read(tmp_path / "exact.h5")
     assert high.rounding is None

@@ -118,7 +118,8 @@ def test_ranks_of_a_script_share_the_points(start: object, tmp_path: Path) -> No
     (tmp_path / "script.py").write_text(
         "import torch, lossgrid\nfrom users import net, pictures\ntorch.manual_seed(0)\n"
         "surface = lossgrid.evaluate(net(1, 10), pictures('train'), alpha=(-1, 1, 40))\n"
-        "print(surface.complete, len(set(surface.rank.tolist())), surface.provenance['ranks'])\n"
+        "line = f'{surface.complete} {len(set(surface.rank.tolist()))} {surface.provenance[\"ranks\"]}\\n'\n"
+        "import sys; sys.stdout.write(line)  # at once, or the lines of the ranks mix\n"
     )
     done = start(3, "script.py")  # type: ignore[operator]
     assert done.returncode == 0, done.stderr

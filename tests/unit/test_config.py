@@ -54,7 +54,9 @@ def test_settings_survive_the_file() -> None:
         ({"model": "mlp", "norm": "fliter"}, ["--norm", "fliter"]),
         ({"model": "mlp", "alpha": "1:0:3"}, ["--alpha", "MIN < MAX"]),
         ({"model": "mlp", "alpha": "x"}, ["--alpha", "MIN:MAX:N", "'x'"]),
-        ({"model": "mlp", "batch_size": 0}, ["--batch-size"]),
+        ({"model": "mlp", "batch_size": 0}, ["--batch-size", "auto or a number of at least 1", "0"]),
+        ({"model": "mlp", "batch_size": "many"}, ["--batch-size", "'many'"]),
+        ({"model": "mlp", "variant": "fast"}, ["--variant", "folded", "fast"]),
         ({"model": "mlp", "max_samples": 0}, ["--max-samples"]),
         ({"model": "mlp", "seed": -1}, ["--seed"]),
         ({"model": "mlp", "time_limit": -1}, ["--time-limit"]),
@@ -105,8 +107,9 @@ def test_arguments_are_read_as_toml_or_text(text: str, value: object) -> None:
 def test_identity_leaves_out_where_and_how_fast() -> None:
     one = resolve(RunConfig, {"model": "mlp", "out": "a.h5", "data": "cifar10:/here", "writer": "root"})
     two = resolve(RunConfig, {"model": "mlp", "out": "b.h5", "data": "cifar10:/there", "plot": True})
-    other = resolve(RunConfig, {"model": "mlp", "data": "cifar10:/there", "batch_size": 64})
-    assert one.identity() == two.identity()
+    three = resolve(RunConfig, {"model": "mlp", "data": "cifar10:/there", "batch_size": 64, "variant": "folded"})
+    other = resolve(RunConfig, {"model": "mlp", "data": "cifar10:/there", "seed": 64})
+    assert one.identity() == two.identity() == three.identity()
     assert two.identity() != other.identity()
 
 

@@ -1,11 +1,12 @@
-"""Samples on the device, cut into batches once; or streamed where there are too many to be kept."""
+"""Samples cut into batches: kept on the device, or brought there batch by batch where there are too many."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import torch
 from torch.utils.data import DataLoader
@@ -15,37 +16,129 @@ from lossgrid.data.split import Split
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 
-class Batches:
-    """The batches of a split, always the same; iterating yields ``(inputs, targets)`` on the device."""
+@dataclass(frozen=True)
+class Target:
+    """Where and in which form batches are wanted.
 
-    def __init__(self, batches: Iterable[Batch], *, samples: int, resident: bool) -> None:
-        """Wrap ``batches``; ``resident`` says that they are kept on the device."""
-        self._batches, self.samples, self.resident = batches, samples, resident
+    Attributes:
+        device: Where to.
+        dtype: Floating-point type of inputs and real targets there; integers stay integers.
+        channels_last: Lay pictures ``(n, c, h, w)`` out with channels innermost.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+    channels_last: bool
+
+    def __call__(self, inputs: torch.Tensor, targets: torch.Tensor) -> Batch:
+        """Bring inputs and targets there; from pinned memory without waiting for the copy to end."""
+        inputs = inputs.to(self.device, self.dtype if inputs.is_floating_point() else None, non_blocking=True)
+        real = targets.is_floating_point()
+        targets = targets.to(self.device, self.dtype if real else torch.int64, non_blocking=True)
+        if self.channels_last and inputs.ndim == 4:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        return inputs, targets
+
+
+@dataclass(frozen=True)
+class Resident:
+    """Samples kept on the device; batches are views of them, always the same."""
+
+    inputs: torch.Tensor
+    targets: torch.Tensor
+    batch_size: int
+    resident: ClassVar[bool] = True
+
+    @property
+    def samples(self) -> int:
+        """Number of samples of all batches."""
+        return len(self.inputs)
 
     def __iter__(self) -> Iterator[Batch]:
-        return iter(self._batches)
+        return zip(*(torch.split(part, self.batch_size) for part in (self.inputs, self.targets)), strict=True)
 
     def ends(self) -> list[Batch]:
-        """Return the first batch, and of those that are kept also the last one, which may be smaller."""
-        return [self._batches[0], self._batches[-1]] if isinstance(self._batches, list) else [next(iter(self))]
+        """Return the first and the last batch."""
+        last = (self.samples - 1) // self.batch_size * self.batch_size
+        return [
+            (self.inputs[start : start + self.batch_size], self.targets[start : start + self.batch_size])
+            for start in (0, last)
+        ]
+
+    def first(self, count: int) -> torch.Tensor:
+        """Return up to ``count`` inputs."""
+        return self.inputs[:count]
+
+    def rebatched(self, batch_size: int) -> Resident:
+        """Return the same samples in batches of another size."""
+        return replace(self, batch_size=batch_size)
 
 
+@dataclass(frozen=True)
 class Stream:
-    """Batches read through a DataLoader and brought to the device one by one."""
+    """Batches brought to the device one by one: read from a Dataset, or cut from tensors in the host's memory."""
 
-    def __init__(self, loader: DataLoader[Any], device: torch.device, dtype: torch.dtype, channels_last: bool) -> None:
-        """Read from ``loader``."""
-        self._loader, self._device, self._dtype, self._channels_last = loader, device, dtype, channels_last
+    split: Split
+    target: Target
+    batch_size: int
+    resident: ClassVar[bool] = False
+
+    @property
+    def samples(self) -> int:
+        """Number of samples of all batches."""
+        return self.split.samples
 
     def __iter__(self) -> Iterator[Batch]:
-        for inputs, targets in self._loader:
-            yield to_device(inputs, targets, self._device, self._dtype, self._channels_last)
+        if self.target.device.type == "cuda":
+            return _copied_ahead(self._on_host(), self.target)
+        return (self.target(*batch) for batch in self._on_host())
+
+    def ends(self) -> list[Batch]:
+        """Return the first batch."""
+        return [next(iter(self))]
+
+    def first(self, count: int) -> torch.Tensor:
+        """Return up to ``count`` inputs."""
+        return next(iter(self.rebatched(count)))[0]
+
+    def rebatched(self, batch_size: int) -> Stream:
+        """Return the same samples in batches of another size."""
+        return replace(self, batch_size=batch_size)
+
+    def _on_host(self) -> Iterator[Batch]:
+        if self.split.tensors is not None:
+            return zip(*(torch.split(part, self.batch_size) for part in self.split.tensors), strict=True)
+        # No worker processes: a fork after MPI has started may crash or hang (pytorch/pytorch #13787).
+        return iter(DataLoader(self.split.dataset, batch_size=self.batch_size))
+
+
+Batches = Resident | Stream
+
+
+def _copied_ahead(batches: Iterator[Batch], target: Target) -> Iterator[Batch]:
+    """Copy each batch to the CUDA device, on a stream of its own, while the device computes with the one before."""
+    aside = torch.cuda.Stream(target.device)  # type: ignore[no-untyped-call]
+
+    def copied(batch: Batch | None) -> Batch | None:
+        if batch is None:
+            return None
+        with torch.cuda.stream(aside):
+            return target(*(tensor.pin_memory() for tensor in batch))
+
+    coming = copied(next(batches, None))
+    while coming is not None:
+        now = torch.cuda.current_stream(target.device)
+        now.wait_stream(aside)
+        for tensor in coming:
+            tensor.record_stream(now)  # its memory belongs to the other stream, which must not reuse it too early
+        yield coming
+        coming = copied(next(batches, None))
 
 
 def place(
     split: Split, *, device: torch.device, dtype: torch.dtype, batch_size: int, channels_last: bool, share: int = 1
 ) -> Batches:
-    """Bring a split to ``device``; a Dataset that does not fit into half of the memory left there is streamed.
+    """Bring a split to ``device``; what does not fit into half of the memory left there is streamed.
 
     Args:
         split: The samples.
@@ -55,28 +148,36 @@ def place(
         channels_last: Lay pictures ``(n, c, h, w)`` out with channels innermost.
         share: How many ranks take of the same memory.
     """
-    tensors = split.tensors
+    target = Target(device, dtype, channels_last)
     needed = split.samples * math.prod(split.shape) * dtype.itemsize
-    fits = needed <= _memory_left(device) / (2 * share) or (tensors is not None and device.type == "cpu")
-    if tensors is not None and fits:
-        inputs, targets = to_device(*tensors, device, dtype, channels_last)
-        parts = (torch.split(tensor, batch_size) for tensor in (inputs, targets))
-        return Batches(list(zip(*parts, strict=True)), samples=split.samples, resident=True)
-    # No worker processes: a fork after MPI has started may crash or hang (pytorch/pytorch #13787).
-    loader = DataLoader(split.dataset, batch_size=batch_size, pin_memory=device.type == "cuda")
-    stream = Stream(loader, device, dtype, channels_last)
-    return Batches(list(stream) if fits else stream, samples=split.samples, resident=fits)
+    fits = needed <= _memory_left(device) / (2 * share)
+    if split.tensors is not None and (fits or device.type == "cpu"):
+        return Resident(*target(*split.tensors), batch_size)
+    stream = Stream(split, target, batch_size)
+    return _kept(stream) if fits else stream
 
 
-def to_device(
-    inputs: torch.Tensor, targets: torch.Tensor, device: torch.device, dtype: torch.dtype, channels_last: bool
-) -> Batch:
-    """Return inputs and targets on ``device``, real numbers as ``dtype``, pictures channels_last where asked for."""
-    inputs = inputs.to(device, dtype if inputs.is_floating_point() else None, non_blocking=True)
-    targets = targets.to(device, dtype if targets.is_floating_point() else torch.int64, non_blocking=True)
-    if channels_last and inputs.ndim == 4:
-        inputs = inputs.contiguous(memory_format=torch.channels_last)
-    return inputs, targets
+def _kept(stream: Stream) -> Resident:
+    """Read all batches of ``stream`` once, into memory taken at once."""
+    whole: list[torch.Tensor] = []
+    start = 0
+    for batch in stream:
+        if not whole:
+            whole = [_like(part, stream.samples) for part in batch]
+        for tensor, part in zip(whole, batch, strict=True):
+            tensor[start : start + len(part)] = part
+        start += len(batch[0])
+    inputs, targets = whole
+    return Resident(inputs, targets, stream.batch_size)
+
+
+def _like(part: torch.Tensor, samples: int) -> torch.Tensor:
+    """Return memory for so many samples of the shape, dtype, device and memory format of those in ``part``."""
+    channels_last = part.ndim == 4 and part.is_contiguous(memory_format=torch.channels_last)
+    return torch.empty(
+        (samples, *part.shape[1:]), dtype=part.dtype, device=part.device,
+        memory_format=torch.channels_last if channels_last else torch.contiguous_format,
+    )  # fmt: skip
 
 
 def _memory_left(device: torch.device) -> float:

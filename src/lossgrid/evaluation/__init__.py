@@ -1,21 +1,31 @@
-"""Evaluating points: the objective, the plane the network moves in, the pass over the data."""
+"""Evaluating points: the objective, the plane the network moves in, the network made fast, the pass over the data."""
 
 from lossgrid.evaluation.device import Place, choose_place, own_cores, share_threads
 from lossgrid.evaluation.evaluator import Column, Evaluator, wants_channels_last
 from lossgrid.evaluation.memory import freed_memory_kept
+from lossgrid.evaluation.network import VARIANTS, Differs, Unsuitable
 from lossgrid.evaluation.objective import Objective, make_objective
 from lossgrid.evaluation.plane import Plane
+from lossgrid.evaluation.tuning import USUAL_BATCH, WORTH, best_batch_size, even_batches, seconds_per_sample
 
 __all__ = [
+    "USUAL_BATCH",
+    "VARIANTS",
+    "WORTH",
     "Column",
+    "Differs",
     "Evaluator",
     "Objective",
     "Place",
     "Plane",
+    "Unsuitable",
+    "best_batch_size",
     "choose_place",
+    "even_batches",
     "freed_memory_kept",
     "make_objective",
     "own_cores",
+    "seconds_per_sample",
     "share_threads",
     "wants_channels_last",
 ]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -45,10 +46,13 @@ class Place:
         finally:
             matmul.allow_tf32, cudnn.allow_tf32 = before
 
-    def synchronize(self) -> None:
-        """Wait until the device has done what it was given."""
+    def wait(self, tick: Callable[[], None] = lambda: None) -> None:
+        """Wait until the device has done what it was given; ``tick`` is called meanwhile."""
         if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+            done: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            done.record(torch.cuda.current_stream(self.device))
+            while not done.query():
+                tick()
 
 
 def choose_place(device: str, precision: str, *, local_rank: int) -> Place:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,16 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lossgrid import userfn
 from lossgrid.data import Batches
-from lossgrid.errors import InputError
+from lossgrid.evaluation.captured import Captured
 from lossgrid.evaluation.device import Place
-from lossgrid.evaluation.fused import Fused, fuse
+from lossgrid.evaluation.fit import check_fit
+from lossgrid.evaluation.network import Differs, Network, Unsuitable, describe, make_network
 from lossgrid.evaluation.objective import Objective
 from lossgrid.evaluation.plane import Plane
 
-# How far apart rounding alone can bring the plain and the fused network, as a share of the largest output.
-SAME = {"float64": 1e-10, "float32": 1e-4, "tf32": 2e-2, "bfloat16": 1e-1}
+Tick = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -55,9 +53,10 @@ class Evaluator:
             eta: Second direction; None for a line.
         """
         self._model = to_place(model, place)
-        self._batches, self._objectives, self._place = dict(batches), dict(objectives), place
+        self._batches, self._objectives, self.place = dict(batches), dict(objectives), place
         self._plane = Plane(self._model, delta, eta)
-        self._fused: Fused | None = None
+        self.network = Network("plain", self._model)
+        self._captured: Captured | None = None
 
     @property
     def columns(self) -> list[Column]:
@@ -70,9 +69,7 @@ class Evaluator:
         return columns
 
     @torch.inference_mode()
-    def point(
-        self, alpha: float, beta: float = 0.0, *, tick: Callable[[], None] = lambda: None
-    ) -> npt.NDArray[np.float64]:
+    def point(self, alpha: float, beta: float = 0.0, *, tick: Tick = lambda: None) -> npt.NDArray[np.float64]:
         """Evaluate one point.
 
         Sums are kept in float64 on the device and come to the host once, when all data have passed.
@@ -80,7 +77,7 @@ class Evaluator:
         Args:
             alpha: Coordinate along delta.
             beta: Coordinate along eta.
-            tick: Called between batches.
+            tick: Called between batches, and while the device computes.
 
         Returns:
             The mean loss and accuracy of each split, in the order of :attr:`columns`, then the seconds it
@@ -88,127 +85,119 @@ class Evaluator:
         """
         began = time.perf_counter()
         self._plane.move(alpha, beta)
-        if self._fused is not None:
-            self._fused.refresh()
-        sums = [self._pass(split, tick) / self._batches[split].samples for split in self._objectives]
-        means = torch.cat(sums).cpu().numpy()
-        return np.append(means, time.perf_counter() - began)
-
-    def point_in_float32(self, alpha: float, beta: float = 0.0) -> npt.NDArray[np.float64]:
-        """Evaluate one point in float32, to tell the rounding of a lower precision; as :meth:`point` otherwise."""
-        own = self._place
-        with own.in_float32() as self._place:
-            try:
-                return self.point(alpha, beta)
-            finally:
-                self._place = own
-
-    @property
-    def _network(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        return self._model if self._fused is None else self._fused
+        means = self._means(self.network, self.place, tick) if self._captured is None else self._captured()
+        self.place.wait(tick)
+        return np.append(means.cpu().numpy(), time.perf_counter() - began)
 
     @torch.inference_mode()
-    def fuse(self) -> str:
-        """Run the network with its normalisation folded from now on, if that is the same function.
-
-        Compared with the plain network on the first and the last batch of each split, at theta*.
+    def point_in_float32(self, alpha: float, beta: float = 0.0) -> npt.NDArray[np.float64]:
+        """Evaluate one point with the plain network in float32, to tell the error of what is faster; as :meth:`point`.
 
         Returns:
-            Why not, empty where it does from now on.
+            As :meth:`point`, without the seconds.
         """
-        samples = [inputs for batches in self._batches.values() for inputs, _ in batches.ends()]
-        self._plane.restore()
-        with self._place.autocast():
-            expected = [self._model(inputs) for inputs in samples]
-            try:
-                fused = fuse(self._model, samples[0])
-                found = [fused(inputs) for inputs in samples]
-            except Exception as error:  # what users write into a network is not limited to what torch.fx can follow
-                return f"torch.fx cannot follow the network ({type(error).__name__})"
-        if not len(fused):
-            return "no normalisation follows a layer it could be folded into"
-        worst = max(_distance(a, b) for a, b in zip(expected, found, strict=True))
-        if not worst <= SAME[self._place.precision]:
-            return f"its outputs differ by {worst:.1e} of the largest"
-        self._fused = fused
-        return ""
+        self._plane.move(alpha, beta)
+        with self.place.in_float32() as exact:
+            return self._means(Network("plain", self._model), exact).cpu().numpy()
 
-    def unfuse(self) -> None:
-        """Run the network as it is from now on."""
-        self._fused = None
+    def _means(self, network: Network, place: Place, tick: Tick = lambda: None) -> torch.Tensor:
+        """Run all data through ``network`` as it stands now; return the values of a point, float64, on the device."""
+        network.refresh()
+        sums = [self._sums(network, place, split, tick) / self._batches[split].samples for split in self._objectives]
+        return torch.cat(sums)
 
-    @property
-    def folded(self) -> int:
-        """Number of normalisations that are folded away."""
-        return 0 if self._fused is None else len(self._fused)
-
-    def _pass(self, split: str, tick: Callable[[], None]) -> torch.Tensor:
+    def _sums(self, network: Network, place: Place, split: str, tick: Tick) -> torch.Tensor:
         objective = self._objectives[split]
-        total = torch.zeros(2 if objective.counts_correct else 1, dtype=torch.float64, device=self._place.device)
+        total = torch.zeros(2 if objective.counts_correct else 1, dtype=torch.float64, device=place.device)
         for inputs, targets in self._batches[split]:
-            with self._place.autocast():
-                outputs = self._network(inputs)
+            with place.autocast():
+                outputs = network.run(inputs)
             total += objective.sums(outputs, targets)
             tick()
         return total
 
-    @torch.inference_mode()
-    def check(self, name: str) -> bool:
-        """Try the first batch of each split; return whether the network gives the same outputs twice.
+    def use(self, variant: str) -> None:
+        """Run the network as ``variant`` from now on; where that cannot be it runs as before.
 
-        Args:
-            name: What the network is called, for errors.
+        Compared with the plain network on the first and the last batch of each split, at theta*.
 
         Raises:
-            InputError: The network, its outputs or the loss do not fit the data.
+            Unsuitable: The network cannot be run so.
+            Differs: It would be another function.
         """
-        deterministic = True
-        for split, objective in self._objectives.items():
-            inputs, targets = next(iter(self._batches[split]))
-            outputs = self._forward(name, inputs)
-            if not isinstance(outputs, torch.Tensor) or len(outputs) != len(targets):
-                given = f"shape {tuple(outputs.shape)}" if isinstance(outputs, torch.Tensor) else type(outputs).__name__
-                raise InputError(
-                    f"model {name}: expected a tensor with {len(targets)} rows for {len(targets)} inputs of split "
-                    f"{split!r}, got {given}"
-                )
-            if objective.counts_correct:
-                self._check_classes(name, split, outputs, targets)
-            objective.sums(outputs, targets)
-            deterministic &= torch.equal(outputs, self._forward(name, inputs)) or not bool(outputs.isfinite().all())
-        return deterministic
+        self._plane.restore()
+        samples = [inputs for batches in self._batches.values() for inputs, _ in batches.ends()]
+        self.network, self._captured = make_network(variant, self._model, samples, self.place), None
 
-    def _check_classes(self, name: str, split: str, outputs: torch.Tensor, targets: torch.Tensor) -> None:
-        if outputs.ndim < 2 or outputs.shape[:1] + outputs.shape[2:] != targets.shape:
-            raise InputError(
-                f"model {name}: expected a score for every class, shape ({len(targets)}, classes), for split {split!r} "
-                f"with integer targets of shape {tuple(targets.shape)}, got {tuple(outputs.shape)}"
-            )
-        batches = self._batches[split]
-        if batches.resident:  # then all targets can be looked at for nothing
-            extremes = torch.stack([torch.stack(targets.aminmax()) for _, targets in batches])
-            lowest, highest = int(extremes.min()), int(extremes.max())
-        else:
-            lowest, highest = int(targets.min()), int(targets.max())
-        if lowest < 0 or highest >= outputs.shape[1]:
-            raise InputError(
-                f"split {split!r} has classes {lowest}..{highest}, but model {name} gives scores for "
-                f"{outputs.shape[1]}; check --model-arg num_classes"
-            )
+    @property
+    def batch_size(self) -> int:
+        """Samples per forward pass."""
+        return next(iter(self._batches.values())).batch_size
 
-    def _forward(self, name: str, inputs: torch.Tensor) -> torch.Tensor:
-        with self._place.autocast():
-            outputs: torch.Tensor = userfn.call(
-                self._model, inputs, name=f"{name} on inputs of shape {tuple(inputs.shape)}", role="model"
-            )
-        return outputs
+    def rebatch(self, batch_size: int) -> None:
+        """Cut the data into batches of another size from now on."""
+        self._batches = {split: batches.rebatched(batch_size) for split, batches in self._batches.items()}
+        self._captured = None
 
+    @torch.inference_mode()
+    def capture(self) -> None:
+        """Replay whole points as a CUDA graph from now on.
 
-def _distance(expected: torch.Tensor, found: torch.Tensor) -> float:
-    """Return the largest difference as a share of the largest output; infinite where shapes or types differ."""
-    if expected.shape != found.shape or expected.dtype != found.dtype:
-        return math.inf
-    return float((expected - found).abs().max() / expected.abs().max())
+        Raises:
+            Unsuitable: There is no CUDA device, or the network or the loss does what cannot be recorded.
+            Differs: The values would be others.
+        """
+        if self.place.device.type != "cuda":
+            raise Unsuitable("this is no CUDA device")
+        if not all(batches.resident for batches in self._batches.values()):
+            raise Unsuitable("the data are not kept on the device")
+        self._captured = None
+        self._plane.restore()
+        try:
+            expected = self._means(self.network, self.place)
+            captured = Captured(lambda: self._means(self.network, self.place), self.place.device)
+            self._plane.restore()
+            found = captured()
+        except Exception as error:  # a network or a loss that looks at values on the host, or takes what is fixed
+            raise Unsuitable(f"it fails ({describe(error)})") from None
+        if not torch.equal(expected, found):
+            raise Differs(f"its values are {found.tolist()} instead of {expected.tolist()}")
+        self._captured = captured
+
+    @property
+    def is_captured(self) -> bool:
+        """Tell whether points are replayed as a CUDA graph."""
+        return self._captured is not None
+
+    def check(self, name: str) -> bool:
+        """Try the network, which is called ``name``, and the losses on the data; see :func:`.check_fit`."""
+        return check_fit(name, self._model, self._batches, self._objectives, self.place)
+
+    @torch.inference_mode()
+    def seconds_of(self, inputs: torch.Tensor) -> float:
+        """Return the seconds the network takes for a batch of inputs, now."""
+        self.place.wait()
+        began = time.perf_counter()
+        with self.place.autocast():
+            self.network.run(inputs)
+        self.place.wait()
+        return time.perf_counter() - began
+
+    def first_inputs(self, count: int) -> torch.Tensor:
+        """Return up to ``count`` inputs of the split with most samples, on the device."""
+        return max(self._batches.values(), key=lambda batches: batches.samples).first(count)
+
+    @property
+    def samples(self) -> dict[str, int]:
+        """Number of samples of each split."""
+        return {split: batches.samples for split, batches in self._batches.items()}
+
+    @torch.inference_mode()
+    def bytes_per_sample(self) -> int:
+        """Return the bytes a sample takes at both ends of the network, as input and as output."""
+        inputs = self.first_inputs(1)
+        with self.place.autocast():
+            return inputs.nbytes + self._model(inputs).nbytes  # type: ignore[no-any-return]
 
 
 def to_place(model: torch.nn.Module, place: Place) -> torch.nn.Module:

@@ -1,168 +1,252 @@
-"""A network with its batch normalisation folded into the convolutions and linear layers before it.
+"""Layers fused with what follows them: a kernel of oneDNN (CPUs) or cuDNN (CUDA) that also adds and activates.
 
-In evaluation mode batch normalisation is an affine map of each channel, ``y = s (x - mean) + b`` with
-``s = gamma / sqrt(var + eps)``, so what follows a convolution can be put into its weights: ``w' = s w``,
-``b' = s (bias - mean) + b`` (as torch.nn.utils.fusion does once and for all). Here the weights move from point to
-point: the network is rewritten once, and its folded weights are computed anew at every point, from a few numbers.
+A convolution is followed by a sum with the shortcut and a ReLU; as operations of their own each reads and writes all
+activations once more, and on small networks is one more launch. The libraries behind torch can do them while a result
+is still in registers. torch reaches these kernels only for weights that never change (torch.jit.freeze, inductor's
+freezing); here the weights are handed over anew at every point, in the layout the kernel wants, which costs about a
+thousandth of a point.
 
-Activations and sums that nobody else reads are computed in place, which saves a pass through memory each.
+The operators are those that torch's own compiler emits, and not documented: whoever uses this module compares the
+result with the plain network and goes without where they differ or are missing.
 """
 
 from __future__ import annotations
 
-import copy
-import operator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional as F
-from torch.nn.utils import parametrize
 
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-LINEAR = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-RELUS = (F.relu, torch.relu)
-ADDITIONS = (operator.add, torch.add)
+from lossgrid.evaluation.graph import Modules, alike, is_plain, is_relu, is_spare, is_sum
+
+Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
-class Fold:
-    """A layer, the normalisation after it, and the layer that stands for both."""
+class Chain:
+    """A layer and the operations after it that one kernel can do.
 
-    layer: Any  # of the kinds in LINEAR
-    norm: Any  # of the kinds in NORMS
-    folded: Any  # of the kind of ``layer``
+    Attributes:
+        layer: The node of a convolution or linear layer.
+        addition: The node that adds ``other`` to its result; None where nothing is added.
+        other: What is added.
+        activated: The node of the activation function; None where there is none.
+        activation: Its name: ``none``, ``relu``, ``gelu``, ``gelu_tanh`` or ``silu``.
+    """
+
+    layer: fx.Node
+    addition: fx.Node | None
+    other: fx.Node | None
+    activated: fx.Node | None
+    activation: str
+
+    @property
+    def last(self) -> fx.Node:
+        """The node whose result the kernel's is."""
+        return self.activated or self.addition or self.layer
+
+
+class Library(Protocol):
+    """The kernels of a library."""
+
+    def takes(self, layer: nn.Module, activation: str, *, adds: bool) -> bool:
+        """Tell whether there is a kernel for ``layer`` with what follows it."""
+
+    def pack(self, layer: Any, old: torch.Tensor | None) -> torch.Tensor:
+        """Return the weights of ``layer`` as the kernel wants them, in the memory of ``old`` where that can be."""
+
+    def call(self, layer: Any, x: Any, weight: Any, bias: Any, other: Any, activation: str) -> Call:
+        """Return the kernel and its arguments; ``other`` is None where nothing is added."""
+
+
+@dataclass(frozen=True)
+class OneDNN:
+    """Kernels for CPUs, in float32 or bfloat16."""
+
+    dtype: torch.dtype
+
+    def takes(self, layer: nn.Module, activation: str, *, adds: bool) -> bool:
+        """Tell whether there is a kernel: an activation after a sum is only known for convolutions, and a ReLU."""
+        if not adds:
+            return True
+        return activation == "none" or (activation == "relu" and isinstance(layer, nn.Conv2d))
+
+    def pack(self, layer: Any, old: torch.Tensor | None) -> torch.Tensor:  # noqa: ARG002
+        """Return the weights in oneDNN's blocked layout, which only oneDNN can make."""
+        weight = layer.weight.to(self.dtype)
+        if isinstance(layer, nn.Linear):
+            return torch.ops.mkldnn._reorder_linear_weight(weight)  # type: ignore[no-any-return]
+        return torch.ops.mkldnn._reorder_convolution_weight(  # type: ignore[no-any-return]
+            weight, layer.padding, layer.stride, layer.dilation, layer.groups
+        )
+
+    def call(self, layer: Any, x: Any, weight: Any, bias: Any, other: Any, activation: str) -> Call:
+        """Return the operator of torch.ops.mkldnn and its arguments."""
+        name, algorithm = {
+            "none": ("none", ""), "relu": ("relu", ""), "silu": ("swish", ""),
+            "gelu": ("gelu", "none"), "gelu_tanh": ("gelu", "tanh"),
+        }[activation]  # fmt: skip
+        if isinstance(layer, nn.Linear):
+            linear = torch.ops.mkldnn._linear_pointwise
+            if other is None:
+                return linear.default, (x, weight, bias, name, [], algorithm)
+            return linear.binary, (x, other, weight, bias, "add")
+        convolution = torch.ops.mkldnn._convolution_pointwise
+        geometry = (list(layer.padding), list(layer.stride), list(layer.dilation), layer.groups)
+        if other is None:
+            return convolution.default, (x, weight, bias, *geometry, name, [], algorithm)
+        after: tuple[Any, ...] = ("relu", [], "") if activation == "relu" else (None, [], None)
+        return convolution.binary, (x, other, weight, bias, *geometry, "add", 1.0, *after)
+
+
+@dataclass(frozen=True)
+class CuDNN:
+    """Kernels for CUDA: a convolution with bias, perhaps a sum, and a ReLU."""
+
+    dtype: torch.dtype
+
+    def takes(self, layer: nn.Module, activation: str, *, adds: bool) -> bool:  # noqa: ARG002
+        """Tell whether there is a kernel: of convolutions, and only where a ReLU follows."""
+        return isinstance(layer, nn.Conv2d) and activation == "relu"
+
+    def pack(self, layer: Any, old: torch.Tensor | None) -> torch.Tensor:
+        """Return the weights themselves, or a copy in bfloat16 that keeps its place, as CUDA graphs need."""
+        if layer.weight.dtype == self.dtype:
+            return layer.weight.detach()  # type: ignore[no-any-return]
+        return layer.weight.to(self.dtype) if old is None else old.copy_(layer.weight)
+
+    def call(self, layer: Any, x: Any, weight: Any, bias: Any, other: Any, activation: str) -> Call:  # noqa: ARG002
+        """Return the operator of torch.ops.aten and its arguments."""
+        geometry = (list(layer.stride), list(layer.padding), list(layer.dilation), layer.groups)
+        if other is None:
+            return torch.ops.aten.cudnn_convolution_relu.default, (x, weight, bias, *geometry)
+        return torch.ops.aten.cudnn_convolution_add_relu.default, (x, weight, other, 1.0, bias, *geometry)
+
+
+@dataclass(frozen=True)
+class Pack:
+    """The weights of a layer as a kernel wants them, kept in the graph under ``name``."""
+
+    layer: Any
+    library: Library
+    graph: fx.GraphModule
+    name: str
 
     def refresh(self) -> None:
-        """Compute the folded weights from the layer's and the normalisation's as they are now."""
-        layer, norm, folded = self.layer, self.norm, self.folded
-        scale = torch.rsqrt(norm.running_var + norm.eps)
-        if norm.weight is not None:
-            scale = scale * norm.weight
-        torch.mul(layer.weight, scale.view(-1, *[1] * (layer.weight.ndim - 1)), out=folded.weight.data)
-        offset = norm.running_mean if layer.bias is None else norm.running_mean - layer.bias
-        torch.mul(offset, scale, out=folded.bias.data).neg_()
-        if norm.bias is not None:
-            folded.bias.data.add_(norm.bias)
+        """Take over the weights the layer has now."""
+        buffers = self.graph._buffers
+        buffers[f"{self.name}_weight"] = self.library.pack(self.layer, buffers.get(f"{self.name}_weight"))
+        bias, old = self.layer.bias, buffers.get(f"{self.name}_bias")
+        if bias is not None:
+            buffers[f"{self.name}_bias"] = bias.to(self.library.dtype) if old is None else old.copy_(bias)  # type: ignore[attr-defined]
 
 
-class Fused:
-    """The rewritten network."""
-
-    def __init__(self, graph: fx.GraphModule, folds: list[Fold]) -> None:
-        """Wrap what :func:`fuse` made."""
-        self._graph, self._folds = graph, folds
-
-    def __len__(self) -> int:
-        """Return how many normalisations were folded."""
-        return len(self._folds)
-
-    @torch.inference_mode()
-    def refresh(self) -> None:
-        """Take over the weights the network has now."""
-        for fold in self._folds:
-            fold.refresh()
-
-    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return what the network makes of ``inputs``."""
-        return self._graph(inputs)  # type: ignore[no-any-return]
+def library_for(device: torch.device, dtype: torch.dtype) -> Library | None:
+    """Return the library with fused kernels for a device and a number format; None where there is none."""
+    if dtype not in (torch.float32, torch.bfloat16):
+        return None
+    return OneDNN(dtype) if device.type == "cpu" else CuDNN(dtype)
 
 
-@torch.inference_mode()
-def fuse(model: nn.Module, sample: torch.Tensor) -> Fused:
-    """Rewrite ``model``, which stays as it is; the two share parameters.
+def fuse_layers(graph: fx.GraphModule, library: Library, dtype: torch.dtype) -> list[Pack]:
+    """Put kernels of ``library`` in the place of layers and what follows them.
 
     Args:
-        model: In evaluation mode.
-        sample: A batch, from which shapes and dtypes inside the network are known.
-
-    Raises:
-        Exception: Whatever tracing raises: the network has control flow that depends on values, or does what
-            torch.fx cannot follow.
+        graph: With the shapes of its values, as :func:`lossgrid.evaluation.graph.trace` leaves them.
+        library: The kernels.
+        dtype: Number format of the kernels.
     """
-    graph = fx.symbolic_trace(model)
-    ShapeProp(graph).propagate(sample)
-    fused = Fused(graph, _fold_norms(graph))
-    fused.refresh()
-    ShapeProp(graph).propagate(sample)
-    _compute_in_place(graph)
-    graph.graph.lint()
-    graph.recompile()
-    return fused
-
-
-def _fold_norms(graph: fx.GraphModule) -> list[Fold]:
-    modules = dict(graph.named_modules())
-    calls = [str(node.target) for node in graph.graph.nodes if node.op == "call_module"]
-    folds: list[Fold] = []
+    modules: Modules = dict(graph.named_modules())
+    packs: list[Pack] = []
     for node in list(graph.graph.nodes):
-        if not _is_plain(node, modules, NORMS) or not modules[node.target].track_running_stats:
+        if not _is_layer(node, modules, dtype):
             continue
-        before = node.args[0]
-        if not isinstance(before, fx.Node) or not _is_plain(before, modules, LINEAR) or len(before.users) > 1:
-            continue
-        if calls.count(str(node.target)) > 1 or calls.count(str(before.target)) > 1:
-            continue  # shared by two places of the network
-        layer, norm = modules[before.target], modules[node.target]
-        if isinstance(layer, nn.Linear) and len(before.meta["tensor_meta"].shape) != 2:
-            continue  # its features are not the channels that are normalised
-        folded = _with_own_weights(layer)
-        name = f"folded_{len(folds)}"
-        graph.add_submodule(name, folded)
-        folds.append(Fold(layer, norm, folded))
-        before.target = name
-        node.replace_all_uses_with(before)
-        graph.graph.erase_node(node)
-    return folds
+        layer = modules[str(node.target)]
+        chain = next(
+            (c for c in _chains(node, modules) if library.takes(layer, c.activation, adds=bool(c.other))), None
+        )
+        if chain is not None:
+            packs.append(Pack(layer, library, graph, f"packed_{len(packs)}"))
+            _replace(chain, packs[-1], dtype)
+    _add_in_place(graph)
+    return packs
 
 
-def _is_plain(node: fx.Node, modules: dict[str, nn.Module], kinds: tuple[type[nn.Module], ...]) -> bool:
-    """Tell whether ``node`` calls exactly such a module, without hooks or parametrisations that change what it does."""
-    if node.op != "call_module":
+def _is_layer(node: fx.Node, modules: Modules, dtype: torch.dtype) -> bool:
+    """Tell whether ``node`` is a layer whose result has the kernel's number format."""
+    if not is_plain(node, modules, (nn.Conv2d, nn.Linear)) or len(node.args) != 1:
         return False
-    module = modules[str(node.target)]
-    hooked = module._forward_hooks or module._forward_pre_hooks
-    return type(module) in kinds and not module.training and not hooked and not parametrize.is_parametrized(module)
+    layer: Any = modules[str(node.target)]
+    zeros_around = isinstance(layer, nn.Linear) or (
+        layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+    )
+    known = node.meta.get("tensor_meta")
+    return zeros_around and known is not None and known.dtype == dtype
 
 
-def _with_own_weights(layer: Any) -> Any:
-    """Return a layer that does what ``layer`` does, with weights and a bias of its own."""
-    twin = copy.copy(layer)
-    twin._parameters = {
-        "weight": nn.Parameter(torch.empty_like(layer.weight), requires_grad=False),
-        "bias": nn.Parameter(layer.weight.new_empty(len(layer.weight)), requires_grad=False),
-    }
-    return twin
+def _chains(layer: fx.Node, modules: Modules) -> list[Chain]:
+    """Return what one kernel could do from ``layer`` on, the longest first."""
+    chains = [Chain(layer, None, None, None, "none")]
+    follower = _only_user(layer)
+    if follower is None:
+        return chains
+    activation = _activation(follower, modules)
+    if activation:
+        return [Chain(layer, None, None, follower, activation), *chains]
+    if is_sum(follower) and alike(follower, layer):
+        other = follower.args[1] if follower.args[0] is layer else follower.args[0]
+        if isinstance(other, fx.Node) and other is not layer and alike(other, layer):
+            chains.insert(0, Chain(layer, follower, other, None, "none"))
+            last = _only_user(follower)
+            if last is not None and _activation(last, modules):
+                chains.insert(0, Chain(layer, follower, other, last, _activation(last, modules)))
+    return chains
 
 
-def _compute_in_place(graph: fx.GraphModule) -> None:
-    """Let sums and ReLUs overwrite their input where it is fresh memory that nothing else reads."""
-    modules = dict(graph.named_modules())
+def _only_user(node: fx.Node) -> fx.Node | None:
+    return next(iter(node.users)) if len(node.users) == 1 else None
+
+
+def _activation(node: fx.Node, modules: Modules) -> str:
+    """Return the name of the activation function that ``node`` is, empty where it is none of those known."""
+    if is_relu(node, modules):
+        return "relu"
+    if is_plain(node, modules, (nn.GELU,)):
+        kind = str(modules[str(node.target)].approximate)
+    elif node.op == "call_function" and node.target is F.gelu and len(node.args) == 1:
+        kind = str(node.kwargs.get("approximate", "none"))
+    else:
+        is_silu = node.op == "call_function" and node.target is F.silu
+        return "silu" if is_silu or is_plain(node, modules, (nn.SiLU,)) else ""
+    return {"none": "gelu", "tanh": "gelu_tanh"}.get(kind, "")
+
+
+def _replace(chain: Chain, pack: Pack, dtype: torch.dtype) -> None:
+    """Put the kernel in the place of the last node of ``chain``."""
+    pack.refresh()
+    graph, last = pack.graph.graph, chain.last
+    (x,) = chain.layer.args
+    with graph.inserting_before(last):
+        if isinstance(x, fx.Node) and x.meta["tensor_meta"].dtype != dtype:
+            x = graph.call_method("to", (x, dtype))
+        weight = graph.get_attr(f"{pack.name}_weight")
+        bias = None if pack.layer.bias is None else graph.get_attr(f"{pack.name}_bias")
+        kernel, arguments = pack.library.call(pack.layer, x, weight, bias, chain.other, chain.activation)
+        node = graph.call_function(kernel, arguments)
+    node.meta = dict(last.meta) | {"fresh": True}
+    last.replace_all_uses_with(node)
+    for old in (chain.activated, chain.addition, chain.layer):
+        if old is not None:
+            graph.erase_node(old)
+
+
+def _add_in_place(graph: fx.GraphModule) -> None:
+    """Let oneDNN's convolutions put sums over what was added, where nobody reads that again."""
+    modules: Modules = dict(graph.named_modules())
     for node in graph.graph.nodes:
-        if node.op == "call_function" and node.target in ADDITIONS and not node.kwargs and len(node.args) == 2:
-            target = next((arg for arg in node.args if _is_spare(arg, node, modules)), None)
-            if target is not None:
-                node.args = (target, *(arg for arg in node.args if arg is not target))
-                node.target = operator.iadd
-                node.meta["fresh"] = True
-        elif _is_relu(node, modules) and _is_spare(node.args[0], node, modules):
-            node.op, node.target, node.args, node.kwargs = "call_function", F.relu, node.args[:1], {"inplace": True}
-
-
-def _is_relu(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
-    is_function = node.op == "call_function" and node.target in RELUS and bool(node.args)
-    return is_function or (node.op == "call_module" and type(modules[str(node.target)]) is nn.ReLU)
-
-
-def _is_spare(value: Any, reader: fx.Node, modules: dict[str, nn.Module]) -> bool:
-    """Tell whether ``value`` is memory a layer or sum has just filled, for ``reader`` alone, and fits its result."""
-    if not isinstance(value, fx.Node) or list(value.users) != [reader] or reader.args.count(value) != 1:
-        return False
-    made_by_layer = _is_plain(value, modules, (*LINEAR, *NORMS))
-    made_by_sum = (value.op == "call_function" and value.target in ADDITIONS) or "fresh" in value.meta
-    mine, wanted = value.meta.get("tensor_meta"), reader.meta.get("tensor_meta")
-    if mine is None or wanted is None:
-        return False
-    return (made_by_layer or made_by_sum) and mine.shape == wanted.shape and mine.dtype == wanted.dtype
+        if str(node.target) == "mkldnn._convolution_pointwise.binary" and is_spare(node.args[1], node, modules):
+            x, other, *rest = node.args
+            node.target, node.args = torch.ops.mkldnn._convolution_pointwise_.binary, (other, x, *rest)
