@@ -19,6 +19,12 @@ DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.
 REWRITTEN = [("folded", "float64", 1e-12), ("fused", "float32", 1e-5), ("fused", "bfloat16", 5e-2)]
 
 
+@pytest.fixture(autouse=True)
+def small_layers_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fuse also layers that are too small for it to pay: the tests' are."""
+    monkeypatch.setattr("lossgrid.evaluation.fused.LEAST_WEIGHTS", 0)
+
+
 def shaken(model: nn.Module, dtype: torch.dtype = torch.float64) -> nn.Module:
     """Return the model, evaluating, with statistics and scales that are not the defaults."""
     torch.manual_seed(0)
@@ -339,3 +345,9 @@ def test_networks_without_layers_stay_plain() -> None:
 def test_cuda_graphs_need_cuda() -> None:
     with pytest.raises(Unsuitable, match="no CUDA device"):
         evaluator(shaken(models.build("resnet20", {}, facts={"num_classes": 3}))).capture()
+
+
+def test_small_layers_are_not_worth_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lossgrid.evaluation.fused.LEAST_WEIGHTS", 100)
+    model = nn.Sequential(nn.Linear(10, 9), nn.Linear(9, 12), nn.Linear(12, 9)).eval().requires_grad_(False)
+    assert "2 layers fused" in of("fused", model, torch.randn(3, 10), "float32").about

@@ -9,6 +9,7 @@ point: the network is rewritten once, and its folded weights are computed anew a
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,17 +27,44 @@ class Fold:
     norm: Any  # of the kinds in NORMS
     folded: Any  # of the kind of ``layer``
 
+
+class Folds:
+    """The folded weights of a network, computed for all its normalisations at once: each by itself is tiny."""
+
+    def __init__(self, folds: Sequence[Fold]) -> None:
+        """Lay out what :meth:`refresh` needs; the biases of the folded layers become parts of one tensor."""
+        norms, layers = [fold.norm for fold in folds], [fold.layer for fold in folds]
+        self._variances = [norm.running_var for norm in norms]
+        self._means = [norm.running_mean for norm in norms]
+        self._gammas = [_or_constant(norm.weight, norm.running_var, 1.0) for norm in norms]
+        self._betas = [_or_constant(norm.bias, norm.running_var, 0.0) for norm in norms]
+        self._biases = [
+            _or_constant(layer.bias, norm.running_var, 0.0) for layer, norm in zip(layers, norms, strict=True)
+        ]
+        self._eps = torch.cat([torch.full_like(norm.running_var, norm.eps) for norm in norms])
+        self._scale, self._bias = torch.empty_like(self._eps), torch.empty_like(self._eps)
+        sizes = [len(variance) for variance in self._variances]
+        self._weights = []
+        for fold, scale, bias in zip(
+            folds, *(torch.split(flat, sizes) for flat in (self._scale, self._bias)), strict=True
+        ):
+            weight = fold.layer.weight
+            self._weights.append((weight, scale.view(-1, *[1] * (weight.ndim - 1)), fold.folded.weight))
+            fold.folded.bias.data = bias
+
+    @torch.inference_mode()
     def refresh(self) -> None:
-        """Compute the folded weights from the layer's and the normalisation's as they are now."""
-        layer, norm, folded = self.layer, self.norm, self.folded
-        scale = torch.rsqrt(norm.running_var + norm.eps)
-        if norm.weight is not None:
-            scale = scale * norm.weight
-        torch.mul(layer.weight, scale.view(-1, *[1] * (layer.weight.ndim - 1)), out=folded.weight.data)
-        offset = norm.running_mean if layer.bias is None else norm.running_mean - layer.bias
-        torch.mul(offset, scale, out=folded.bias.data).neg_()
-        if norm.bias is not None:
-            folded.bias.data.add_(norm.bias)
+        """Compute the folded weights from the layers' and the normalisations' as they are now."""
+        torch.cat(self._variances, out=self._scale)
+        self._scale.add_(self._eps).rsqrt_().mul_(torch.cat(self._gammas))
+        torch.cat(self._biases, out=self._bias)
+        self._bias.sub_(torch.cat(self._means)).mul_(self._scale).add_(torch.cat(self._betas))
+        for weight, scale, folded in self._weights:
+            torch.mul(weight, scale, out=folded)
+
+
+def _or_constant(tensor: torch.Tensor | None, like: torch.Tensor, value: float) -> torch.Tensor:
+    return torch.full_like(like, value) if tensor is None else tensor
 
 
 def fold_norms(graph: fx.GraphModule) -> list[Fold]:

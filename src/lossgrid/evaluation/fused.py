@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from lossgrid.evaluation.graph import Modules, alike, is_plain, is_relu, is_spare, is_sum
 
+LEAST_WEIGHTS = 128 * 128  # of a linear layer, below which handing them over takes longer than it saves
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
@@ -69,14 +70,17 @@ class OneDNN:
     dtype: torch.dtype
 
     def takes(self, layer: nn.Module, activation: str, *, adds: bool) -> bool:
-        """Tell whether there is a kernel: an activation after a sum is only known for convolutions, and a ReLU."""
+        """Tell whether there is a kernel that pays: after a sum there is only the ReLU, and only of convolutions."""
+        if isinstance(layer, nn.Linear) and layer.weight.numel() < LEAST_WEIGHTS:
+            return False
         if not adds:
             return True
         return activation == "none" or (activation == "relu" and isinstance(layer, nn.Conv2d))
 
     def pack(self, layer: Any, old: torch.Tensor | None) -> torch.Tensor:  # noqa: ARG002
         """Return the weights in oneDNN's blocked layout, which only oneDNN can make."""
-        weight = layer.weight.to(self.dtype)
+        # From contiguous weights, as from others it takes twice as long.
+        weight = layer.weight.to(self.dtype, memory_format=torch.contiguous_format)
         if isinstance(layer, nn.Linear):
             return torch.ops.mkldnn._reorder_linear_weight(weight)  # type: ignore[no-any-return]
         return torch.ops.mkldnn._reorder_convolution_weight(  # type: ignore[no-any-return]

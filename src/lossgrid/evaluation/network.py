@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from lossgrid.evaluation.device import Place
-from lossgrid.evaluation.folded import fold_norms
+from lossgrid.evaluation.folded import Folds, fold_norms
 from lossgrid.evaluation.fused import fuse_layers, library_for
 from lossgrid.evaluation.graph import compute_in_place, trace
 
@@ -122,10 +122,11 @@ def _rewritten(variant: str, model: nn.Module, sample: torch.Tensor, place: Plac
             graph = trace(model, sample[:FEW])
     except Exception as error:  # what users write into a network is not limited to what torch.fx can follow
         raise Unsuitable(f"torch.fx cannot follow the network ({type(error).__name__})") from None
-    steps: list[Step] = [*fold_norms(graph)]
-    for step in steps:
-        step.refresh()
-    about = [f"{len(steps)} normalisations folded"] if steps else []
+    steps: list[Step] = []
+    about = []
+    if folds := fold_norms(graph):
+        steps.append(Folds(folds))
+        about.append(f"{len(folds)} normalisations folded")
     if variant == "fused":
         dtype = torch.bfloat16 if place.precision == "bfloat16" else place.dtype
         library = library_for(place.device, dtype)

@@ -46,8 +46,8 @@ def best_batch_size(evaluator: Evaluator, *, seconds: float) -> int:
     best, least = USUAL_BATCH, seconds_per_sample(evaluator, USUAL_BATCH)
     for factor in (2.0, 0.5):
         while time.monotonic() < end:
-            size = int(factor * best)
-            if not 1 <= size <= most:
+            size = min(int(factor * best), most)
+            if size in (0, best):
                 break
             try:
                 taken = seconds_per_sample(evaluator, size)

@@ -9,7 +9,9 @@ The protocol, all of it two-sided messages on one communicator, no collective un
 * Root answers each ticket once with a **share**, int64 ``[row, start, stop]``; an empty one says there is nothing more
   to give. A **stop** message, under a tag of its own, says: finish your point and leave.
 * A worker asks **one share ahead**, when it starts the last point of the share it has, so the answer is there when it
-  needs it. Root looks at its mail between its own batches (``tick``), so an answer takes one batch at most.
+  needs it. What the share before still owes travels with the first report of the next. Root looks at its mail between
+  its own batches (``tick``), so an answer takes one batch at most; among more than ``ROOT_COMPUTES_UP_TO`` ranks it
+  computes nothing, as its points would count for little and its answers for much.
 * Shares shrink towards the end: guided self-scheduling (Polychronopoulos & Kuck, "Guided self-scheduling", IEEE Trans.
   Computers C-36, 1987), a share being at most ``ceil(pending / (2 ranks))`` points, and never more than about
   ``SHARE_SECONDS`` of work at the pace the rank has shown, so that ranks of different speed end together. Once no more
@@ -38,6 +40,7 @@ from lossgrid.parallel.world import World, barrier, broadcast
 SHARE_SECONDS = 0.5
 REPORT_SECONDS = 0.2
 SECONDS_PER_RANK = 0.001  # shares and reports of R ranks last R ms each at least: root meets < 2,000 messages a second
+ROOT_COMPUTES_UP_TO = 1000  # ranks; benchmarks/simulation.py shows what it costs beyond
 REPORT_TAG, SHARE_TAG, STOP_TAG = 1, 2, 3
 IDLE, WANTS_STOP, LEFT = 1, 2, 4
 PROBES = 5  # of an empty mailbox: a message may need several to get in, and the next look may be a long batch away
@@ -201,6 +204,8 @@ class Worker:
                 if column == share.stop - 1:
                     self._ticket += 1
                     self._report()
+                elif column == share.start:
+                    self._report()  # the last point of the share before: this one is elsewhere in the grid
                 self._outbox.add(share.row, column, self._task.compute(share.row, column, self._tick))
                 if self._comm.Iprobe(source=self._root, tag=STOP_TAG):
                     break
@@ -213,7 +218,7 @@ class Worker:
 
     def _next_share(self) -> Segment | None:
         """Wait for the answer to the last request; None where the rank should leave."""
-        self._report(IDLE)
+        root_knows = self._ticket == 1  # that this rank is idle: at first all are
         naps = Naps()
         while not self._comm.Iprobe(source=self._root, tag=STOP_TAG):
             if self._comm.Iprobe(source=self._root, tag=SHARE_TAG):
@@ -221,6 +226,9 @@ class Worker:
                 self._comm.Recv(message, source=self._root, tag=SHARE_TAG)
                 share = Segment(*message.tolist())
                 return share if len(share) else None
+            if not root_knows:
+                self._report(IDLE)
+                root_knows = True
             self._tick()
             naps.take()
         return None
@@ -267,7 +275,9 @@ class Root:
         """Compute and coordinate until every rank has left; return whether all points are done."""
         root = self._world.root
         self._tick()
-        while self._remaining and not self._stopping:
+        for rank in self._workers:
+            self._answer(rank)
+        while self._remaining and not self._stopping and self._world.size <= ROOT_COMPUTES_UP_TO:
             share = self._cut(root)
             for column in range(share.start, share.stop):
                 self._outbox.add(share.row, column, self._task.compute(share.row, column, self._tick))
@@ -290,16 +300,19 @@ class Root:
         self._look_after()
 
     def _look_after(self) -> bool:
-        """Read the mail, stop where it is time to, answer; return whether there was mail."""
-        news = self._read_mail()
+        """Stop where it is time to, read the mail and answer it; return whether there was mail."""
         margin = 1.1 * self._progress.slowest + 0.5
         if not self._stopping and (self._task.wants_stop() or self._time_left() <= margin):
             self._stop()
-        self._answer()
+        news = self._read_mail()
+        if not self._remaining:
+            for rank in self._workers:
+                self._answer(rank)  # requests that waited: there is nothing more
         self._on_progress(self._progress)
         return news
 
     def _read_mail(self) -> bool:
+        """Read all mail and answer every request as it comes; return whether there was any."""
         news = False
         if not self._workers:
             return news
@@ -315,7 +328,7 @@ class Root:
             rank = status.Get_source()
             message = np.empty(status.Get_count(MPI.DOUBLE), dtype=np.float64)
             comm.Recv(message, source=rank, tag=REPORT_TAG)
-            ticket, flags, row, start, count = (int(number) for number in message[:HEADER])
+            ticket, flags, row, start, count = message[:HEADER].astype(np.int64).tolist()
             if count:
                 segment, values = Segment(row, start, start + count), message[HEADER:].reshape(count, -1)
                 if self._task.collect is not None:
@@ -323,10 +336,12 @@ class Root:
                 self._take_note(rank, values)
             worker = self._workers[rank]
             worker.asked, worker.is_idle = ticket, bool(flags & IDLE)
-            if flags & LEFT:
-                del self._workers[rank]
             if flags & WANTS_STOP and not self._stopping:
                 self._stop()
+            if flags & LEFT:
+                del self._workers[rank]
+            else:
+                self._answer(rank)
         return news
 
     def _take_in_own(self) -> None:
@@ -335,30 +350,28 @@ class Root:
             self._take_note(self._world.root, results[1])
 
     def _take_note(self, rank: int, values: Values) -> None:
-        seconds = values[:, -1]
-        self._progress.done += len(values)
-        self._progress.points[rank] += len(values)
-        self._progress.slowest = max(self._progress.slowest, float(seconds.max()))
-        self._pace[rank] = float(seconds.mean())
+        seconds = values[:, -1].tolist()  # so few numbers are quicker without numpy
+        self._progress.done += len(seconds)
+        self._progress.points[rank] += len(seconds)
+        self._progress.slowest = max(self._progress.slowest, *seconds)
+        self._pace[rank] = sum(seconds) / len(seconds)
 
     def _stop(self) -> None:
         self._stopping = True
         for rank in self._workers:
             self._world.comm.Send(np.empty(0, dtype=np.int64), dest=rank, tag=STOP_TAG)
 
-    def _answer(self) -> None:
-        """Give shares to whoever waits for one."""
-        for rank, worker in self._workers.items():
-            if worker.asked == worker.answered or self._stopping:
-                continue
-            if self._remaining and self._remaining <= self._world.size and not worker.is_idle:
-                continue  # few points are left: they go to whoever is free first
-            share = self._cut(rank) if self._remaining else Segment(0, 0, 0)
-            message = np.array([share.row, share.start, share.stop], dtype=np.int64)
-            self._world.comm.Send(
-                message, dest=rank, tag=SHARE_TAG
-            )  # three numbers: eager, does not wait for the worker
-            worker.answered = worker.asked
+    def _answer(self, rank: int) -> None:
+        """Give ``rank`` a share if it waits for one and its turn has come."""
+        worker = self._workers[rank]
+        if worker.asked == worker.answered or self._stopping:
+            return
+        if self._remaining and self._remaining <= self._world.size and not worker.is_idle:
+            return  # few points are left: they go to whoever is free first
+        share = self._cut(rank) if self._remaining else Segment(0, 0, 0)
+        message = np.array([share.row, share.start, share.stop], dtype=np.int64)
+        self._world.comm.Send(message, dest=rank, tag=SHARE_TAG)  # three numbers: eager, does not wait for the worker
+        worker.answered = worker.asked
 
     def _cut(self, rank: int) -> Segment:
         """Take the next share for ``rank`` off the queue."""
