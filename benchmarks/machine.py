@@ -19,7 +19,7 @@ def describe() -> dict[str, Any]:
     flags = next((line.split() for line in lines if line.startswith("flags")), [])
     return {
         "processor": names[0] if names else platform.processor(),
-        "vector units": [flag for flag in ("avx2", "avx512f", "amx_tile", "amx_bf16") if flag in flags],
+        "vector units": [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16") if flag in flags],
         "cores": os.cpu_count(),
         "devices": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "system": platform.platform(),

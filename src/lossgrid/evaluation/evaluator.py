@@ -201,9 +201,11 @@ class Evaluator:
 
 
 def to_place(model: torch.nn.Module, place: Place) -> torch.nn.Module:
-    """Put ``model`` on the device and in the dtype of ``place``, in evaluation mode, convolutions in channels_last."""
+    """Put ``model`` on the device and in the dtype of ``place``, in evaluation mode, on CUDA laid out as its inputs."""
     model = model.to(device=place.device, dtype=place.dtype).eval().requires_grad_(False)
-    return model.to(memory_format=torch.channels_last) if wants_channels_last(model) else model  # type: ignore[call-overload]
+    if place.device.type == "cuda" and wants_channels_last(model):
+        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return model  # oneDNN brings weights into a layout of its own, which takes half the time from contiguous ones
 
 
 def wants_channels_last(model: torch.nn.Module) -> bool:

@@ -79,8 +79,7 @@ class OneDNN:
 
     def pack(self, layer: Any, old: torch.Tensor | None) -> torch.Tensor:  # noqa: ARG002
         """Return the weights in oneDNN's blocked layout, which only oneDNN can make."""
-        # From contiguous weights, as from others it takes twice as long.
-        weight = layer.weight.to(self.dtype, memory_format=torch.contiguous_format)
+        weight = layer.weight.to(self.dtype)
         if isinstance(layer, nn.Linear):
             return torch.ops.mkldnn._reorder_linear_weight(weight)  # type: ignore[no-any-return]
         return torch.ops.mkldnn._reorder_convolution_weight(  # type: ignore[no-any-return]

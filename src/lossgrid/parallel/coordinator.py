@@ -201,16 +201,13 @@ class Worker:
         self._ticket += 1
         while share := self._next_share():
             for column in range(share.start, share.stop):
-                if column == share.stop - 1:
-                    self._ticket += 1
+                is_last = column == share.stop - 1
+                if is_last or column == share.start or self._outbox.is_due:
+                    self._ticket += is_last  # asks one share ahead
                     self._report()
-                elif column == share.start:
-                    self._report()  # the last point of the share before: this one is elsewhere in the grid
                 self._outbox.add(share.row, column, self._task.compute(share.row, column, self._tick))
                 if self._comm.Iprobe(source=self._root, tag=STOP_TAG):
                     break
-                if self._outbox.is_due:
-                    self._report()
         self._report(LEFT)
         naps = Naps()
         while not all(request.Test() for request, _ in self._sends):
