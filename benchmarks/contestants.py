@@ -1,0 +1,185 @@
+"""Who computes the plane of a case, each in its own way; contestant.py is the process around one of them.
+
+* lossgrid: its evaluator and its coordinator as a run uses them, on one rank or on several, in float32 or bfloat16.
+* published: the procedure of the paper's code (tomgoldstein/loss-landscape) as a plain loop of our own: per point every
+  tensor is perturbed by NumPy on the host, and a new DataLoader with 2 workers turns PIL pictures into normalised
+  tensors for the eager module, batch 128, with two ``.item()`` per batch.
+* plain: the eager module on pictures in memory, channels_last, batch 128: what a careful user writes.
+* loss-landscapes, landscaper: peers.py.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import peers
+import torch
+from cases import Case, axis
+from PIL import Image
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+from turn import Surface, Turn
+
+from lossgrid.grid import Segment, segments
+from lossgrid.parallel import Task, World, barrier, coordinate
+
+BATCH = 128  # of those who do not choose
+POINTS = 51 * 51  # of the surface lossgrid's choices are for
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """How a contestant is started, and what is asked of it.
+
+    Attributes:
+        make: ``make(case, world)`` prepares everything that is done once per surface.
+        precision: Of its arithmetic.
+        ranks: How many ranks share the points and the cores.
+        package: The peer it needs, which has an environment of its own and draws its own directions.
+    """
+
+    make: Callable[[Case, World], Surface]
+    precision: str = "float32"
+    ranks: int = 1
+    package: str | None = None
+
+    @property
+    def tolerance(self) -> float:
+        """How far its losses may be from another's, as a share of them: what rounding and the order of sums explain."""
+        return 1e-4 if self.precision == "float32" else 5e-2
+
+
+class Pictures(Dataset[tuple[torch.Tensor, int]]):
+    """Pictures as torchvision's data sets hold them: bytes that become a PIL picture, then a tensor, when read."""
+
+    def __init__(self, case: Case) -> None:
+        """Take the pictures of ``case``."""
+        self.pixels = case.pixels.numpy()
+        self.labels, self.mean, self.deviation = case.labels, case.mean, case.deviation
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.labels)
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
+        """Decode and normalise one picture."""
+        pixels = self.pixels[i]
+        picture = Image.fromarray(pixels.squeeze())  # grey ones have no third dimension
+        tensor = torch.from_numpy(np.array(picture).reshape(pixels.shape)).permute(2, 0, 1).contiguous()
+        return tensor.float().div(255).sub_(self.mean).div_(self.deviation), int(self.labels[i])
+
+
+def one_by_one(point: Callable[[float, float], float]) -> Surface:
+    """Return the surface of a function that computes one point."""
+
+    def surface(points: int) -> Turn:
+        began = time.perf_counter()
+        losses = [point(alpha, beta) for beta in axis(points) for alpha in axis(points)]
+        return Turn(time.perf_counter() - began, losses, losses[0])
+
+    return surface
+
+
+def published(case: Case, _world: World) -> Surface:
+    """Prepare the published procedure."""
+    model = case.network()
+    start = [parameter.detach().numpy().copy() for parameter in model.parameters()]
+    delta, eta = (
+        [move[key].numpy() if key in move else np.zeros(parameter.shape) for key, parameter in model.named_parameters()]
+        for move in (case.delta, case.eta)
+    )
+
+    def point(alpha: float, beta: float) -> float:
+        for parameter, w, d, e in zip(model.parameters(), start, delta, eta, strict=True):
+            parameter.data = torch.from_numpy((w + alpha * d + beta * e).astype(np.float32))
+        total, correct = 0.0, 0
+        with torch.no_grad():
+            for inputs, targets in DataLoader(Pictures(case), batch_size=BATCH, num_workers=2):
+                outputs = model(inputs)
+                total += F.cross_entropy(outputs, targets).item() * len(inputs)
+                correct += outputs.max(1)[1].eq(targets).sum().item()
+        return total / len(case.labels)
+
+    return one_by_one(point)
+
+
+def plain(case: Case, _world: World) -> Surface:
+    """Prepare what a careful user writes."""
+    model = case.network().to(memory_format=torch.channels_last)
+    start = {key: parameter.clone() for key, parameter in model.named_parameters()}
+    delta, eta = ({key: tensor.float() for key, tensor in move.items()} for move in (case.delta, case.eta))
+    inputs = case.inputs().contiguous(memory_format=torch.channels_last)
+    batches = list(zip(inputs.split(BATCH), case.labels.split(BATCH), strict=True))
+
+    def point(alpha: float, beta: float) -> float:
+        with torch.inference_mode():
+            for key, parameter in model.named_parameters():
+                if key in delta:
+                    parameter.copy_(start[key] + alpha * delta[key] + beta * eta[key])
+            losses = [F.cross_entropy(model(x), y, reduction="sum") for x, y in batches]
+            return float(sum(losses) / len(case.labels))
+
+    return one_by_one(point)
+
+
+def lossgrid(case: Case, world: World, precision: str) -> Surface:
+    """Prepare what a rank of ``lossgrid run`` has when it begins with its points."""
+    point, while_computing = evaluator(case, world, precision)
+
+    def surface(points: int) -> Turn:
+        losses, at = np.zeros((points, points)), axis(points)
+
+        def compute(row: int, column: int, tick: Callable[[], None]) -> np.ndarray:
+            return point(at[column], at[row], tick=tick)
+
+        def keep(segment: Segment, values: np.ndarray, *, rank: int) -> None:  # noqa: ARG001
+            losses[segment.row, segment.start : segment.stop] = values[:, 0]
+
+        pending = segments(np.ones((points, points), dtype=bool))
+        barrier(world)
+        began = time.perf_counter()
+        with while_computing():
+            assert coordinate(world, pending, Task(compute, keep, keep, lambda: False))
+        return Turn(time.perf_counter() - began, losses.ravel().tolist(), losses[0, 0])
+
+    return surface
+
+
+def evaluator(case: Case, world: World, precision: str) -> tuple[Callable[..., np.ndarray], Callable[..., Any]]:
+    """Return ``point(alpha, beta, tick=...)`` and the context a run computes in: all that a run keeps inside."""
+    from lossgrid import data, run  # here, as they bring h5py and with it MPI, which point.py does not need
+    from lossgrid.config import RunConfig, resolve
+    from lossgrid.evaluation import choose_place, freed_memory_kept
+    from lossgrid.problem import make_problem
+    from lossgrid.recipe import choose_recipe
+
+    config = resolve(RunConfig, {"model": case.name, "precision": precision, "device": "cpu"})
+    place = choose_place("cpu", precision, local_rank=world.local_rank)
+    run.divide_cores(world)
+    splits = {"train": data.split_of((case.inputs(), case.labels), source=case.name)}
+    problem = make_problem(case.network(), splits, case.delta, case.eta, loss="cross_entropy")
+    made = run.make_evaluator(config, problem, place, share=world.local_size)
+    with freed_memory_kept():
+        chosen = choose_recipe(config, made, None, world, points=POINTS, seconds_left=math.inf)
+    if world.is_root:
+        print(f"{chosen.variant}: {chosen.about}", file=sys.stderr)
+    return made.point, freed_memory_kept
+
+
+CONTESTANTS = {
+    "lossgrid-float32": Contestant(partial(lossgrid, precision="float32")),
+    "lossgrid-float32-ranks": Contestant(partial(lossgrid, precision="float32"), ranks=2),
+    "lossgrid-bfloat16": Contestant(partial(lossgrid, precision="bfloat16"), "bfloat16"),
+    "lossgrid-bfloat16-ranks": Contestant(partial(lossgrid, precision="bfloat16"), "bfloat16", ranks=2),
+    "plain": Contestant(plain),
+    "published": Contestant(published),
+    "loss-landscapes": Contestant(peers.loss_landscapes, package="loss-landscapes"),
+    "landscaper": Contestant(peers.landscaper, package="landscaper"),
+}
