@@ -1,7 +1,7 @@
 """What a point of the surface costs: lossgrid, the published procedure, the peers, and the floor of the machine.
 
     python benchmarks/point.py [--cases digits,resnet20,...] [--contestants lossgrid-float32,plain,...] [--rounds 5]
-                               [--json FILE]
+                               [--json FOLDER]
 
 All contestants (contestants.py) compute a small plane of the same case (cases.py) on the same cores of the CPU. Each
 has a process of its own; they take turns within one run, so that the noise of a shared machine falls on all alike, and
@@ -33,7 +33,7 @@ from turn import Turn
 
 from lossgrid.evaluation import own_cores
 
-RESULT = Path(__file__).with_name("results") / "point.json"
+RESULTS = Path(__file__).with_name("results")
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -137,7 +137,7 @@ def main() -> None:
     for option, there_are in (("--cases", list(cases.RECIPES)), ("--contestants", list(CONTESTANTS))):
         parser.add_argument(option, type=lambda text, own=there_are: choose(text, own), default=there_are)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path, default=RESULT)
+    parser.add_argument("--json", type=Path, default=RESULTS, help="folder for a file a case, point_<case>.json")
     options = parser.parse_args()
     torch.set_num_threads(len(own_cores()))
     results = []

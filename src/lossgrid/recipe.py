@@ -91,20 +91,7 @@ def choose_recipe(
     evaluator.rebatch(asked.get("batch_size") or even_batches(max(evaluator.samples.values()), USUAL_BATCH))
     variant = asked.get("variant")
     climb(evaluator, world, None if variant == "compiled" else variant)
-    why = []
-    if recorded is None:
-        samples = sum(evaluator.samples.values()) * points / world.size  # that each rank will compute
-        first = evaluator.seconds_of(evaluator.first_inputs(evaluator.batch_size)) / evaluator.batch_size
-        expected = broadcast(world, min(samples * first, seconds_left))
-        if expected < TUNED_FROM:
-            why.append(f"nothing tuned, for a run of about {duration(expected)}")
-        else:
-            if variant is None:
-                prefer_faster(evaluator, world)
-            if "batch_size" not in asked:
-                why.append(tune_batch_size(evaluator, world))
-        if variant is None and expected >= COMPILED_FROM:
-            why.append(try_compiled(evaluator, world, samples=samples))
+    why = [] if recorded is not None else tune(evaluator, world, asked, points=points, seconds_left=seconds_left)
     if variant == "compiled":
         insist(world, "--variant compiled", attempt(world, lambda: evaluator.use("compiled")))
     if asked.get("cuda_graphs", evaluator.place.device.type == "cuda"):
@@ -120,6 +107,32 @@ def choose_recipe(
     text = f"{', '.join(about)}" + (f" ({'; '.join(why)})" if why else "")
     log.info("variant %s: %s", network.variant, text)
     return Recipe(network.variant, evaluator.batch_size, evaluator.is_captured, text)
+
+
+def tune(
+    evaluator: Evaluator, world: World, asked: Mapping[str, Any], *, points: int, seconds_left: float
+) -> list[str]:
+    """Choose by measurement what is not ``asked`` for, where the run is long enough for it to pay; say why.
+
+    Collective: all ranks of ``world`` must call this.
+    """
+    variant = asked.get("variant")
+    samples = sum(evaluator.samples.values()) * points / world.size  # that each rank will compute
+    inputs = evaluator.first_inputs(evaluator.batch_size)
+    expected = broadcast(world, min(samples * evaluator.seconds_of(inputs) / len(inputs), seconds_left))
+    if expected < TUNED_FROM:
+        return [f"nothing tuned, for a run of about {duration(expected)}"]
+    why = []
+    if variant is None:
+        prefer_faster(evaluator, world)
+    if "batch_size" not in asked:
+        began = time.monotonic()
+        size = broadcast(world, best_batch_size(evaluator, seconds=TUNING_SECONDS))
+        why.append(f"batch size tuned in {duration(time.monotonic() - began)}")
+        rebatch(evaluator, world, size, None if variant == "compiled" else variant)
+    if variant is None and expected >= COMPILED_FROM:
+        why.append(try_compiled(evaluator, world, samples=samples))
+    return why
 
 
 def by_hand(config: RunConfig) -> dict[str, Any]:
@@ -165,19 +178,20 @@ def prefer_faster(evaluator: Evaluator, world: World) -> None:
         evaluator.network = fused
 
 
-def tune_batch_size(evaluator: Evaluator, world: World) -> str:
-    """Use the batch size that is fastest on rank 0, measured while all ranks measure; say what that was.
+def rebatch(evaluator: Evaluator, world: World, size: int, variant: str | None) -> None:
+    """Use batches of another size, and make sure that the network is the same function in these too.
 
-    Collective: all ranks of ``world`` must call this.
+    Collective: all ranks of ``world`` must call this, with equal arguments.
+
+    Raises:
+        InputError: ``variant``, set by hand, is not.
     """
-    before = evaluator.batch_size
-    began = time.monotonic()
-    best = broadcast(world, best_batch_size(evaluator, seconds=TUNING_SECONDS))
-    if best != before:
-        variant = evaluator.network.variant
-        evaluator.rebatch(best)
-        insist(world, f"--batch-size {best}", attempt(world, lambda: evaluator.use(variant)))
-    return f"batch size tuned in {duration(time.monotonic() - began)}"
+    current = evaluator.network.variant
+    if size == evaluator.batch_size:
+        return
+    evaluator.rebatch(size)
+    if attempt(world, lambda: evaluator.use(current)) is not None:
+        climb(evaluator, world, variant)
 
 
 def try_compiled(evaluator: Evaluator, world: World, *, samples: float) -> str:

@@ -1,0 +1,115 @@
+"""What only a CUDA device shows; without one all of it is skipped."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lossgrid import data, directions, models, store
+from lossgrid.evaluation import Evaluator, Unsuitable, choose_place, make_objective
+from tests.system.conftest import assert_same_bytes
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="NOT RUN: there is no CUDA device"),
+]
+SAMPLES = 300
+POINTS = ((0.0, 0.0), (0.05, -0.02), (-0.1, 0.1), (0.0, 0.0))
+TOLERANCES = {"float64": 1e-11, "float32": 1e-5, "tf32": 2e-2, "bfloat16": 1e-1}
+
+
+def network() -> nn.Module:
+    """Return a residual network whose statistics are not the defaults."""
+    torch.manual_seed(0)
+    model = models.build("resnet20", {"shortcut": "pad"}, facts={}).eval().requires_grad_(False)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(std=0.1)
+            module.running_var.uniform_(0.5, 2)
+    return model
+
+
+def evaluator(device: str, precision: str, batch_size: int = 64) -> Evaluator:
+    model = network()
+    generator = torch.Generator().manual_seed(1)
+    split = data.split_of(
+        (torch.randn(SAMPLES, 3, 32, 32, generator=generator), torch.arange(SAMPLES) % 10), source="x"
+    )
+    place = choose_place(device, precision, local_rank=0)
+    batches = data.place(split, device=place.device, dtype=place.dtype, batch_size=batch_size, channels_last=True)
+    theta = directions.parameters(model)
+    delta, eta = (
+        directions.normalise(directions.gaussian(theta, seed=0, axis=axis), theta, "filter") for axis in (0, 1)
+    )
+    objective = make_objective("cross_entropy", classification=True)
+    return Evaluator(model, {"train": batches}, {"train": objective}, place, delta=delta, eta=eta)
+
+
+def losses(made: Evaluator) -> np.ndarray:
+    return np.array([made.point(*point)[0] for point in POINTS])
+
+
+@pytest.fixture(scope="module")
+def exact() -> np.ndarray:
+    """Return the losses of the plain network on the CPU in float64."""
+    return losses(evaluator("cpu", "float64"))
+
+
+@pytest.mark.parametrize("precision", TOLERANCES)
+@pytest.mark.parametrize("variant", ["plain", "folded", "fused", "compiled"])
+def test_values_are_those_of_the_cpu_in_float64(exact: np.ndarray, variant: str, precision: str) -> None:
+    made = evaluator("cuda", precision)
+    try:
+        made.use(variant)
+    except Unsuitable as reason:
+        pytest.skip(f"NOT RUN: {variant} in {precision}: {reason}")
+    np.testing.assert_allclose(losses(made), exact, rtol=TOLERANCES[precision])
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("variant", ["plain", "folded"])
+def test_points_replayed_as_cuda_graphs_are_the_same_bits(variant: str, precision: str) -> None:
+    made = evaluator("cuda", precision)
+    made.use(variant)
+    eager = losses(made)
+    made.capture()
+    assert made.is_captured
+    assert losses(made).tobytes() == eager.tobytes()
+
+
+def test_a_loss_that_looks_at_values_cannot_be_captured() -> None:
+    made = evaluator("cuda", "float32")
+    looking = make_objective(lambda outputs, targets: outputs.sum() * float(outputs.mean().item()), classification=True)
+    made._objectives = {"train": looking}
+    with pytest.raises(Unsuitable, match="it fails"):
+        made.capture()
+    assert np.isfinite(losses(made)).all()  # the device goes on
+
+
+def test_data_that_do_not_fit_are_streamed_with_the_same_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    resident = losses(evaluator("cuda", "float32"))
+    monkeypatch.setattr("lossgrid.data.batches._memory_left", lambda device: 1000.0)
+    streamed = evaluator("cuda", "float32")
+    assert losses(streamed).tobytes() == resident.tobytes()
+    with pytest.raises(Unsuitable, match="not kept on the device"):
+        streamed.capture()
+
+
+def test_float32_on_cuda_is_told_from_tf32() -> None:
+    made = evaluator("cuda", "tf32")
+    low, high = made.point(0.05, -0.02)[:-1], made.point_in_float32(0.05, -0.02)
+    assert low[0] != high[0]
+    np.testing.assert_allclose(low[0], high[0], rtol=TOLERANCES["tf32"])
+
+
+def test_ranks_that_share_a_gpu_compute_the_same_bits(start: Any, tmp_path: Path) -> None:
+    run = ("lossgrid", "run", "--model", "resnet20", "--data", "digits", "--max-samples", 100, "--device", "cuda",
+           "--alpha", "-1:1:5", "--beta", "-1:1:4", "--writer", "root")  # fmt: skip
+    for ranks in (0, 2):
+        done = start(ranks, *run, "--out", f"{ranks}.h5")
+        assert done.returncode == 0, done.stderr
+    assert store.read(tmp_path / "0.h5").provenance["recipe"]["cuda_graphs"]
+    assert_same_bytes(tmp_path / "0.h5", tmp_path / "2.h5")
