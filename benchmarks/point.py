@@ -145,7 +145,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             results.append(measure(name, options.contestants, options.rounds, Path(folder)))
         show(results[-1])
-        options.json.write_text(json.dumps({"results": results, "machine": describe()}, indent=2) + "\n")
+        written = json.dumps(results[-1] | {"machine": describe()}, indent=2)
+        (options.json / f"point_{name}.json").write_text(f"{written}\n")
     agree = all(own["agrees"] for result in results for own in result["contestants"].values())
     sys.exit(0 if agree and not any(result["not run"] for result in results) else 1)
 
