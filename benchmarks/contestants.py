@@ -11,12 +11,10 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import peers
@@ -131,7 +129,9 @@ def plain(case: Case, _world: World) -> Surface:
 
 def lossgrid(case: Case, world: World, precision: str) -> Surface:
     """Prepare what a rank of ``lossgrid run`` has when it begins with its points."""
-    point, while_computing = evaluator(case, world, precision)
+    from lossgrid.evaluation import freed_memory_kept
+
+    point, about = evaluator(case, world, precision)
 
     def surface(points: int) -> Turn:
         losses, at = np.zeros((points, points)), axis(points)
@@ -145,15 +145,15 @@ def lossgrid(case: Case, world: World, precision: str) -> Surface:
         pending = segments(np.ones((points, points), dtype=bool))
         barrier(world)
         began = time.perf_counter()
-        with while_computing():
+        with freed_memory_kept():
             assert coordinate(world, pending, Task(compute, keep, keep, lambda: False))
-        return Turn(time.perf_counter() - began, losses.ravel().tolist(), losses[0, 0])
+        return Turn(time.perf_counter() - began, losses.ravel().tolist(), losses[0, 0], about)
 
     return surface
 
 
-def evaluator(case: Case, world: World, precision: str) -> tuple[Callable[..., np.ndarray], Callable[..., Any]]:
-    """Return ``point(alpha, beta, tick=...)`` and the context a run computes in: all that a run keeps inside."""
+def evaluator(case: Case, world: World, precision: str) -> tuple[Callable[..., np.ndarray], str]:
+    """Return ``point(alpha, beta, tick=...)`` as a run of 51 x 51 points chooses to compute it, and what it chose."""
     from lossgrid import data, run  # here, as they bring h5py and with it MPI, which point.py does not need
     from lossgrid.config import RunConfig, resolve
     from lossgrid.evaluation import choose_place, freed_memory_kept
@@ -168,9 +168,7 @@ def evaluator(case: Case, world: World, precision: str) -> tuple[Callable[..., n
     made = run.make_evaluator(config, problem, place, share=world.local_size)
     with freed_memory_kept():
         chosen = choose_recipe(config, made, None, world, points=POINTS, seconds_left=math.inf)
-    if world.is_root:
-        print(f"{chosen.variant}: {chosen.about}", file=sys.stderr)
-    return made.point, freed_memory_kept
+    return made.point, chosen.about
 
 
 CONTESTANTS = {

@@ -89,6 +89,7 @@ def judge(name: str, first: str, turns: dict[str, list[Turn]], result: dict[str,
         "ratio": statistics.median(a / b for a, b in zip(seconds, theirs, strict=True)),
         "share of the peak": lowest / statistics.median(seconds),
         "loss at theta*": turns[name][-1].minimum,
+        "chose": turns[name][-1].about,
         "compared": "all losses" if same_directions else "the loss at theta*",
         "worst difference": worst,
         "agrees": worst <= max(own.tolerance, other.tolerance),
@@ -118,6 +119,9 @@ def show(result: dict[str, Any]) -> None:
         )
     for precision, peak in result["peak FLOP/s"].items():
         print(f"  {'floor ' + precision:24} {'':15} {result['FLOP a point'] / peak:10.4f}")
+    for name, own in result["contestants"].items():
+        if own["chose"]:
+            print(f"  {name} chose {own['chose']}")
     for name, reason in result["not run"].items():
         print(f"  {name:24} NOT RUN: {reason}")
     sys.stdout.flush()

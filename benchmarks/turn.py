@@ -18,11 +18,13 @@ class Turn:
         seconds: Of computing all its points.
         losses: At the points, row by row, ``[beta, alpha]``; of directions of its own where the contestant draws them.
         minimum: The loss at theta*.
+        about: What the contestant chose by itself.
     """
 
     seconds: float
     losses: list[float]
     minimum: float
+    about: str = ""
 
 
 Surface = Callable[[int], Turn]  # of the number of points along each axis

@@ -23,7 +23,7 @@ from lossgrid.evaluation import (
     Unsuitable,
     best_batch_size,
     even_batches,
-    seconds_per_sample,
+    seconds_in_turns,
 )
 from lossgrid.parallel import World, broadcast, collectively, gather
 from lossgrid.progress import duration
@@ -171,11 +171,13 @@ def prefer_faster(evaluator: Evaluator, world: World) -> None:
     fused = evaluator.network
     if fused.variant != "fused":
         return
-    seconds = seconds_per_sample(evaluator, evaluator.batch_size)
-    refusal = attempt(world, lambda: evaluator.use("folded"))
-    faster = refusal is None and seconds_per_sample(evaluator, evaluator.batch_size) < WORTH * seconds
-    if not broadcast(world, faster):
-        evaluator.network = fused
+    if attempt(world, lambda: evaluator.use("folded")) is None:
+        folded = evaluator.network
+        slow, fast = seconds_in_turns(evaluator, (fused, folded))
+        if broadcast(world, fast < WORTH * slow):
+            evaluator.network = folded
+            return
+    evaluator.network = fused
 
 
 def rebatch(evaluator: Evaluator, world: World, size: int, variant: str | None) -> None:
@@ -200,19 +202,19 @@ def try_compiled(evaluator: Evaluator, world: World, *, samples: float) -> str:
     Collective: all ranks of ``world`` must call this.
     """
     before = evaluator.network
-    slow = seconds_per_sample(evaluator, evaluator.batch_size)
     began = time.monotonic()
     refusal = attempt(world, lambda: evaluator.use("compiled"))
     if refusal is not None:
         evaluator.network = before
         return f"not compiled, as {refusal.reason}"
-    taken = time.monotonic() - began
-    fast = seconds_per_sample(evaluator, evaluator.batch_size)
-    saved, taken = broadcast(world, (samples * (slow - fast), taken))
+    taken, compiled = time.monotonic() - began, evaluator.network
+    slow, fast = seconds_in_turns(evaluator, (before, compiled))
+    saved, taken = broadcast(world, (samples * (slow - fast) if fast < WORTH * slow else 0.0, taken))
     if saved > taken:
+        evaluator.network = compiled
         return f"compiled in {duration(taken)}, saves {duration(saved)} on each rank"
     evaluator.network = before
-    return f"not compiled: it takes {duration(taken)} and saves {duration(max(saved, 0.0))}"
+    return f"not compiled: it takes {duration(taken)} and saves {duration(saved)}"
 
 
 def attempt(world: World, action: Callable[[], None]) -> Refusal | None:

@@ -47,7 +47,9 @@ def compiles(monkeypatch: pytest.MonkeyPatch, long_run: None) -> None:
 
 def pace(monkeypatch: pytest.MonkeyPatch, seconds: dict[str, float]) -> None:
     """Let variants take so many seconds for a sample."""
-    monkeypatch.setattr(recipe, "seconds_per_sample", lambda evaluator, size: seconds[evaluator.network.variant])
+    monkeypatch.setattr(
+        recipe, "seconds_in_turns", lambda evaluator, networks: [seconds[network.variant] for network in networks]
+    )
 
 
 def test_short_runs_take_the_best_that_needs_no_measurement(caplog: pytest.LogCaptureFixture) -> None:
@@ -209,3 +211,11 @@ def test_time_that_is_over_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> N
     timed = Timed(lambda size: 1 / size)
     assert tuning.best_batch_size(timed, seconds=0) == 125  # type: ignore[arg-type]
     assert set(timed.tried) == {128}
+
+
+def test_networks_are_timed_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "LEAST_SECONDS", 0.0)
+    timed = Timed(lambda size: next(disturbed))
+    timed.network, timed.batch_size = None, 10  # type: ignore[attr-defined]
+    disturbed = iter([5.0, 5.0, 5.0, 5.0, 4.0, 4.0, 4.0, 4.0] + [1.0] * 4 + [2.0] * 4 + [9.0] * 8)
+    assert tuning.seconds_in_turns(timed, ("one", "other")) == [1.0, 2.0]  # type: ignore[arg-type]

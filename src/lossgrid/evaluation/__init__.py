@@ -6,7 +6,7 @@ from lossgrid.evaluation.memory import freed_memory_kept
 from lossgrid.evaluation.network import VARIANTS, Differs, Unsuitable
 from lossgrid.evaluation.objective import Objective, make_objective
 from lossgrid.evaluation.plane import Plane
-from lossgrid.evaluation.tuning import USUAL_BATCH, WORTH, best_batch_size, even_batches, seconds_per_sample
+from lossgrid.evaluation.tuning import USUAL_BATCH, WORTH, best_batch_size, even_batches, seconds_in_turns
 
 __all__ = [
     "USUAL_BATCH",
@@ -25,7 +25,7 @@ __all__ = [
     "freed_memory_kept",
     "make_objective",
     "own_cores",
-    "seconds_per_sample",
+    "seconds_in_turns",
     "share_threads",
     "wants_channels_last",
 ]
