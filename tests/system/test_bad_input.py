@@ -192,7 +192,7 @@ SAME = (*MLP, "--alpha", "0:1:2", "--max-samples", "10", "--out", "done.h5")
         (["--splits", "test"], ["splits"]),
         (["--loss", "mse"], ["loss is cross_entropy there and mse now"]),
         (["--batch-size", "5"], ["batch-size is 10 there and 5 now"]),
-        (["--variant", "plain"], ["variant is fused there and plain now"]),
+        (["--variant", "folded"], ["variant is plain there and folded now"]),
         (["--cuda-graphs", "yes"], ["cuda-graphs is False there and True now"]),
         (["--precision", "float64"], ["precision is float32 there and float64 now"]),
         (["--precision", "bfloat16", "--seed", "2"], ["precision is", "seed is"]),

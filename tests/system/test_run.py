@@ -295,7 +295,7 @@ def test_how_points_were_evaluated_stands_in_the_file(alone: Path, start: Any, t
     chosen, set_by_hand = store.read(alone).provenance["recipe"], store.read(path).provenance["recipe"]
     assert (chosen["variant"], chosen["batch_size"], chosen["cuda_graphs"]) == ("fused", 60, False)
     assert (set_by_hand["variant"], set_by_hand["batch_size"]) == ("plain", 7)
-    assert "1 normalisations folded, 1 layers fused with what follows them" in chosen["about"]
+    assert "1 normalisation folded, 1 layer fused with what follows" in chosen["about"]
     np.testing.assert_allclose(values(path)["train_loss"], values(alone)["train_loss"], rtol=1e-5)
 
 

@@ -82,6 +82,18 @@ def test_values_are_those_of_the_reference(alpha: float, beta: float, precision:
     assert values[2] > 0  # seconds
 
 
+@pytest.mark.parametrize("variant", ["plain", "folded", "fused"])
+def test_float32_is_right_to_five_digits_at_every_point_of_a_surface(variant: str) -> None:
+    """25 x 25 points against the plain network in float64, whose points are checked against the reference above."""
+    exact, fast = evaluator("float64"), evaluator("float32")
+    fast.use(variant)
+    coordinates = np.linspace(-1, 1, 25)
+    points = [(alpha, beta) for beta in coordinates for alpha in coordinates]
+    expected, found = (np.array([made.point(*point)[0] for point in points]) for made in (exact, fast))
+    worst = np.argmax(np.abs(found / expected - 1))
+    assert found[worst] == pytest.approx(expected[worst], rel=1e-5), f"at {points[worst]}"
+
+
 @pytest.mark.parametrize("batch_size", [1, 5, 37, 1000])
 def test_the_short_last_batch_is_weighted(batch_size: int) -> None:
     values = evaluator(batch_size=batch_size).point(0.3, 0.1)

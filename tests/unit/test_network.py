@@ -152,7 +152,7 @@ def test_the_same_function(case: str, variant: str, precision: str, tolerance: f
     model = copy.deepcopy(shaken(exact)).to(DTYPES[precision])
     before = pictures().to(DTYPES[precision])
     network = of(variant, model, before, precision)
-    assert f"{folded} normalisations folded" in network.about
+    assert f"{folded} normalisation" in network.about
     place = Place(CPU, precision, DTYPES[precision], "cpu")
     for count in (5, 2):
         inputs = pictures(count=count)

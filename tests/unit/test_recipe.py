@@ -58,7 +58,7 @@ def test_short_runs_take_the_best_that_needs_no_measurement(caplog: pytest.LogCa
     chosen = choose(made)
     assert chosen == Recipe("fused", 100, False)
     assert (made.network.variant, made.batch_size) == ("fused", 100)
-    assert "1 normalisations folded, 1 layers fused" in chosen.about
+    assert "1 normalisation folded, 1 layer fused" in chosen.about
     assert "nothing tuned" in chosen.about
     assert chosen.about in caplog.text
 

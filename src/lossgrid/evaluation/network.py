@@ -126,7 +126,7 @@ def _rewritten(variant: str, model: nn.Module, sample: torch.Tensor, place: Plac
     about = []
     if folds := fold_norms(graph):
         steps.append(Folds(folds))
-        about.append(f"{len(folds)} normalisations folded")
+        about.append(f"{_count(folds, 'normalisation')} folded")
     if variant == "fused":
         dtype = torch.bfloat16 if place.precision == "bfloat16" else place.dtype
         library = library_for(place.device, dtype)
@@ -136,13 +136,17 @@ def _rewritten(variant: str, model: nn.Module, sample: torch.Tensor, place: Plac
         if not packs:
             raise Unsuitable("the network has no layer with a fused kernel")
         steps += packs
-        about.append(f"{len(packs)} layers fused with what follows them, in kernels of {type(library).__name__}")
+        about.append(f"{_count(packs, 'layer')} fused with what follows, in kernels of {type(library).__name__}")
     if not steps:
         raise Unsuitable("no normalisation follows a layer it could be folded into")
     compute_in_place(graph)
     graph.graph.lint()
     graph.recompile()
     return Network(variant, graph, steps, ", ".join(about))
+
+
+def _count(things: Sequence[object], name: str) -> str:
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
 
 
 def _compiled(variant: str, model: nn.Module, sample: torch.Tensor, place: Place) -> Network:
