@@ -3,14 +3,13 @@
 from lossgrid.evaluation.device import Place, choose_place, own_cores, share_threads
 from lossgrid.evaluation.evaluator import Column, Evaluator, wants_channels_last
 from lossgrid.evaluation.memory import freed_memory_kept
-from lossgrid.evaluation.network import VARIANTS, Differs, Unsuitable
+from lossgrid.evaluation.network import Differs, Unsuitable
 from lossgrid.evaluation.objective import Objective, make_objective
 from lossgrid.evaluation.plane import Plane
 from lossgrid.evaluation.tuning import USUAL_BATCH, WORTH, best_batch_size, even_batches, seconds_in_turns
 
 __all__ = [
     "USUAL_BATCH",
-    "VARIANTS",
     "WORTH",
     "Column",
     "Differs",

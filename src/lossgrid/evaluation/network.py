@@ -26,7 +26,6 @@ from lossgrid.evaluation.fused import fuse_layers, library_for
 from lossgrid.evaluation.graph import compute_in_place, trace
 
 FEW = 8  # samples show the shapes inside a network as well as a whole batch
-VARIANTS = ("plain", "folded", "fused", "compiled")
 
 
 # How far apart rounding alone can bring two variants, as a share of the largest output.
@@ -73,10 +72,10 @@ class Network:
 
 @torch.inference_mode()
 def make_network(variant: str, model: nn.Module, samples: Sequence[torch.Tensor], place: Place) -> Network:
-    """Return ``model``, which stays as it is, as one of ``VARIANTS``, compared with itself on some batches.
+    """Return ``model``, which stays as it is, as the variant of that name, compared with itself on some batches.
 
     Args:
-        variant: Which one.
+        variant: One of those at the top of this module.
         model: On its device, in evaluation mode.
         samples: Batches of inputs.
         place: Device and number format.
