@@ -167,7 +167,7 @@ def evaluator(case: Case, world: World, precision: str) -> tuple[Callable[..., n
     problem = make_problem(case.network(), splits, case.delta, case.eta, loss="cross_entropy")
     made = run.make_evaluator(config, problem, place, share=world.local_size)
     with freed_memory_kept():
-        chosen = choose_recipe(config, made, None, world, points=POINTS, seconds_left=math.inf)
+        chosen = choose_recipe(config, made, None, world, points=POINTS, seconds_left=lambda: math.inf)
     return made.point, chosen.about
 
 

@@ -84,7 +84,7 @@ def measure(world: parallel.World, points: int, writer: str, path: Path) -> dict
     delta, eta = (random_direction(model, config, axis) for axis in (0, 1))
     problem = make_problem(model, splits, delta, eta, loss="cross_entropy")
     evaluator = make_evaluator(config, problem, place, share=world.local_size)
-    recipe = choose_recipe(config, evaluator, None, world, points=points, seconds_left=math.inf)
+    recipe = choose_recipe(config, evaluator, None, world, points=points, seconds_left=lambda: math.inf)
     evaluator.point(0.0, 0.0)  # warm
 
     clock = Clock(place.wait)

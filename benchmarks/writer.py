@@ -67,7 +67,7 @@ def reporting(world: parallel.World, length: int, write: parallel.coordinator.Wr
     def remember(state: parallel.Progress) -> None:
         progress.done = state.done
 
-    root = Root(world, [Segment(0, 0, 2 * ROUNDS * REPORTS)], task, lambda: math.inf, remember)
+    root = Root(world, [Segment(0, 0, 2 * ROUNDS * REPORTS)], task, lambda: math.inf, 0.0, remember)
     taken = []
     for number in range(ROUNDS):
         if world.rank == 1:

@@ -68,7 +68,7 @@ def choose_recipe(
     world: World,
     *,
     points: int,
-    seconds_left: float,
+    seconds_left: Callable[[], float],
 ) -> Recipe:
     """Decide for all ranks, and set ``evaluator`` up so.
 
@@ -80,7 +80,7 @@ def choose_recipe(
         recorded: What the file to go on with says; None for a new one.
         world: The ranks.
         points: Points to compute.
-        seconds_left: How long the run may still take.
+        seconds_left: Tells how long the run may still take, as far as this rank knows.
 
     Raises:
         InputError: What is set by hand or recorded cannot be.
@@ -110,7 +110,7 @@ def choose_recipe(
 
 
 def tune(
-    evaluator: Evaluator, world: World, asked: Mapping[str, Any], *, points: int, seconds_left: float
+    evaluator: Evaluator, world: World, asked: Mapping[str, Any], *, points: int, seconds_left: Callable[[], float]
 ) -> list[str]:
     """Choose by measurement what is not ``asked`` for, where the run is long enough for it to pay; say why.
 
@@ -119,9 +119,13 @@ def tune(
     variant = asked.get("variant")
     samples = sum(evaluator.samples.values()) * points / world.size  # that each rank will compute
     inputs = evaluator.first_inputs(evaluator.batch_size)
-    expected = broadcast(world, min(samples * evaluator.seconds_of(inputs) / len(inputs), seconds_left))
-    if expected < TUNED_FROM:
-        return [f"nothing tuned, for a run of about {duration(expected)}"]
+    needed = broadcast(world, samples * evaluator.seconds_of(inputs) / len(inputs))
+
+    def expected() -> float:
+        return min(needed, *gather(world, seconds_left()))  # a rank may have been told to stop
+
+    if (seconds := expected()) < TUNED_FROM:
+        return [f"nothing tuned, for a run of about {duration(seconds)}"]
     why = []
     if variant is None:
         prefer_faster(evaluator, world)
@@ -130,7 +134,7 @@ def tune(
         size = broadcast(world, best_batch_size(evaluator, seconds=TUNING_SECONDS))
         why.append(f"batch size tuned in {duration(time.monotonic() - began)}")
         rebatch(evaluator, world, size, None if variant == "compiled" else variant)
-    if variant is None and expected >= COMPILED_FROM:
+    if variant is None and expected() >= COMPILED_FROM:
         why.append(try_compiled(evaluator, world, samples=samples))
     return why
 

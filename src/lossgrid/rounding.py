@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,19 +19,26 @@ LOWER = ("tf32", "bfloat16")
 CHOSEN = 4  # points besides centre and corners
 
 
-def measure_rounding(config: RunConfig, evaluator: Evaluator, world: World) -> dict[str, Any] | None:
-    """Tell how far a finished surface in a lower precision is from float32; None where its precision is not lower.
+def measure_rounding(
+    config: RunConfig, evaluator: Evaluator, world: World, seconds_left: Callable[[], float]
+) -> tuple[bool, dict[str, Any] | None]:
+    """Tell how far a finished surface in a lower precision is from float32.
 
     Collective: all ranks of ``world`` must call this.
+
+    Returns:
+        Whether it was found out before the time was up, and what was found; nothing where the precision is not lower.
     """
     if config.precision not in LOWER:
-        return None
-    exact = recompute(evaluator, config.grid, world, seed=config.seed)
+        return True, None
+    exact = recompute(evaluator, config.grid, world, seed=config.seed, seconds_left=seconds_left)
+    if exact is None:
+        return False, None
     names = [column.name for column in evaluator.columns]
     found = on_root(world, lambda: compare(store.read(config.out), exact, names, config.precision))
     worst = ", ".join(f"{name} {value:.1e}" for name, value in found["largest"].items())
     log.info("%s differs from float32 at %d points by at most: %s", config.precision, len(exact), worst)
-    return found
+    return True, found
 
 
 def sample_points(grid: Grid, seed: int) -> list[tuple[int, int]]:
@@ -43,19 +50,23 @@ def sample_points(grid: Grid, seed: int) -> list[tuple[int, int]]:
     return sorted({(rows // 2, columns // 2)} | corners | chosen)
 
 
-def recompute(evaluator: Evaluator, grid: Grid, world: World, *, seed: int) -> dict[tuple[int, int], list[float]]:
+def recompute(
+    evaluator: Evaluator, grid: Grid, world: World, *, seed: int, seconds_left: Callable[[], float]
+) -> dict[tuple[int, int], list[float]] | None:
     """Compute the sample points in float32, shared among the ranks; return their metrics by row and column.
 
-    Collective: all ranks of ``world`` must call this.
+    Collective: all ranks of ``world`` must call this. None where a rank ran out of time.
     """
     alphas = grid.alpha.values()
     betas = np.zeros(1) if grid.beta is None else grid.beta.values()
-    mine = sample_points(grid, seed)[world.rank :: world.size]
-    own = {
-        (row, column): evaluator.point_in_float32(float(alphas[column]), float(betas[row])).tolist()
-        for row, column in mine
-    }
-    return {place: values for part in gather(world, own) for place, values in part.items()}
+    points = sample_points(grid, seed)
+    own = {}
+    for row, column in points[world.rank :: world.size]:
+        if seconds_left() <= 0:
+            break
+        own[row, column] = evaluator.point_in_float32(float(alphas[column]), float(betas[row])).tolist()
+    found = {place: values for part in gather(world, own) for place, values in part.items()}
+    return found if len(found) == len(points) else None
 
 
 def compare(

@@ -35,18 +35,22 @@ from lossgrid.parallel import (
     broadcast,
     collectively,
     coordinate,
+    end_of_job,
     gather,
     on_root,
     stop_on_signals,
+    watched,
 )
 from lossgrid.problem import DESCRIBES_DIRECTIONS, Problem, load_problem, save_directions
 from lossgrid.progress import ProgressDisplay, duration
 from lossgrid.provenance import describe, refuse_other_contents, refuse_other_settings
 from lossgrid.recipe import choose_recipe
 from lossgrid.rounding import measure_rounding
+from lossgrid.status import lines_of_ranks, summarise
 
 log = logging.getLogger(__name__)
 RESUME = "what was done is kept, and the same command goes on from there"
+BEFORE_END_OF_JOB = 10.0  # s in which files are closed and the job script says what is to come
 
 
 def run(
@@ -71,7 +75,12 @@ def run(
         RankError: Some ranks cannot do their part; what was done stays.
     """
     began = time.monotonic() if began is None else began
-    with stop_on_signals() as stop, ExitStack() as held, abort_guard(world, advice=RESUME):
+    with (
+        stop_on_signals() as stop,
+        ExitStack() as held,
+        abort_guard(world, advice=RESUME),
+        watched(world, config.heartbeat, advice=RESUME),
+    ):
         old = on_root(world, lambda: take_over(config, held))
         writer = collectively(world, lambda: choose_writer(config.writer, world))
         place = collectively(world, lambda: choose_place(config.device, config.precision, local_rank=world.local_rank))
@@ -83,17 +92,16 @@ def run(
             on_root(world, lambda: refuse_other_contents(old, problem.digests, place.device.type, config.out))
         evaluator = collectively(world, lambda: make_evaluator(config, problem, place, share=world.local_size))
         held.enter_context(freed_memory_kept())
-        left = time_left(config, began)
+        left = time_left(config, began, stop)
         recipe = choose_recipe(
             config, evaluator, None if old is None else old.provenance.get("recipe"), world,
-            points=len(config.grid) if old is None else old.pending, seconds_left=left(),
+            points=len(config.grid) if old is None else old.pending, seconds_left=left,
         )  # fmt: skip
         provenance = describe(problem, place, threads, writer, recipe, world)
         pending = on_root(world, lambda: open_book(config, problem, evaluator, provenance, old))
-        complete = compute(config, world, evaluator, pending, writer, stop, left)
-        rounding = (
-            measure_rounding(config, evaluator, world) if complete and (old is None or not old.complete) else None
-        )
+        complete, rounding = compute(config, world, evaluator, pending, writer, stop, left), None
+        if complete and not (old is not None and old.complete):
+            complete, rounding = measure_rounding(config, evaluator, world, left)
         on_root(world, lambda: close_book(config, complete, rounding, stop))
     return complete
 
@@ -238,21 +246,34 @@ def compute(
         return True
     metrics = [store.Metric(column.name, column.units) for column in evaluator.columns]
     parallel = writer == "parallel"
+    slowest = on_root(world, lambda: open_session(config, world))
     file = (
         store.SurfaceFile(config.out, metrics, world.comm if parallel else None) if parallel or world.is_root else None
     )
     task = make_task(config.grid, evaluator, file, collects=not parallel, stop=stop)
+    began = time.monotonic()
     with ProgressDisplay(total) if world.is_root else nullcontext() as display:
 
         def show(progress: Progress) -> None:
             if display is not None:
                 display.update(progress.done)
+            if file is not None:
+                file.look()
 
-        complete = coordinate(world, segments(pending), task, time_left=seconds_left, on_progress=show)
+        complete = coordinate(
+            world, segments(pending), task, time_left=seconds_left, slowest=slowest, on_progress=show
+        )
     # Not by a ``with``: closing is collective, and a rank that fails must not wait in it for the others.
     if file is not None:
         file.close()
+    on_root(world, lambda: store.end_session(config.out, seconds=time.monotonic() - began))
     return complete
+
+
+def open_session(config: RunConfig, world: World) -> float:
+    """Note in the file that its ranks begin; return the seconds of the costliest point so far, 0 for a new one."""
+    store.begin_session(config.out, ranks=world.size)
+    return float(np.nanmax(store.read(config.out).seconds, initial=0.0))
 
 
 def make_task(
@@ -277,12 +298,15 @@ def make_task(
     return Task(point, write, collect=write if collects else None, wants_stop=lambda: bool(stop))
 
 
-def time_left(config: RunConfig, began: float) -> Callable[[], float]:
-    """Return how many seconds the time limit leaves, as a function of no arguments."""
-    if config.time_limit is None:
-        return lambda: math.inf
-    end = began + config.time_limit
-    return lambda: end - time.monotonic()
+def time_left(config: RunConfig, began: float, stop: Stop) -> Callable[[], float]:
+    """Return how many seconds the time limit and the batch system leave, none after a stop signal, as a function."""
+    end = math.inf if config.time_limit is None else began + config.time_limit
+    job_ends = end_of_job()
+    if job_ends is not None:
+        left = job_ends - time.time()
+        end = min(end, time.monotonic() + left - BEFORE_END_OF_JOB)
+        log.info("this job ends in %s, the run before that", duration(left))
+    return lambda: 0.0 if stop else end - time.monotonic()
 
 
 def close_book(config: RunConfig, complete: bool, rounding: Mapping[str, Any] | None, stop: Stop) -> None:
@@ -291,6 +315,8 @@ def close_book(config: RunConfig, complete: bool, rounding: Mapping[str, Any] | 
     if complete and not surface.complete:
         store.finish(config.out, rounding=rounding)
     seconds = float(np.nansum(surface.seconds))
+    for line in lines_of_ranks(summarise(surface)["ranks"]):
+        log.info(line)
     if complete:
         log.info("%s is complete: %d points, %s of computing", config.out, surface.status.size, duration(seconds))
     else:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
 
 from lossgrid.progress import duration
-from lossgrid.store.surface import DONE, FAILED, NOT_FINITE, PENDING, Surface
+from lossgrid.store import DONE, FAILED, NOT_FINITE, PENDING, Surface, in_use, seconds_of
+
+MOST_RANKS = 16  # shown one by one
 
 
 def summarise(surface: Surface) -> dict[str, Any]:
     """Return the state of ``surface`` as JSON types: points by status, their cost, who computed them, their values."""
     computed = np.isin(surface.status, (DONE, NOT_FINITE))
     seconds = surface.seconds[computed].astype(np.float64)
-    numbers, points = np.unique(surface.rank[computed], return_counts=True)
+    numbers, own, points = np.unique(surface.rank[computed], return_inverse=True, return_counts=True)
+    busy_seconds = np.bincount(own.ravel(), weights=seconds, minlength=len(numbers))
+    running = surface.path is not None and not surface.complete and in_use(surface.path)
     return {
         "file": str(surface.path),
         "complete": surface.complete,
@@ -27,12 +32,28 @@ def summarise(surface: Surface) -> dict[str, Any]:
         "not_finite": int(np.count_nonzero(surface.status == NOT_FINITE)),
         "failed": int(np.count_nonzero(surface.status == FAILED)),
         "seconds_per_point": float(np.median(seconds)) if seconds.size else None,
-        "points_of_rank": {str(rank): int(count) for rank, count in zip(numbers, points, strict=True)},
+        "running": running,
+        "ranks": [
+            {
+                "rank": int(rank),
+                "points": int(count),
+                "seconds_per_point": float(busy / count),
+                "idle": _idle(surface, int(rank), float(busy), running=running),
+            }
+            for rank, count, busy in zip(numbers, points, busy_seconds, strict=True)
+        ],
         "metrics": {name: _extremes(surface, name) for name in surface.metrics},
         "rounding": surface.rounding,
         "model": surface.config.get("model"),
         "writer": surface.provenance.get("writer"),
+        "merged_from": len(surface.provenance.get("merged", [])),
     }
+
+
+def _idle(surface: Surface, rank: int, busy: float, *, running: bool) -> float | None:
+    """Return the share of its time for which ``rank`` computed no point; None where a run was killed."""
+    had = seconds_of(surface.sessions, rank, now=time.time() if running else None)
+    return max(0.0, 1.0 - busy / had) if had else None
 
 
 def _extremes(surface: Surface, name: str) -> dict[str, float | None]:
@@ -48,19 +69,35 @@ def _extremes(surface: Surface, name: str) -> dict[str, float | None]:
     return {"lowest": float(finite.min()), "highest": float(finite.max()), "centre": centre}
 
 
+def lines_of_ranks(ranks: list[dict[str, Any]]) -> list[str]:
+    """Write what each rank did; of more than ``MOST_RANKS`` those with most and least points, where trouble shows."""
+    shown = ranks
+    if len(ranks) > MOST_RANKS:
+        by_points = sorted(ranks, key=lambda rank: rank["points"])
+        shown = by_points[: MOST_RANKS // 2] + by_points[-MOST_RANKS // 2 :]
+    lines = [
+        f"rank {rank['rank']}: {rank['points']} points, {duration(rank['seconds_per_point'])} each"
+        + ("" if rank["idle"] is None else f", idle {rank['idle']:.1%}")
+        for rank in shown
+    ]
+    left_out = len(ranks) - len(shown)
+    return lines + ([f"and {left_out} more ranks, with points between these"] if left_out else [])
+
+
 def as_lines(summary: dict[str, Any]) -> list[str]:
     """Write a summary for people."""
     state = "complete" if summary["complete"] else "incomplete: the same command resumes it"
+    if summary["merged_from"]:
+        state = f"{'complete' if summary['complete'] else 'incomplete'}, merged from {summary['merged_from']} files"
+    state = "being computed" if summary["running"] else state
     lines = [
         f"{summary['file']}: {' x '.join(map(str, summary['shape']))} points of {summary['model']}, {state}",
         f"done {summary['done']} of {summary['points']}, not finite {summary['not_finite']}, "
         f"failed {summary['failed']}, writer {summary['writer']}",
     ]
     if summary["seconds_per_point"] is not None:
-        by_rank = summary["points_of_rank"].items()
-        ranks = ", ".join(f"rank {rank}: {count}" for rank, count in list(by_rank)[:16])
-        more = f", and {len(by_rank) - 16} more ranks" if len(by_rank) > 16 else ""
-        lines.append(f"{duration(summary['seconds_per_point'])} a point (median); points by {ranks}{more}")
+        lines.append(f"{duration(summary['seconds_per_point'])} a point (median)")
+        lines += lines_of_ranks(summary["ranks"])
     if summary["rounding"] is not None:
         worst = ", ".join(f"{name} {value:.1e}" for name, value in summary["rounding"]["largest"].items())
         points = len(summary["rounding"]["points"])

@@ -30,3 +30,13 @@ def test_any_rank_can_stop_all(start: Any, program: Any, ranks: int) -> None:
     report = json.loads(done.stdout)
     assert not report["complete"]
     assert 3 <= report["done"] < report["pending"]
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+def test_ranks_of_different_speed_end_within_one_point_of_each_other(start: Any, program: Any, ranks: int) -> None:
+    fast = 0.04
+    report = json.loads(start(ranks, program("coordinate.py"), 12, 15, fast, "slow").stdout)
+    slow = 5 * fast
+    assert report["complete"]
+    assert report["points"][-1] < min(report["points"][:-1]) / 3
+    assert report["apart"] < slow + 0.05

@@ -1,6 +1,6 @@
-"""Every rank: coordinate.py ROWS COLUMNS SECONDS_PER_POINT [stop]: compute a grid of known values; root checks them.
+"""Every rank: coordinate.py ROWS COLUMNS SECONDS_PER_POINT [stop] [slow]: compute known values; root checks them.
 
-With ``stop`` the last rank asks to stop after its third point.
+With ``stop`` the last rank asks to stop after its third point, with ``slow`` its points take five times as long.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ stops = "stop" in sys.argv
 launch = detect()
 assert launch is not None
 world = connect(launch)
+if "slow" in sys.argv and world.rank == world.size - 1:
+    seconds *= 5
 surface = np.full((rows, columns), np.nan)
 owner = np.full((rows, columns), -1)
 computed: list[tuple[int, int]] = []
+ended: list[float] = []
 snapshots: list[int] = []
 
 
@@ -31,6 +34,7 @@ def compute(row: int, column: int, tick: Callable[[], None]) -> np.ndarray:
         time.sleep(seconds / 3)
         tick()
     computed.append((row, column))
+    ended.append(time.monotonic())
     return np.array([1000.0 * row + column, seconds])
 
 
@@ -52,6 +56,7 @@ began = time.monotonic()
 complete = coordinate(world, segments(pending), task, on_progress=progress)
 took = time.monotonic() - began
 points = world.comm.gather(len(computed), root=0)
+last = world.comm.gather(ended[-1] if ended else began, root=0)
 if world.is_root:
     expected = 1000.0 * np.arange(rows)[:, None] + np.arange(columns)
     done = ~np.isnan(surface)
@@ -68,6 +73,7 @@ if world.is_root:
                 "pending": int(pending.sum()),
                 "points": points,
                 "seconds": took,
+                "apart": max(last) - min(last),
             }
         )
     )

@@ -6,7 +6,6 @@ Nothing in lossgrid knows of this: a function of the stage is replaced on that r
 from __future__ import annotations
 
 import errno
-import os
 import sys
 import time
 from typing import Any
@@ -15,7 +14,7 @@ import mpi4py
 
 mpi4py.rc.initialize = False
 
-from lossgrid import cli, data, problem, store  # noqa: E402
+from lossgrid import cli, data, parallel, problem, store  # noqa: E402
 from lossgrid.evaluation import Evaluator  # noqa: E402
 
 stage, rank = sys.argv[1], int(sys.argv[2])
@@ -45,7 +44,8 @@ STAGES: dict[str, tuple[Any, str, int]] = {
     "close": (store.SurfaceFile, "close", 0),
 }
 
-if int(os.environ.get("OMPI_COMM_WORLD_RANK", "0")) == rank:
+launch = parallel.detect()
+if (0 if launch is None else launch.rank) == rank:
     owner, name, after = STAGES[stage]
     setattr(owner, name, failing(getattr(owner, name), after))
 cli.main(sys.argv[3:])

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 
 import torch
 from torch.nn import functional as F
 
+from lossgrid.parallel import detect
+
 
 def rank() -> int:
     """Return the rank, as the launcher's environment has it."""
-    return int(os.environ.get("OMPI_COMM_WORLD_RANK", "0"))
+    launch = detect()
+    return 0 if launch is None else launch.rank
 
 
 def pictures(split: str, count: int = 60) -> tuple[torch.Tensor, torch.Tensor]:
@@ -68,6 +72,13 @@ def breaks_on_rank_1(in_features: int, num_classes: int) -> torch.nn.Module:
     if rank() == 1:
         raise RuntimeError("this node lacks a file")
     return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(in_features, num_classes))
+
+
+def freezes_on_rank_1(in_channels: int, num_classes: int) -> torch.nn.Module:
+    """Build the network, but rank 1 stops for good."""
+    if rank() == 1:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return net(in_channels, num_classes)
 
 
 def other_on_rank_1(in_features: int, num_classes: int) -> torch.nn.Module:

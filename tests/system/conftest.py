@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import h5py
@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from lossgrid import store
+from lossgrid.parallel import detect
 from tests.conftest import command_line, environment
 
 METRICS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
@@ -35,17 +36,24 @@ def assert_same_bytes(one: Path, two: Path) -> None:
 
 
 def pid_of(mpirun: int, rank: int) -> int:
-    """Return the process of a rank, by the environment its launcher gave it."""
+    """Return the process of a rank: the first below ``mpirun`` whose environment says so, whoever the launcher is.
+
+    Open MPI's ranks are children of ``mpirun``, MPICH's of a proxy it starts; what a rank itself starts lies deeper.
+    """
+    children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            variables = (entry / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if parent == mpirun and f"OMPI_COMM_WORLD_RANK={rank}".encode() in variables:
-            return int(entry.name)
+        if entry.name.isdigit():
+            with suppress(OSError):
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                children.setdefault(parent, []).append(int(entry.name))
+    generation = [mpirun]
+    while generation := [child for parent in generation for child in children.get(parent, [])]:
+        for process in generation:
+            with suppress(OSError):
+                variables = Path(f"/proc/{process}/environ").read_text(errors="replace").split("\0")
+                launch = detect(dict(variable.split("=", 1) for variable in variables if "=" in variable))
+                if launch is not None and launch.rank == rank:
+                    return process
     raise AssertionError(f"no rank {rank} under process {mpirun}")
 
 

@@ -4,6 +4,7 @@ import os
 import random
 import re
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,9 @@ def test_a_failure_alone_has_its_traceback_too(
     assert_same_bytes(out, undisturbed)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2], ids=lambda number: number.name
+)
 def test_a_stop_signal_leaves_a_resumable_file(
     start: Any, out: Path, undisturbed: Path, number: signal.Signals
 ) -> None:
@@ -169,6 +172,112 @@ def test_the_time_limit_is_kept_and_resumable(start: Any, out: Path, undisturbed
     assert done_points(out) < POINTS
     assert_readable(out, undisturbed)
     resume(start, out, undisturbed, "auto", ranks=ranks)
+
+
+def test_the_end_of_a_slurm_job_is_kept(start: Any, out: Path, undisturbed: Path) -> None:
+    ends = time.time() + 30
+    told = {"SECONDS_PER_POINT": "2", "SLURM_JOB_END_TIME": str(int(ends))}
+    stopped = start(RANKS, "lossgrid", "run", *SLOW, "--time-limit", 1000, env=told)
+    assert stopped.returncode == 75, stopped.stderr
+    assert time.time() < ends
+    assert "this job ends in" in stopped.stderr
+    assert 0 < done_points(out) < POINTS
+    resume(start, out, undisturbed, "auto")
+
+
+@pytest.mark.parametrize("writer", ["parallel", "root"])
+@pytest.mark.parametrize("rank", [0, 2])
+def test_a_frozen_rank_ends_the_job(start: Any, out: Path, undisturbed: Path, writer: str, rank: int) -> None:
+    need_writer(writer)
+    heartbeat = 2
+    with running(RANKS, "lossgrid", "run", *SLOW, "--writer", writer, "--heartbeat", heartbeat, cwd=out.parent) as job:
+        wait_for_points(job, out, random.randint(3, POINTS // 2))
+        os.kill(pid_of(job.pid, rank), signal.SIGSTOP)
+        _, said = job.communicate(timeout=heartbeat + SECONDS_TO_END)
+        assert job.returncode not in (0, 75)
+    assert f"error: rank {rank} of {RANKS} on " in said
+    assert "has not been heard from" in said
+    assert "the same command goes on from there" in said
+    assert_readable(out, undisturbed)
+    resume(start, out, undisturbed, writer)
+
+
+def test_a_rank_that_freezes_while_others_load_ends_the_job(start: Any, out: Path) -> None:
+    began = time.monotonic()
+    done = start(RANKS, "lossgrid", "run", *SLOW, "--model", "users:freezes_on_rank_1", "--heartbeat", 2)
+    assert done.returncode not in (0, 75)
+    assert f"error: rank 1 of {RANKS} on " in done.stderr
+    assert time.monotonic() - began < 2 * SECONDS_TO_END
+    assert not out.exists()
+
+
+def test_a_signal_to_every_rank_stops_all(start: Any, out: Path, undisturbed: Path) -> None:
+    with running(RANKS, "lossgrid", "run", *SLOW, cwd=out.parent) as job:
+        wait_for_points(job, out, 5)
+        for process in [pid_of(job.pid, rank) for rank in range(RANKS)]:
+            os.kill(process, signal.SIGUSR2)
+        _, said = job.communicate(timeout=SECONDS_TO_END)
+        assert job.returncode == 75, said
+    resume(start, out, undisturbed, "auto")
+
+
+def test_a_second_signal_ends_a_rank_at_once(start: Any, out: Path, undisturbed: Path) -> None:
+    with running(0, "lossgrid", "run", *SLOW, cwd=out.parent, env={"SECONDS_PER_POINT": "8"}) as job:
+        deadline = time.monotonic() + 60
+        while not out.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        job.send_signal(signal.SIGTERM)
+        time.sleep(1.5)
+        assert job.poll() is None
+        job.send_signal(signal.SIGTERM)
+        job.communicate(timeout=3)
+        assert job.returncode == -signal.SIGTERM
+    resume(start, out, undisturbed, "auto", ranks=0)
+
+
+@pytest.mark.parametrize("ranks", [0, RANKS])
+def test_a_file_that_is_moved_away_ends_the_run_and_goes_on_when_it_is_back(
+    start: Any, out: Path, undisturbed: Path, ranks: int
+) -> None:
+    away = out.with_name("elsewhere.h5")
+    with running(ranks, "lossgrid", "run", *SLOW, cwd=out.parent, env={"SECONDS_PER_POINT": "0.2"}) as job:
+        wait_for_points(job, out, 3)
+        out.rename(away)
+        _, said = job.communicate(timeout=SECONDS_TO_END)
+        assert job.returncode == 1
+    assert f"{out.name} was moved or deleted while it was being computed" in said
+    assert not out.exists()
+    away.rename(out)
+    assert_readable(out, undisturbed)
+    resume(start, out, undisturbed, "auto", ranks=ranks)
+
+
+def test_a_disk_that_is_full_is_found_before_any_work_and_never_later(
+    start: Any, tmp_path: Path, undisturbed: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], check=False).returncode == 0
+    if not mounted:
+        pytest.skip("NOT RUN: cannot mount a small disk")
+    out = disk / "surface.h5"
+    try:
+        junk = disk / "junk"
+        junk.write_bytes(bytes(256 * 1024 - 4096))
+        refused = start(0, "lossgrid", "run", *SLOW, "--out", out)
+        assert refused.returncode == 2, refused.stderr
+        assert "No space left on device" in refused.stderr
+        assert not out.exists()
+        junk.unlink()
+        with running(RANKS, "lossgrid", "run", *SLOW, "--out", out, cwd=tmp_path) as job:
+            wait_for_points(job, out, 3)
+            with pytest.raises(OSError, match="No space left"):
+                (disk / "junk").write_bytes(bytes(256 * 1024))
+            _, said = job.communicate(timeout=60)
+            assert job.returncode == 0, said  # all its space was taken when the file was made
+        assert_same_bytes(out, undisturbed)
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 def test_another_number_of_ranks_and_another_writer_go_on_with_a_file(start: Any, out: Path, undisturbed: Path) -> None:

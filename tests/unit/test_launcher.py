@@ -1,6 +1,6 @@
 import pytest
 
-from lossgrid.parallel import Launch, alone, detect
+from lossgrid.parallel import Launch, alone, detect, end_of_job
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,9 @@ def test_alone_needs_no_mpi() -> None:
     world = alone()
     assert (world.rank, world.size, world.local_rank, world.is_root) == (0, 1, 0, True)
     assert str(world).startswith("rank 0 of 1 on ")
+
+
+def test_slurm_tells_when_a_job_ends() -> None:
+    assert end_of_job({"SLURM_JOB_END_TIME": "1750000000"}) == 1750000000.0
+    assert end_of_job({"SLURM_JOB_END_TIME": "soon"}) is None
+    assert end_of_job({}) is None

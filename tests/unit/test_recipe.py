@@ -29,7 +29,7 @@ def evaluator(samples: int = 300, model: nn.Module | None = None) -> Evaluator:
 
 def choose(made: Evaluator, *, points: int = 10, recorded: dict[str, Any] | None = None, **settings: object) -> Recipe:
     config = resolve(RunConfig, {"model": "users:net", **settings})
-    return choose_recipe(config, made, recorded, alone(), points=points, seconds_left=1e9)
+    return choose_recipe(config, made, recorded, alone(), points=points, seconds_left=lambda: 1e9)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from lossgrid import progress, provenance
 from lossgrid.progress import ProgressDisplay, duration
 from lossgrid.status import as_lines, summarise
-from lossgrid.store import Surface
+from lossgrid.store import Session, Surface
 
 
 @pytest.mark.parametrize("module", [progress, provenance])
@@ -83,7 +83,7 @@ def test_status_counts_points_by_kind_and_rank() -> None:
     assert {key: summary[key] for key in ("points", "done", "pending", "not_finite", "failed")} == {
         "points": 5, "done": 3, "pending": 1, "not_finite": 1, "failed": 1,
     }  # fmt: skip
-    assert summary["points_of_rank"] == {"0": 2, "1": 1}
+    assert [(rank["rank"], rank["points"]) for rank in summary["ranks"]] == [(0, 2), (1, 1)]
     assert summary["metrics"]["train_loss"] == {"lowest": 0.5, "highest": 2.5, "centre": 2.5}
     lines = as_lines(summary)
     assert "incomplete: the same command resumes it" in lines[0]
@@ -103,7 +103,19 @@ def test_status_tells_what_a_lower_precision_costs() -> None:
     assert "bfloat16 differs from float32 at 2 points by at most: train_loss 1.2e-02" in lines
 
 
-def test_many_ranks_fit_on_a_line() -> None:
-    status = [1] * 100
-    lines = as_lines(summarise(surface(status, rank=np.arange(100, dtype=np.int32))))
-    assert "and 84 more ranks" in lines[2]
+def test_of_many_ranks_those_with_most_and_least_points_are_shown() -> None:
+    owners = np.repeat(np.arange(100), np.arange(1, 101)).astype(np.int32)
+    lines = as_lines(summarise(surface([1] * len(owners), rank=owners)))
+    shown = [line for line in lines if line.startswith("rank ")]
+    assert len(shown) == 16
+    assert "rank 0: 1 points, 2 s each" in shown
+    assert "rank 99: 100 points, 2 s each" in shown
+    assert "and 84 more ranks, with points between these" in lines
+
+
+def test_what_ranks_idled_is_told_where_it_is_known() -> None:
+    known = surface([1, 1, 1], sessions=(Session(2, 0.0, 8.0),))
+    assert [rank["idle"] for rank in summarise(known)["ranks"]] == pytest.approx([0.5, 0.75])
+    assert "rank 1: 1 points, 2 s each, idle 75.0%" in as_lines(summarise(known))
+    killed = surface([1, 1, 1], sessions=(Session(2, 0.0, None),))
+    assert [rank["idle"] for rank in summarise(killed)["ranks"]] == [None, None]

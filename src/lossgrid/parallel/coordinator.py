@@ -13,9 +13,10 @@ The protocol, all of it two-sided messages on one communicator, no collective un
   its own batches (``tick``), so an answer takes one batch at most; among more than ``ROOT_COMPUTES_UP_TO`` ranks it
   computes nothing, as its points would count for little and its answers for much.
 * Shares shrink towards the end: guided self-scheduling (Polychronopoulos & Kuck, "Guided self-scheduling", IEEE Trans.
-  Computers C-36, 1987), a share being at most ``ceil(pending / (2 ranks))`` points, and never more than about
-  ``SHARE_SECONDS`` of work at the pace the rank has shown, so that ranks of different speed end together. Once no more
-  points are left than ranks, a request made ahead waits until its rank is idle: who is free first gets the point.
+  Computers C-36, 1987), a share being at most half of what is pending, divided by the points all ranks do while this
+  one does one (with equal ranks, their number), and never more than about ``SHARE_SECONDS`` of work, at the pace the
+  rank has shown. Once no more points are left than all do while this rank does one, a request made ahead waits until
+  the rank is idle: who is free first gets the point, and ranks of different speed end within one point of each other.
 * Results travel at most every ``REPORT_SECONDS``, so a killed rank loses little; waiting is polled with short sleeps,
   so it costs no core.
 
@@ -145,22 +146,24 @@ def coordinate(
     task: Task,
     *,
     time_left: Callable[[], float] = lambda: math.inf,
+    slowest: float = 0.0,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> bool:
     """Compute all pending points; return True when none is left, False when the run was stopped before.
 
-    Collective: all ranks of ``world`` must call this; ``pending``, ``time_left`` and ``on_progress`` matter on root.
+    Collective: all ranks of ``world`` must call this; all but ``world`` and ``task`` matters on root only.
 
     Args:
         world: The ranks.
         pending: The segments to compute.
         task: What to do with a point.
         time_left: Seconds until the run must have ended; root stops in time for the costliest point seen so far.
+        slowest: Seconds of the costliest point of runs before.
         on_progress: Called often on root.
     """
     complete = False
     if world.is_root:
-        complete = Root(world, pending, task, time_left, on_progress).run()
+        complete = Root(world, pending, task, time_left, slowest, on_progress).run()
     else:
         Worker(world, task).run()
     if world.size > 1:
@@ -256,6 +259,7 @@ class Root:
         pending: Iterable[Segment],
         task: Task,
         time_left: Callable[[], float],
+        slowest: float,
         on_progress: Callable[[Progress], None],
     ) -> None:
         """Take charge of ``pending``."""
@@ -263,8 +267,9 @@ class Root:
         self._outbox = Outbox(task, world)
         self._queue = deque(pending)
         self._remaining = sum(map(len, self._queue))
-        self._progress = Progress(total=self._remaining, points=[0] * world.size)
+        self._progress = Progress(total=self._remaining, points=[0] * world.size, slowest=slowest)
         self._pace: dict[int, float] = {}  # rank -> seconds per point of its last results
+        self._speed = 0.0  # points per second, of the ranks in _pace together
         self._workers = {rank: Correspondence() for rank in range(world.size) if rank != world.root}
         self._stopping = False
 
@@ -351,7 +356,9 @@ class Root:
         self._progress.done += len(seconds)
         self._progress.points[rank] += len(seconds)
         self._progress.slowest = max(self._progress.slowest, *seconds)
-        self._pace[rank] = sum(seconds) / len(seconds)
+        before, now = self._pace.get(rank, math.inf), max(sum(seconds) / len(seconds), 1e-9)
+        self._pace[rank] = now
+        self._speed += 1 / now - 1 / before
 
     def _stop(self) -> None:
         self._stopping = True
@@ -363,19 +370,24 @@ class Root:
         worker = self._workers[rank]
         if worker.asked == worker.answered or self._stopping:
             return
-        if self._remaining and self._remaining <= self._world.size and not worker.is_idle:
+        if self._remaining and self._remaining <= self._meanwhile(rank) and not worker.is_idle:
             return  # few points are left: they go to whoever is free first
         share = self._cut(rank) if self._remaining else Segment(0, 0, 0)
         message = np.array([share.row, share.start, share.stop], dtype=np.int64)
         self._world.comm.Send(message, dest=rank, tag=SHARE_TAG)  # three numbers: eager, does not wait for the worker
         worker.answered = worker.asked
 
+    def _meanwhile(self, rank: int) -> float:
+        """Return how many points all ranks do while ``rank`` does one, by the pace they have shown; at least one."""
+        if rank not in self._pace:
+            return self._world.size
+        everybody = self._speed * self._world.size / len(self._pace)
+        return max(1.0, self._pace[rank] * everybody)
+
     def _cut(self, rank: int) -> Segment:
         """Take the next share for ``rank`` off the queue."""
-        size = self._world.size
-        guided = math.ceil(self._remaining / (2 * size))
-        pace = self._pace.get(rank, math.inf)
-        at_most = max(SHARE_SECONDS, SECONDS_PER_RANK * size) / max(pace, 1e-9)
+        guided = math.ceil(self._remaining / (2 * self._meanwhile(rank)))
+        at_most = max(SHARE_SECONDS, SECONDS_PER_RANK * self._world.size) / self._pace.get(rank, math.inf)
         first = self._queue.popleft()
         count = min(len(first), guided, max(1, int(at_most)))
         if count < len(first):

@@ -32,9 +32,22 @@ def detect(environment: Mapping[str, str] = os.environ) -> Launch | None:
 
     A shell inside a SLURM allocation has SLURM's variables too, but for a batch step of one task: that is no launch.
     """
+    # With srun --mpi=pmix the rank is in PMIx's variables too, the number of ranks in SLURM's alone.
+    by_srun = environment.get("PMIX_NAMESPACE", "").startswith("slurm.")
     for launcher, (rank_name, size_name) in LAUNCHERS.items():
+        if launcher == "PRRTE" and by_srun:
+            continue
         rank, size = environment.get(rank_name, ""), environment.get(size_name, "")
         if not rank.isdigit() or (launcher == "SLURM" and size in ("", "1")):
             continue
         return Launch(launcher, int(rank), int(size) if size.isdigit() else None)
     return None
+
+
+def end_of_job(environment: Mapping[str, str] = os.environ) -> float | None:
+    """Return the UNIX time at which the batch system ends this job, None where it does not tell.
+
+    SLURM does, in the environment of jobs (22.05 and later).
+    """
+    told = environment.get("SLURM_JOB_END_TIME", "")
+    return float(told) if told.isdigit() else None

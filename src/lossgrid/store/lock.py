@@ -37,6 +37,21 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def in_use(path: Path) -> bool:
+    """Tell whether a run holds the lock of the surface ``path``, as far as its file system can tell."""
+    try:
+        descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in (errno.EWOULDBLOCK, errno.EACCES)
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _acquire(lock: Path, path: Path) -> int:
     while True:
         try:

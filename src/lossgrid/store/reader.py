@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from lossgrid.errors import InputError
+from lossgrid.store import sessions
 from lossgrid.store.schema import BOOKKEEPING, COORDINATES, FORMAT, FORMAT_VERSION
 from lossgrid.store.surface import Surface
 
@@ -69,6 +70,8 @@ def _read(file: h5py.File, path: Path) -> Surface:
         complete=bool(attributes["complete"]),
         created=str(attributes["created"]),
         finished=bytes(attributes["finished"]).decode().strip() or None,
+        sessions=sessions.read(bytes(attributes.get("sessions", b"")).decode()),
         rounding=json.loads(attributes["rounding"]) if "rounding" in attributes else None,
+        units={name: str(file[name].attrs.get("units", "")) for name in metrics},
         path=path,
     )

@@ -3,8 +3,9 @@
 ::
 
     /                attributes: format = "lossgrid", format_version = 1, config (JSON), provenance (JSON),
-                     complete (0/1), created, finished (ISO 8601, blank before); with tf32 and bfloat16, once
-                     complete, rounding (JSON): largest differences from float32 at a few points
+                     complete (0/1), created, finished (ISO 8601, blank before), sessions (JSON, padded with
+                     blanks: [ranks, UNIX time of the beginning, seconds] of the runs that computed it); with tf32
+                     and bfloat16, once complete, rounding (JSON): largest differences from float32 at a few points
     /alpha           (n_alpha,) float64, dimension scale, coordinates along delta
     /beta            (n_beta,)  float64, dimension scale, coordinates along eta; absent for a line
     /<split>_loss, /<split>_accuracy   (n_beta, n_alpha) float64, NaN where pending
@@ -13,6 +14,10 @@
 
 ``value[j, i]`` belongs to ``beta[j], alpha[i]``; a line has shape ``(n_alpha,)``. Everything is contiguous, allocated
 and filled when the file is made, so that later only raw data change: no rank ever touches the structure.
+
+Merged files may have coordinates that are not equally spaced: ``config`` then says so in place of the range. A pending
+point of theirs has the metrics, seconds and rank of what is known of it. Their ``provenance`` has ``merged``: the files
+they were made of.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.errors import InputError
+from lossgrid.store.sessions import Session
 
 PENDING, DONE, NOT_FINITE, FAILED = 0, 1, 2, 3  # the values of /status
 
@@ -22,8 +23,8 @@ class Surface:
     Attributes:
         alpha: Coordinates along delta, shape ``(n_alpha,)``, float64.
         beta: Coordinates along eta, shape ``(n_beta,)``, float64; None for a line.
-        metrics: ``"train_loss"``, ``"test_accuracy"``, ... to arrays of ``shape``, float64, NaN where pending.
-            Losses are per sample (nats for cross-entropy), accuracies fractions 0..1.
+        metrics: ``"train_loss"``, ``"test_accuracy"``, ... to arrays of ``shape``, float64, NaN where pending; a merged
+            surface has there what is known. Losses are per sample (nats for cross-entropy), accuracies fractions 0..1.
         status: ``PENDING``, ``DONE``, ``NOT_FINITE`` or ``FAILED``, ``shape``, uint8.
         seconds: What each point cost, ``shape``, float32, NaN where pending.
         rank: Which rank computed each point, ``shape``, int32, -1 where pending.
@@ -32,7 +33,9 @@ class Surface:
         complete: True when the run that wrote the file finished every point.
         created: ISO 8601 time the file was made.
         finished: ISO 8601 time it was completed, None before.
+        sessions: How many ranks computed it, and for how long.
         rounding: Largest differences from float32 at a few points; None where the precision is not lower.
+        units: What each metric counts, by its name.
         path: The file it was read from; None for a surface that was never written.
     """
 
@@ -47,7 +50,9 @@ class Surface:
     complete: bool
     created: str
     finished: str | None
+    sessions: tuple[Session, ...] = ()
     rounding: Mapping[str, Any] | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
     path: Path | None = None
 
     @property

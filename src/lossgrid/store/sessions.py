@@ -1,0 +1,75 @@
+"""Sessions: the runs a surface was computed in, how many ranks each had and how long they computed.
+
+Kept in the file as text of a fixed length, so that noting one changes bytes and not the structure. What the ranks had
+time for, beside what their points took, is what they idled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, replace
+
+TEXT_BYTES = 2000
+
+
+@dataclass(frozen=True)
+class Session:
+    """Runs with the same number of ranks.
+
+    Attributes:
+        ranks: How many there were.
+        began: UNIX time at which the first of them began to compute.
+        seconds: How long they computed in all; None where one of them goes on, or was killed.
+    """
+
+    ranks: int
+    began: float
+    seconds: float | None
+
+
+def read(text: str) -> tuple[Session, ...]:
+    """Read what :func:`write` wrote; the last one may go on."""
+    return tuple(Session(*entry) for entry in json.loads(text or "[]"))
+
+
+def write(sessions: Sequence[Session]) -> str:
+    """Return the sessions as text of ``TEXT_BYTES`` characters; of too many only that they were is left."""
+    text = json.dumps([astuple(session) for session in sessions])
+    if len(text) > TEXT_BYTES:
+        most = max(session.ranks for session in sessions)
+        text = json.dumps([astuple(Session(most, sessions[0].began, None))])
+    return text.ljust(TEXT_BYTES)
+
+
+def begin(sessions: Sequence[Session], *, ranks: int, now: float) -> tuple[Session, ...]:
+    """Return the sessions and a new one that begins now; what was left open before was killed."""
+    merged: dict[int, Session] = {}
+    for session in sessions:
+        first = merged.get(session.ranks)
+        if first is None:
+            merged[session.ranks] = session
+        elif first.seconds is not None:
+            both = None if session.seconds is None else first.seconds + session.seconds
+            merged[session.ranks] = replace(first, seconds=both)
+    return (*merged.values(), Session(ranks, now, None))
+
+
+def end(sessions: Sequence[Session], *, seconds: float) -> tuple[Session, ...]:
+    """Return the sessions, the last of which ended after ``seconds``."""
+    return (*sessions[:-1], replace(sessions[-1], seconds=seconds)) if sessions else ()
+
+
+def seconds_of(sessions: Sequence[Session], rank: int, *, now: float | None = None) -> float | None:
+    """Return how long ``rank`` had to compute; None where nobody knows.
+
+    Args:
+        sessions: The sessions.
+        rank: Which rank.
+        now: UNIX time, where the last session goes on.
+    """
+    if now is not None and sessions:
+        sessions = end(sessions, seconds=max(0.0, now - sessions[-1].began))
+    own = [session.seconds for session in sessions if session.ranks > rank]
+    known = [seconds for seconds in own if seconds is not None]
+    return sum(known) if known and len(known) == len(own) else None
