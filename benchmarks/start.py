@@ -49,7 +49,7 @@ def start() -> float:
         out = Path(folder) / "surface.h5"
         config = resolve(RunConfig, {"model": "resnet20", "alpha": "-1:1:51", "beta": "-1:1:51", "out": out})
         began = time.perf_counter()
-        complete = run(config, parallel.alone())
+        complete = run(config, parallel.alone(), parallel.Stop())
         assert not complete
     return came[0] - began
 

@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import random
+import re
 import signal
 import statistics
 import subprocess
@@ -39,7 +40,7 @@ HEARTBEAT = 2
 HANGS = 30.0  # s
 DISK = 1 << 20
 WRITERS = ("parallel", "root")
-STAGES = ("load", "place", "open", "first point", "mid run", "write", "close")
+STAGES = ("load", "place", "open", "first point", "mid run", "write", "close")  # of programs/fail_at.py
 
 
 @dataclass
@@ -149,8 +150,10 @@ def one_round(
     """Start the run, let the fault happen, see what the job comes to; where it was over before, nothing is counted."""
     command: list[object] = ["lossgrid", *RUN]
     if name == "an exception":
-        program = ROOT / "tests" / "programs" / "fail_at.py"
-        command = [program, chance.choice(STAGES), chance.randrange(ranks), *RUN]
+        stage = chance.choice(STAGES)
+        rank = 0 if writer == "root" and stage in ("open", "write", "close") else chance.randrange(ranks)
+        command = [ROOT / "tests" / "programs" / "fail_at.py", stage, rank, *RUN]
+        seconds = 0.0  # it comes when it comes
     command += ["--writer", writer, "--out", place.out, "--heartbeat", HEARTBEAT]
     with running(ranks, *command, cwd=place.folder.parent) as job:
         time.sleep(chance.uniform(0, seconds))
@@ -158,11 +161,15 @@ def one_round(
         began = time.monotonic()
         with suppress(AssertionError, ProcessLookupError):
             FAULTS[name](job, chance, ranks, place)
+        said = ""
         try:
-            job.communicate(timeout=HANGS)
+            _, said = job.communicate(timeout=HANGS + (seconds == 0) * HANGS)
         except subprocess.TimeoutExpired:
             tally.hangs += 1
         ended = time.monotonic()
+    injected = re.search(r"injected into .* at ([\d.]+)", said)
+    if injected is not None:
+        began = ended - (time.time() - float(injected[1]))
     place.free()
     if job.returncode == 0:
         return

@@ -133,7 +133,8 @@ def evaluate(
         else:
             settings |= {"out": Path(out)}
         config = resolve(RunConfig, settings)
-        run(config, world, load=load)
+        with parallel.stop_on_signals() as stop, parallel.guarded(world, config.heartbeat):
+            run(config, world, stop, load=load)
         return parallel.on_root(world, lambda: store.read(config.out))
 
 

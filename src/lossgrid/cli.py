@@ -8,7 +8,9 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +20,7 @@ from lossgrid.errors import EXIT_BAD_INPUT, EXIT_COMPLETE, EXIT_FAILED, EXIT_RES
 from lossgrid.parallel import World
 
 STARTED = time.monotonic()
+RESUME = "what was done is kept, and the same command goes on from there"
 # Typer brings click along, by its version as a dependency or as a part of itself: its errors are found through one of
 # its own.
 UsageError: type[typer.BadParameter] = next(b for b in typer.BadParameter.__mro__ if b.__name__ == "UsageError")
@@ -132,7 +135,16 @@ def run(
         ),
     ] = None,
     time_limit: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Stop in time, resumable (exit code 75).")
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="Stop in time, resumable (exit code 75); the end of a SLURM job counts by itself."
+        ),
+    ] = None,
+    heartbeat: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", help="End the job when a rank is silent for so long (default 20.0; 0 for never)."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -153,13 +165,13 @@ def run(
     launch = parallel.detect()
     if launch is None and settings.writer == "parallel":
         launch = parallel.Launch("no launcher", 0, 1)
-    # MPI starts before torch is loaded: on some Cray systems it cannot afterwards.
-    world = parallel.alone() if launch is None else parallel.connect(launch)
-    _log_of(world)
-    from lossgrid.run import run as run_surface
-
-    with _one_voice(world):
-        return EXIT_COMPLETE if run_surface(settings, world, began=STARTED) else EXIT_RESUMABLE
+    with parallel.stop_on_signals() as stop:
+        # MPI starts before torch is loaded: on some Cray systems it cannot afterwards.
+        world = parallel.alone() if launch is None else parallel.connect(launch, patience=settings.heartbeat)
+        _log_of(world)
+        with _one_voice(world), parallel.guarded(world, settings.heartbeat, advice=RESUME):
+            run_surface = _load(world, "lossgrid.run").run
+            return EXIT_COMPLETE if run_surface(settings, world, stop, began=STARTED) else EXIT_RESUMABLE
 
 
 @app.command()
@@ -219,6 +231,12 @@ def plot(
     vmax: Annotated[float | None, typer.Option(metavar="X", help="Highest value; above it is clipped.")] = None,
     levels: Annotated[int | None, typer.Option(metavar="N", help="Number of contours.")] = None,
     label: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Name of each surface; repeatable.")] = None,
+    band: Annotated[
+        bool,
+        typer.Option(
+            "--band", help="Draw lines with the same label, such as seeds, as their mean and range; without labels all."
+        ),
+    ] = False,
     format: Annotated[str, typer.Option(metavar="png|pdf|svg", help="Format where --out does not say.")] = "png",
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The picture; by default beside the surface.")
@@ -231,10 +249,74 @@ def plot(
 
     pictures = draw_files(
         file, kind=kind, metric=metric, log=log, vmin=vmin, vmax=vmax, levels=levels, labels=label or [],
-        format=format, out=out, overwrite=bool(overwrite),
+        band=band, format=format, out=out, overwrite=bool(overwrite),
     )  # fmt: skip
     for picture in pictures:
         typer.echo(picture)
+    return EXIT_COMPLETE
+
+
+@app.command()
+def merge(
+    file: Annotated[list[Path], typer.Argument(help="Surfaces, two or more; they are only read.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The surface that holds all of them.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing surface.")] = False,
+) -> int:
+    """Make one surface of several: parts of a grid, refinements of its axes, other splits, rows of a job array.
+
+    Network, directions, data, loss and precision must be the same.
+
+    Points that no file holds are pending; `lossgrid run` computes them where the axes are equally spaced.
+    """
+    _log_of(parallel.alone())
+    from lossgrid.merge import merge_files
+
+    merge_files(file, out, overwrite=overwrite)
+    return EXIT_COMPLETE
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="A surface, complete or not; it is only read.")],
+    to: Annotated[str, typer.Option(metavar="loss-landscape|vtk|xdmf|csv|html", help="The format.")],
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="By default beside the surface.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The height in vtk and html, such as test_loss.")
+    ] = None,
+    log: Annotated[
+        bool | None, typer.Option("--log/--linear", help="The height is log10; by default html: what the values need.")
+    ] = None,
+    clip: Annotated[float | None, typer.Option(metavar="X", help="Higher values become X; vtk and html.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+) -> int:
+    """Write a surface for other tools.
+
+    loss-landscape: a file for the plots of the reference tool. vtk: a .vtp for ParaView, one metric as height. xdmf: a
+    text with which ParaView opens the surface itself. csv: a row for each point. html: a page with a view to turn and
+    zoom, without network.
+    """
+    _log_of(parallel.alone())
+    from lossgrid.export import export_file
+
+    typer.echo(export_file(file, to=to, out=out, metric=metric, log=log, clip=clip, overwrite=overwrite))
+    return EXIT_COMPLETE
+
+
+@app.command("import")
+def import_surface(
+    file: Annotated[Path, typer.Argument(help="A surface file of loss-landscape; it is only read.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The surface to write.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing surface.")] = False,
+) -> int:
+    """Read a surface of the reference tool (tomgoldstein/loss-landscape): plot, status and export take the result.
+
+    Such files do not say how they were computed, so that no run goes on with one. Its direction files need no import:
+    lossgrid run --directions reads them.
+    """
+    _log_of(parallel.alone())
+    from lossgrid.exchange import import_file
+
+    import_file(file, out, overwrite=overwrite)
     return EXIT_COMPLETE
 
 
@@ -246,10 +328,144 @@ def check(
     launch = parallel.detect()
     world = parallel.alone() if launch is None else parallel.connect(launch)
     _log_of(world)
-    from lossgrid.check import check_installation
-
-    with _one_voice(world):
+    with _one_voice(world), parallel.abort_guard(world):
+        check_installation = _load(world, "lossgrid.check").check_installation
         return EXIT_COMPLETE if check_installation(world, folder) else EXIT_FAILED
+
+
+@app.command()
+def train(
+    model: Model = None,
+    model_arg: ModelArg = None,
+    data: Data = None,
+    data_arg: DataArg = None,
+    splits: Annotated[
+        str | None,
+        typer.Option(metavar="train[,test]", help="Splits to measure; the first is learned (default train,test)."),
+    ] = None,
+    max_samples: Annotated[
+        int | None, typer.Option(metavar="N", help="The first N samples of each split (default all).")
+    ] = None,
+    loss: Annotated[
+        str | None, typer.Option(metavar="cross_entropy|mse|pkg.mod:function", help="The loss (default cross_entropy).")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(metavar="N", help="Passes over the data (default 10).")] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(metavar="sgd|adam", help="SGD has Nesterov's momentum (default sgd).")
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(metavar="X", help="Learning rate; if not given 0.1 for sgd, 0.001 for adam.")
+    ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            metavar="steps|cosine|onecycle",
+            help="The learning rate: constant but for --lr-steps; falling to 0; rising to --lr first (default steps).",
+        ),
+    ] = None,
+    lr_steps: Annotated[
+        str | None, typer.Option(metavar="N,N,...", help="Epochs after which the rate is multiplied by --lr-factor.")
+    ] = None,
+    lr_factor: Annotated[float | None, typer.Option(metavar="X", help="What --lr-steps do (default 0.1).")] = None,
+    momentum: Annotated[float | None, typer.Option(metavar="X", help="Of sgd; 0 for none (default 0.9).")] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(metavar="X", help="Added to the gradient as X times the weights (default 0.0005).")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(metavar="N", help="Samples of an update (default 128).")] = None,
+    micro_batch: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="At most N samples at once, where memory is short; batch normalisation then sees only these.",
+        ),
+    ] = None,
+    augment: Annotated[
+        str | None, typer.Option(metavar="crop,flip", help="Shift pictures by up to an eighth; mirror every other.")
+    ] = None,
+    label_noise: Annotated[
+        float | None, typer.Option(metavar="X", help="Share of the samples with labels drawn anew (default 0.0).")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Seed of the network and all that is random (default 0).")
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(metavar="auto|cpu|cuda", help="Where to compute (default auto: a GPU where there is one)."),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(metavar="float32|tf32|bfloat16|float64", help="Arithmetic of the network (default float32)."),
+    ] = None,
+    save_every: Annotated[
+        int | None, typer.Option(metavar="N", help="Epochs between checkpoints; the last has one too (default 10).")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where checkpoints go; resumed where it is (default training)."),
+    ] = None,
+    config: Config = None,
+) -> int:
+    """Train a network in one process, for its surface; the same command resumes one that was interrupted.
+
+    FOLDER gets epoch_0000.pt, epoch_0010.pt, ..., which lossgrid run --checkpoint takes, and epochs.csv: loss and
+    accuracy of each split after each epoch, in evaluation mode; where labels are drawn anew, with these.
+
+    Exit codes: 0 complete, 1 failed, 2 bad input, 75 stopped early and resumable.
+    """
+    given = {name: value for name, value in locals().items() if name != "config"}
+    from lossgrid.config import TrainConfig
+
+    settings = _settings(TrainConfig, given, config)
+    launch = parallel.detect()
+    if launch is not None and (launch.size or launch.rank + 1) > 1:
+        raise InputError("lossgrid train is one process; start it without mpirun, or with -n 1")
+    _log_of(parallel.alone())
+    from lossgrid.training import train as train_network
+
+    return EXIT_COMPLETE if train_network(settings) else EXIT_RESUMABLE
+
+
+@app.command()
+def compare(
+    file: Annotated[list[Path], typer.Argument(help="Surfaces, all lines or all planes.")],
+    metric: Annotated[str | None, typer.Option(metavar="NAME", help="Such as test_loss; by default the first.")] = None,
+    radius: Annotated[float, typer.Option(metavar="X", help="Within which the sharpness is taken.")] = 0.5,
+    level: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="+X|Xx",
+            help="Height above the centre of which width and area are taken; repeatable (default +0.1, +0.5, +1, 2x).",
+        ),
+    ] = None,
+    log: Annotated[bool | None, typer.Option("--log/--linear", help="Scale of the picture.")] = None,
+    vmax: Annotated[
+        float | None, typer.Option(metavar="X", help="Highest value; points above it are left out of all numbers.")
+    ] = None,
+    label: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Name of each surface; repeatable.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs; no picture without --out.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="For spreadsheets; likewise.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The picture; by default beside the first surface.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
+) -> int:
+    """Put surfaces side by side, in a picture with one scale and in numbers.
+
+    Loss at the centre, sharpness, width and area of the basin, roughness, curvature, deviation from convexity, local
+    minima. What is meant by each is in docs/metrics.md.
+    """
+    if as_json and as_csv:
+        raise InputError("--json and --csv exclude each other; give one of them")
+    _log_of(parallel.alone())
+    from lossgrid import compare as comparison
+
+    measured = comparison.compare_files(
+        file, metric=metric, radius=radius, levels=level or comparison.LEVELS, log=log, vmax=vmax, labels=label or [],
+        out=out, draw=not (as_json or as_csv), overwrite=overwrite,
+    )  # fmt: skip
+    write = comparison.as_json if as_json else comparison.as_csv if as_csv else comparison.as_table
+    typer.echo(write(measured).rstrip("\n"))
+    return EXIT_COMPLETE
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -267,6 +483,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (typer.Abort, KeyboardInterrupt):
         code = EXIT_FAILED
     sys.exit(code or EXIT_COMPLETE)
+
+
+def _load(world: World, module: str) -> ModuleType:
+    """Load a module that stands on torch, HDF5 and others, as late as this: a library may be missing on this machine.
+
+    Collective: all ranks of ``world`` must call this.
+
+    Raises:
+        InputError: No rank can load it.
+        RankError: Some ranks cannot.
+    """
+
+    def load() -> ModuleType:
+        try:
+            return import_module(module)
+        except (ImportError, OSError, ValueError) as error:
+            raise InputError(
+                f"a library cannot be loaded ({type(error).__name__}: {' '.join(str(error).split())}): activate the "
+                "environment lossgrid was installed in, and load the modules, as of MPI and HDF5, it was built with"
+            ) from None
+
+    return parallel.collectively(world, load)
 
 
 PATIENCE = 10.0  # s

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,12 +25,15 @@ Variant = Literal["auto", "plain", "folded", "fused", "compiled"]
 YesNo = Literal["auto", "yes", "no"]
 Precision = Literal["float32", "tf32", "bfloat16", "float64"]
 WriterChoice = Literal["auto", "parallel", "root"]
+Optimizer = Literal["sgd", "adam"]
+Schedule = Literal["steps", "cosine", "onecycle"]
+Augmentation = Literal["crop", "flip"]
 
 # Settings that say where and how fast a run happens, not what it computes: a resumed run may change them.
 # Files are compared by the digests of what they hold, and how points are evaluated by the recipe that was chosen: the
 # surface keeps both in its provenance.
 FREE_TO_CHANGE = frozenset(
-    {"checkpoint", "to", "device", "writer", "time_limit", "out", "overwrite", "plot", "save_directions"}
+    {"checkpoint", "to", "device", "writer", "time_limit", "heartbeat", "out", "overwrite", "plot", "save_directions"}
     | {"variant", "batch_size", "cuda_graphs"}
 )
 
@@ -59,20 +63,25 @@ def _as_tuple(value: object) -> object:
 AxisSetting = Annotated[Axis, BeforeValidator(_read_axis), PlainSerializer(str, return_type=str)]
 
 
-class ModelConfig(BaseModel):
-    """The trained network and the directions around it: what ``lossgrid directions`` and ``lossgrid run`` share."""
+class NetworkConfig(BaseModel):
+    """A network and the data it is for: what all settings share."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
 
     model: str = Field(min_length=1)
     model_arg: dict[str, Any] = Field(default_factory=dict)
-    checkpoint: Path | None = None
     data: str = "digits"
     data_arg: dict[str, Any] = Field(default_factory=dict)
+    seed: int = Field(default=0, ge=0)
+
+
+class ModelConfig(NetworkConfig):
+    """The trained network and the directions around it: what ``lossgrid directions`` and ``lossgrid run`` share."""
+
+    checkpoint: Path | None = None
     directions: str = Field(default="random", min_length=1)
     norm: Norm = "filter"
     perturb_bias_and_norm: bool = False
-    seed: int = Field(default=0, ge=0)
     to: Annotated[tuple[Path, ...], BeforeValidator(_as_tuple)] = Field(default=(), max_length=2)
     overwrite: bool = False
 
@@ -105,6 +114,7 @@ class RunConfig(ModelConfig):
     cuda_graphs: YesNo = "auto"
     writer: WriterChoice = "auto"
     time_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    heartbeat: float = Field(default=20.0, ge=0, allow_inf_nan=False)
     out: Path = Path("surface.h5")
     plot: bool = False
     save_directions: Path | None = None
@@ -133,6 +143,7 @@ class RunConfig(ModelConfig):
             settings["directions"] = "file"
         if self.data.startswith("cifar10:"):
             settings["data"] = "cifar10"
+        settings["splits"].sort()  # their order changes nothing
         return settings
 
 
@@ -141,6 +152,67 @@ class DirectionsConfig(ModelConfig):
 
     axes: int = Field(default=2, ge=1, le=2)
     out: Path = Path("directions.h5")
+
+
+class TrainConfig(NetworkConfig):
+    """Everything ``lossgrid train`` can be told."""
+
+    splits: Annotated[tuple[str, ...], BeforeValidator(_split_commas)] = Field(default=("train", "test"), min_length=1)
+    max_samples: int | None = Field(default=None, ge=1)
+    loss: str = Field(default="cross_entropy", min_length=1)
+    epochs: int = Field(default=10, ge=1, le=9999)  # of four digits, as in the names of checkpoints
+    optimizer: Optimizer = "sgd"
+    lr: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    schedule: Schedule = "steps"
+    lr_steps: Annotated[tuple[int, ...], BeforeValidator(_split_commas)] = ()
+    lr_factor: float = Field(default=0.1, gt=0, allow_inf_nan=False)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=5e-4, ge=0, allow_inf_nan=False)
+    batch_size: int = Field(default=128, ge=1)
+    micro_batch: int | None = Field(default=None, ge=1)
+    augment: Annotated[tuple[Augmentation, ...], BeforeValidator(_split_commas)] = ()
+    label_noise: float = Field(default=0.0, ge=0, le=1)
+    device: Device = "auto"
+    precision: Precision = "float32"
+    save_every: int = Field(default=10, ge=1)
+    out: Path = Path("training")
+
+    @model_validator(mode="after")
+    def _settings_fit_each_other(self) -> TrainConfig:
+        if len(set(self.splits)) != len(self.splits) or not all(self.splits):
+            raise ValueError(f"--splits needs different names such as train,test, got {','.join(self.splits)!r}")
+        if any(b <= a for a, b in pairwise((0, *self.lr_steps))):
+            raise ValueError(f"--lr-steps needs rising epochs such as 150,225,275, got {_commas(self.lr_steps)}")
+        if self.micro_batch is not None and self.micro_batch > self.batch_size:
+            raise ValueError(f"--micro-batch is at most --batch-size, {self.batch_size}, got {self.micro_batch}")
+        for name, owner, other in (
+            ("lr_steps", "--schedule steps", self.schedule != "steps"),
+            ("lr_factor", "--schedule steps", self.schedule != "steps"),
+            ("momentum", "--optimizer sgd", self.optimizer != "sgd"),
+        ):
+            if other and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"--{name.replace('_', '-')} belongs to {owner}; leave it out")
+        return self
+
+    @property
+    def rate(self) -> float:
+        """The learning rate to begin with, or with ``onecycle`` the highest: as given, or what the optimizer takes."""
+        return self.lr if self.lr is not None else {"sgd": 0.1, "adam": 0.001}[self.optimizer]
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that decide what is learned, as JSON types.
+
+        How many epochs there are is one of them only where the learning rate follows from it.
+        """
+        free = {"device", "save_every", "out"} | ({"epochs"} if self.schedule == "steps" else set())
+        settings = self.model_dump(mode="json", exclude=free) | {"lr": self.rate}
+        if self.data.startswith("cifar10:"):
+            settings["data"] = "cifar10"
+        return settings
+
+
+def _commas(numbers: tuple[int, ...]) -> str:
+    return ",".join(map(str, numbers))
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -167,7 +239,7 @@ def read_value(text: str) -> Any:
         return text
 
 
-def resolve(kind: type[ModelConfig], *layers: Mapping[str, Any]) -> Any:
+def resolve(kind: type[NetworkConfig], *layers: Mapping[str, Any]) -> Any:
     """Build the settings from ``layers``, the later ones winning key by key; arguments (``K=V``) are merged.
 
     Raises:
@@ -184,7 +256,7 @@ def resolve(kind: type[ModelConfig], *layers: Mapping[str, Any]) -> Any:
         raise InputError(_one_line(kind, error)) from None
 
 
-def _one_line(kind: type[ModelConfig], error: ValidationError) -> str:
+def _one_line(kind: type[NetworkConfig], error: ValidationError) -> str:
     """Turn the first complaint of pydantic into a line about the option it concerns."""
     first = error.errors()[0]
     location = [str(part) for part in first["loc"] if not str(part).startswith("function-")]
@@ -195,9 +267,9 @@ def _one_line(kind: type[ModelConfig], error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         names = [name.replace("_", "-") for name in kind.model_fields]
         close = difflib.get_close_matches(key.replace("_", "-"), names, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else "see lossgrid run --help"
+        hint = f"did you mean {close[0]!r}?" if close else "see --help"
         return f"unknown key {key!r}; {hint}"
     if first["type"] == "missing":
-        return f"{option} is missing; see lossgrid run --help"
+        return f"{option} is missing; see --help"
     message = str(first["msg"]).removeprefix("Value error, ")
     return f"{option}: {message}" + ("" if first["type"] == "value_error" else f", got {first['input']!r}")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from lossgrid import plot, store
 from lossgrid.errors import InputError
@@ -22,6 +25,7 @@ def draw_files(
     vmax: float | None,
     levels: int | None,
     labels: list[str],
+    band: bool,
     format: str,
     out: Path | None,
     overwrite: bool,
@@ -37,6 +41,7 @@ def draw_files(
         vmax: Highest value of the scale.
         levels: About how many contours.
         labels: A name for each file, or none; by default the names of the files.
+        band: Draw lines of the same name as one, their mean and range; without names all of them.
         format: ``png``, ``pdf`` or ``svg``, where ``out`` does not say.
         out: The picture; by default beside the first file.
         overwrite: Replace pictures that exist.
@@ -49,7 +54,7 @@ def draw_files(
     """
     if labels and len(labels) != len(files):
         raise InputError(f"expected one --label for each file, got {len(labels)} for {len(files)}; name all or none")
-    surfaces = [_read(file) for file in files]
+    surfaces = [read_drawable(file) for file in files]
     stem = files[0].with_suffix("")
     title = labels[0] if labels else None
     if len(files) == 1 and kind is None and out is None:
@@ -57,7 +62,8 @@ def draw_files(
             surfaces[0], stem, overwrite=overwrite, format=format, metric=metric, log=log, vmin=vmin, vmax=vmax,
             levels=levels, title=title,
         )  # fmt: skip
-    path = out or plot.picture_path(stem, kind if len(files) == 1 and kind else "side_by_side", format)
+    together = "band" if band else "side_by_side"
+    path = out or plot.picture_path(stem, kind if len(files) == 1 and kind else together, format)
     plot.refuse_to_write([path], overwrite=overwrite)
     if len(files) == 1:
         figure = plot.draw(
@@ -65,24 +71,27 @@ def draw_files(
         )
     else:
         figure = plot.side_by_side(
-            surfaces, labels or _names(files), kind=kind, metric=metric, log=log, vmin=vmin, vmax=vmax, levels=levels
-        )
+            surfaces, labels or names_of(files, surfaces, band=band), kind=kind, metric=metric, log=log, vmin=vmin,
+            vmax=vmax, levels=levels, band=band,
+        )  # fmt: skip
     return [plot.save(figure, path, overwrite=overwrite)]
 
 
-def _read(file: Path) -> Surface:
+def read_drawable(file: Path) -> Surface:
     """Read a surface that has something to draw, with a warning where it is not complete."""
     surface = store.read(file)
-    if surface.pending == surface.status.size:
+    known = np.any([~np.isnan(values) for values in surface.metrics.values()], axis=0)  # of a pending point if merged
+    blank = int(np.count_nonzero((surface.status == store.PENDING) & ~known))
+    if blank == surface.status.size:
         raise InputError(f"{file}: no point has been computed yet; run lossgrid run first")
-    if surface.pending:
-        log_of_module.warning(
-            "%s: %d of %d points are pending and drawn blank", file, surface.pending, surface.status.size
-        )
+    if blank:
+        log_of_module.warning("%s: %d of %d points are pending and drawn blank", file, blank, surface.status.size)
     return surface
 
 
-def _names(files: list[Path]) -> list[str]:
-    """Name files by their stems, and by their paths where stems would not tell them apart."""
+def names_of(files: Sequence[Path], surfaces: Sequence[Surface], *, band: bool) -> list[str]:
+    """Name files by their stems, and by their paths where stems would not tell them apart; for a band all alike."""
+    if band:
+        return [plot.title_of(surfaces[0])] * len(files)
     stems = [file.stem for file in files]
     return stems if len(set(stems)) == len(stems) else [str(file.with_suffix("")) for file in files]

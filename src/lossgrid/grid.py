@@ -8,13 +8,17 @@ and are computed as one row, ``(1, n_alpha)``.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from lossgrid.errors import InputError
+
+# As a share of the largest coordinate: what is closer is the same coordinate. The values of a range are right to a few
+# 1e-16 of it, and a bound may have been typed with fewer digits.
+SAME_COORDINATE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,40 @@ class Grid:
 
     def __len__(self) -> int:
         return math.prod(self.rows)
+
+
+def equally_spaced(coordinates: npt.NDArray[np.float64]) -> Axis | None:
+    """Return the range whose values are ``coordinates``, but for rounding; None where they are not equally spaced.
+
+    Args:
+        coordinates: Rising, shape ``(n,)``, float64.
+    """
+    axis = Axis(float(coordinates[0]), float(coordinates[-1]), len(coordinates))
+    distance = np.abs(axis.values() - coordinates).max()
+    return axis if distance <= SAME_COORDINATE * np.abs(coordinates).max() else None
+
+
+def union(
+    axes: Sequence[npt.NDArray[np.float64]],
+) -> tuple[npt.NDArray[np.float64], list[npt.NDArray[np.intp]]]:
+    """Put the coordinates of several axes together; those that only rounding tells apart are the same.
+
+    Args:
+        axes: One array for each, shape ``(n,)``, float64.
+
+    Returns:
+        All coordinates, rising, exactly the values of a range where they are equally spaced; and for each of ``axes``
+        where its coordinates are among them.
+    """
+    every = np.concatenate(axes)
+    order = np.argsort(every, kind="stable")
+    is_next = np.diff(every[order], prepend=-np.inf) > SAME_COORDINATE * np.abs(every).max()
+    place = np.empty(len(every), dtype=np.intp)
+    place[order] = np.cumsum(is_next) - 1
+    first = np.minimum.reduceat(order, np.flatnonzero(is_next))  # bounds as the first file has them, not almost so
+    axis = equally_spaced(every[first])
+    starts = np.cumsum([len(axis) for axis in axes])[:-1]
+    return every[first] if axis is None else axis.values(), np.split(place, starts)
 
 
 def segments(pending: npt.NDArray[np.bool_]) -> Iterator[Segment]:

@@ -112,7 +112,7 @@ def random_direction(model: torch.nn.Module, config: ModelConfig, axis: int) -> 
     """Return the normalised random direction of an axis, 0 for delta, 1 for eta."""
     theta = directions.parameters(model)
     drawn = directions.gaussian(theta, seed=config.seed, axis=axis, perturb_bias_and_norm=config.perturb_bias_and_norm)
-    return directions.normalise(drawn, theta, config.norm)
+    return directions.normalise(drawn, theta, config.norm, transposed=directions.transposed_groups(model))
 
 
 def towards(state: Entries, model: torch.nn.Module, *, source: str) -> Entries:
@@ -142,9 +142,17 @@ def of_file(path: Path, model: torch.nn.Module, axes: int) -> list[Entries]:
 
 
 def save_directions(
-    path: Path, delta: Entries, eta: Entries | None, *, about: Mapping[str, Any], overwrite: bool
+    path: Path,
+    model: torch.nn.Module,
+    delta: Entries,
+    eta: Entries | None,
+    *,
+    about: Mapping[str, Any],
+    overwrite: bool,
 ) -> None:
     """Write the directions to a file that lossgrid and the reference tool read; one that holds them already stays.
+
+    It is of the tool's type "weights" where only parameters move, else of its type "states".
 
     Raises:
         InputError: The file holds something else and ``overwrite`` is not set, or it cannot be written.
@@ -153,7 +161,11 @@ def save_directions(
     arrays = [{name: tensor.numpy() for name, tensor in direction.items()} for direction in made]
     if path.exists() and not overwrite and _holds(path, arrays):
         return
-    store.write_directions(path, arrays, about=about, overwrite=overwrite)
+    parameters = directions.parameters(model)
+    is_weights = all(name in parameters for direction in made for name in direction)
+    entries = parameters if is_weights else directions.states(model)
+    shapes = {name: tuple(tensor.shape) for name, tensor in entries.items()}
+    store.write_directions(path, arrays, entries=shapes, about=about, overwrite=overwrite)
 
 
 def write_direction_file(config: DirectionsConfig) -> None:
@@ -164,9 +176,10 @@ def write_direction_file(config: DirectionsConfig) -> None:
     """
     one = data.load(config.data, config.data_arg, splits=("train",), max_samples=1)  # its shape is all that is needed
     facts = data.facts(one)
-    delta, eta = make_directions(config, load_model(config, facts), axes=config.axes)
+    model = load_model(config, facts)
+    delta, eta = make_directions(config, model, axes=config.axes)
     about = config.model_dump(mode="json", include=DESCRIBES_DIRECTIONS)
-    save_directions(config.out, delta, eta, about=about, overwrite=config.overwrite)
+    save_directions(config.out, model, delta, eta, about=about, overwrite=config.overwrite)
 
 
 def _holds(path: Path, arrays: list[dict[str, Any]]) -> bool:

@@ -18,18 +18,18 @@ BAR_SECONDS = 0.1
 
 
 class ProgressDisplay:
-    """Shows points done, points per second and the time left; at root only."""
+    """Shows points or other units done, units per second and the time left; at root only."""
 
-    def __init__(self, total: int) -> None:
-        """Prepare for ``total`` points."""
-        self._total, self._done = total, 0
+    def __init__(self, total: int, units: str = "points") -> None:
+        """Prepare for ``total`` points, or what else ``units`` says."""
+        self._total, self._done, self._units = total, 0, units
         self._began = self._shown = time.monotonic()
         console = Console(stderr=True)
         self._bar: Bar | None = None
         if sys.stderr.isatty():
-            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("points, {task.fields[pace]}"))
+            columns = (BarColumn(), MofNCompleteColumn(), TextColumn(f"{units}, {{task.fields[pace]}}"))
             self._bar = Bar(*columns, console=console, transient=True)
-            self._task = self._bar.add_task("points", total=total, pace="")
+            self._task = self._bar.add_task(units, total=total, pace="")
 
     def __enter__(self) -> ProgressDisplay:
         if self._bar is not None:
@@ -43,22 +43,22 @@ class ProgressDisplay:
             self._bar.stop()
 
     def update(self, done: int) -> None:
-        """Show that ``done`` points are done; cheap when called often."""
+        """Show that ``done`` units are done; cheap when called often."""
         self._done = done
         now = time.monotonic()
         if now - self._shown < (LINE_SECONDS if self._bar is None else BAR_SECONDS):
             return
         self._shown = now
         if self._bar is None:
-            log.info("%d of %d points, %s", done, self._total, self._pace(now))
+            log.info("%d of %d %s, %s", done, self._total, self._units, self._pace(now))
         else:
             self._bar.update(self._task, completed=done, pace=self._pace(now))
 
     def _pace(self, now: float) -> str:
         if not self._done:
-            return "first points under way"
+            return f"first {self._units} under way"
         pace = self._done / (now - self._began)
-        return f"{pace:.3g} points/s, {duration((self._total - self._done) / pace)} left"
+        return f"{pace:.3g} {self._units}/s, {duration((self._total - self._done) / pace)} left"
 
 
 def duration(seconds: float) -> str:

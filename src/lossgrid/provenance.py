@@ -13,6 +13,7 @@ from typing import Any
 from lossgrid.config import RunConfig, resolve
 from lossgrid.errors import InputError
 from lossgrid.evaluation import Place
+from lossgrid.grid import equally_spaced
 from lossgrid.parallel import World, gather, library
 from lossgrid.problem import Problem
 from lossgrid.recipe import Recipe, by_hand
@@ -52,6 +53,11 @@ def refuse_other_settings(old: Surface, config: RunConfig) -> None:
     Raises:
         InputError: They differ; the text names all that do.
     """
+    if any(axis is not None and equally_spaced(axis) is None for axis in (old.alpha, old.beta)):
+        raise InputError(
+            f"--out: {config.out} was merged, and its coordinates are not equally spaced, as those of a run are; "
+            "choose another file, and merge again"
+        )
     theirs, ours = resolve(RunConfig, old.config).identity(), config.identity()
     ours |= by_hand(config)  # what is left open stays as it was chosen for the file
     theirs |= old.provenance.get("recipe", {})

@@ -31,15 +31,13 @@ from lossgrid.parallel import (
     Stop,
     Task,
     World,
-    abort_guard,
     broadcast,
     collectively,
     coordinate,
     end_of_job,
     gather,
+    loaded_libraries,
     on_root,
-    stop_on_signals,
-    watched,
 )
 from lossgrid.problem import DESCRIBES_DIRECTIONS, Problem, load_problem, save_directions
 from lossgrid.progress import ProgressDisplay, duration
@@ -49,24 +47,25 @@ from lossgrid.rounding import measure_rounding
 from lossgrid.status import lines_of_ranks, summarise
 
 log = logging.getLogger(__name__)
-RESUME = "what was done is kept, and the same command goes on from there"
 BEFORE_END_OF_JOB = 10.0  # s in which files are closed and the job script says what is to come
 
 
 def run(
     config: RunConfig,
     world: World,
+    stop: Stop,
     *,
     load: Callable[[RunConfig], Problem] = load_problem,
     began: float | None = None,
 ) -> bool:
     """Compute the surface ``config`` asks for, or what is missing of it; return whether it is complete.
 
-    Collective: all ranks of ``world`` must call this, with equal settings.
+    Collective: all ranks of ``world`` must call this, with equal settings, inside :func:`lossgrid.parallel.guarded`.
 
     Args:
         config: The settings.
         world: The ranks.
+        stop: Tells whether this rank was asked to stop.
         load: Loads the network, the data and the directions.
         began: ``time.monotonic()`` at the start of the program, from which the time limit counts; now by default.
 
@@ -75,24 +74,21 @@ def run(
         RankError: Some ranks cannot do their part; what was done stays.
     """
     began = time.monotonic() if began is None else began
-    with (
-        stop_on_signals() as stop,
-        ExitStack() as held,
-        abort_guard(world, advice=RESUME),
-        watched(world, config.heartbeat, advice=RESUME),
-    ):
+    with ExitStack() as held:
         old = on_root(world, lambda: take_over(config, held))
         writer = collectively(world, lambda: choose_writer(config.writer, world))
         place = collectively(world, lambda: choose_place(config.device, config.precision, local_rank=world.local_rank))
         threads = divide_cores(world)
         log.info("%s, %d threads, %s", place.name, threads, config.precision)
+        left = time_left(config, began, stop)
+        if is_over(world, left):
+            return False
         problem = collectively(world, lambda: load(config))
         same_everywhere(world, problem.digests)
         if old is not None:
             on_root(world, lambda: refuse_other_contents(old, problem.digests, place.device.type, config.out))
         evaluator = collectively(world, lambda: make_evaluator(config, problem, place, share=world.local_size))
         held.enter_context(freed_memory_kept())
-        left = time_left(config, began, stop)
         recipe = choose_recipe(
             config, evaluator, None if old is None else old.provenance.get("recipe"), world,
             points=len(config.grid) if old is None else old.pending, seconds_left=left,
@@ -138,6 +134,11 @@ def choose_writer(choice: str, world: World) -> str:
     able = store.has_parallel_hdf5() and world.comm is not None
     if choice == "parallel" and not able:
         raise InputError("--writer parallel: this h5py has no MPI; build it as jobs/setup.sh does or use --writer root")
+    if able and choice != "root" and len(loaded_libraries()) > 1:
+        raise InputError(
+            f"h5py and mpi4py were built with different MPIs ({' and '.join(loaded_libraries())}); build h5py as "
+            "jobs/setup.sh does, or use --writer root"
+        )
     return "parallel" if able and choice != "root" else "root"
 
 
@@ -209,7 +210,8 @@ def open_book(
     """
     if config.save_directions is not None:
         about = config.model_dump(mode="json", include=DESCRIBES_DIRECTIONS)
-        save_directions(config.save_directions, problem.delta, problem.eta, about=about, overwrite=config.overwrite)
+        made = (problem.delta, problem.eta)
+        save_directions(config.save_directions, problem.model, *made, about=about, overwrite=config.overwrite)
     if old is not None:
         if old.provenance["threads"] != provenance["threads"]:
             log.warning(
@@ -260,9 +262,7 @@ def compute(
             if file is not None:
                 file.look()
 
-        complete = coordinate(
-            world, segments(pending), task, time_left=seconds_left, slowest=slowest, on_progress=show
-        )
+        complete = coordinate(world, segments(pending), task, time_left=seconds_left, slowest=slowest, on_progress=show)
     # Not by a ``with``: closing is collective, and a rank that fails must not wait in it for the others.
     if file is not None:
         file.close()
@@ -307,6 +307,17 @@ def time_left(config: RunConfig, began: float, stop: Stop) -> Callable[[], float
         end = min(end, time.monotonic() + left - BEFORE_END_OF_JOB)
         log.info("this job ends in %s, the run before that", duration(left))
     return lambda: 0.0 if stop else end - time.monotonic()
+
+
+def is_over(world: World, seconds_left: Callable[[], float]) -> bool:
+    """Tell whether no rank can go on to load anything: one was told to stop, or there is no time left.
+
+    Collective: all ranks of ``world`` must call this.
+    """
+    over = min(gather(world, seconds_left())) <= 0
+    if over:
+        log.warning("stopped by a signal or the time limit before anything was loaded; run the same command again")
+    return over
 
 
 def close_book(config: RunConfig, complete: bool, rounding: Mapping[str, Any] | None, stop: Stop) -> None:

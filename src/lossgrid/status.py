@@ -16,8 +16,9 @@ MOST_RANKS = 16  # shown one by one
 def summarise(surface: Surface) -> dict[str, Any]:
     """Return the state of ``surface`` as JSON types: points by status, their cost, who computed them, their values."""
     computed = np.isin(surface.status, (DONE, NOT_FINITE))
-    seconds = surface.seconds[computed].astype(np.float64)
-    numbers, own, points = np.unique(surface.rank[computed], return_inverse=True, return_counts=True)
+    timed = computed & ~np.isnan(surface.seconds)  # imported surfaces do not say who computed them, and how long
+    seconds = surface.seconds[timed].astype(np.float64)
+    numbers, own, points = np.unique(surface.rank[timed], return_inverse=True, return_counts=True)
     busy_seconds = np.bincount(own.ravel(), weights=seconds, minlength=len(numbers))
     running = surface.path is not None and not surface.complete and in_use(surface.path)
     return {

@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 
 from lossgrid.errors import InputError
-from lossgrid.parallel import abort_guard, agree, barrier, connect, detect, watched
+from lossgrid.parallel import agree, barrier, connect, detect, guarded
 
 case = sys.argv[1]
 patience = float(sys.argv[2]) if len(sys.argv) > 2 else 2.0
@@ -20,7 +20,7 @@ launch = detect()
 assert launch is not None
 world = connect(launch)
 victim = 0 if "root" in case else world.size - 1
-with abort_guard(world, advice="start again"), watched(world, patience, advice="start again"):
+with guarded(world, patience, advice="start again"):
     barrier(world)
     if case == "peace":
         time.sleep(1.5 * patience)  # silent only for those who do not listen

@@ -1,23 +1,30 @@
 """The other verbs, and what needs no MPI."""
 
+import os
 import re
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lossgrid import store
+
+SPEED = r"[\d.]+ [MG]B/s, a point in [\d.]+ ms"
 
 
 def test_help_names_every_verb_and_needs_no_mpi(start: Any) -> None:
     done = start(0, "lossgrid", "--help", env={"MPI4PY_MPIABI": "none", "MPI4PY_LIBMPI": "/absent/libmpi.so"})
     assert done.returncode == 0, done.stderr
-    for verb in ("run", "directions", "status", "plot", "check"):
+    for verb in ("run", "directions", "status", "plot", "compare", "merge", "check"):
         assert re.search(rf"\b{verb}\b", done.stdout)
     assert start(0, "lossgrid").returncode == 2
 
 
-@pytest.mark.parametrize("verb", ["run", "directions", "status", "plot", "check"])
+@pytest.mark.parametrize("verb", ["run", "directions", "status", "plot", "compare", "merge", "check"])
 def test_every_verb_has_help(start: Any, verb: str) -> None:
     done = start(0, "lossgrid", verb, "--help")
     assert done.returncode == 0
@@ -28,18 +35,114 @@ def test_every_verb_has_help(start: Any, verb: str) -> None:
 def test_check_writes_for_real_and_leaves_nothing(start: Any, tmp_path: Path, ranks: int) -> None:
     done = start(ranks, "lossgrid", "check", ".")
     assert done.returncode == 0, done.stderr
-    assert "writer root (rank 0 writes for all): works" in done.stdout
+    assert re.search(rf"^writer root \(rank 0 writes for all\): works, {SPEED}$", done.stdout, re.MULTILINE)
     if ranks:
-        works = "works" if store.has_parallel_hdf5() else "not tried"
-        assert re.search(rf"^writer parallel.*: {works}", done.stdout, re.MULTILINE)
+        works = f"works, {SPEED}" if store.has_parallel_hdf5() else "not tried, this h5py has no MPI"
+        assert re.search(rf"^writer parallel .*: {works}$", done.stdout, re.MULTILINE)
         assert len(re.findall(r"^\d +\S+ +\d +cpu", done.stdout, re.MULTILINE)) == ranks
+        assert re.search(r"^mpi4py .*\n? *\S*/libmpi\S*\.so", done.stdout, re.MULTILINE)
+    assert "locks     flock works, fcntl works" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("fit for runs")
+    assert max(map(len, done.stdout.splitlines())) <= 120
     assert list(tmp_path.iterdir()) == []
 
 
 def test_check_says_why_it_cannot_write(start: Any) -> None:
     done = start(2, "lossgrid", "check", "/proc")
     assert done.returncode == 1
-    assert "FAILED" in done.stdout
+    assert done.stderr.count("lossgrid: error: cannot make a folder in /proc: No such file or directory") == 1
+
+
+def test_check_refuses_what_is_no_folder(start: Any, tmp_path: Path) -> None:
+    done = start(2, "lossgrid", "check", "absent")
+    assert done.returncode == 2
+    assert done.stderr.count("lossgrid: error: absent is no folder") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_refuses_a_folder_that_cannot_be_written(start: Any, small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    done = start(0, "lossgrid", "check", small_disk)
+    assert done.returncode == 2
+    assert done.stderr == f"lossgrid: error: {small_disk} cannot be written; give another folder\n"
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_check_tells_a_full_disk(start: Any, small_disk: Path, ranks: int) -> None:
+    (small_disk / "full").write_bytes(bytes(8192))
+    done = start(ranks, "lossgrid", "check", small_disk)
+    assert done.returncode == 1
+    tried = 2 if ranks and store.has_parallel_hdf5() else 1
+    assert len(re.findall("^writer .*: FAILED: No space left on device$", done.stdout, re.MULTILINE)) == tried
+    assert "MB left" in done.stdout
+    assert done.stdout.splitlines()[-1].endswith("not fit for runs")
+    assert [path.name for path in small_disk.iterdir()] == ["full"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Return a file system of two pages."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", disk], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("NOT RUN: no right to mount a file system")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_check_finds_two_mpi_libraries_in_a_process(start: Any, tmp_path: Path) -> None:
+    other = tmp_path / "lib" / "libmpi_other.so.1"
+    other.parent.mkdir()
+    shutil.copy(np.random.bit_generator.__file__, other)
+    (other.parent / "sitecustomize.py").write_text(f"import ctypes\nctypes.CDLL({str(other)!r})\n")
+    done = start(2, "lossgrid", "check", ".", env={"PYTHONPATH": str(other.parent)})
+    assert done.returncode == 1
+    assert "ERROR: 2 MPI libraries are loaded in ranks 0-1 on " in done.stdout
+    assert str(other) in done.stdout
+    assert re.search(r"^writer parallel .*: not tried, ", done.stdout, re.MULTILINE)
+    assert done.stdout.splitlines()[-1].startswith("1 error")
+
+
+def test_check_warns_of_too_many_threads(start: Any) -> None:
+    threads = str(os.cpu_count() + 1)  # type: ignore[operator]
+    done = start(0, "lossgrid", "check", ".", env={"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads})
+    assert done.returncode == 0
+    assert f"warning: {threads} threads share " in done.stdout
+    assert f"-> OMP_NUM_THREADS={threads} asks for them: unset it" in done.stdout
+    assert f"warning: MKL_NUM_THREADS={threads} is more than the " in done.stdout
+    assert re.search(r"^fit for runs, with [2-9] warnings$", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_check_tells_on_one_line_which_library_does_not_load(start: Any, tmp_path: Path, ranks: int) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "h5py.py").write_text("raise ImportError('libhdf5.so.310: cannot open shared object file')\n")
+    done = start(ranks, "lossgrid", "check", ".", env={"PYTHONPATH": str(tmp_path / "lib")})
+    assert done.returncode == 2
+    assert done.stderr.count("a library cannot be loaded (ImportError: libhdf5.so.310: cannot open") == 1
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "4"},
+        {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "4"},
+    ],
+)
+@pytest.mark.parametrize("verb", ["check", "run"])
+def test_a_launcher_of_another_mpi_is_one_line_that_says_what_to_do(
+    start: Any, tmp_path: Path, variables: dict[str, str], verb: str
+) -> None:
+    rest = ["."] if verb == "check" else ["--model", "mlp"]
+    done = start(0, "lossgrid", verb, *rest, env=variables)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert re.match(r"lossgrid: error: .* started 4 ranks, but mpi4py's MPI \(.*\) sees 1: each process", done.stderr)
+    assert "MPI4PY_LIBMPI" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_mpi_that_cannot_be_loaded_is_one_line(start: Any, tmp_path: Path) -> None:

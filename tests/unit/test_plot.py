@@ -317,15 +317,27 @@ def test_no_surface_is_too_odd_to_draw(values: Any, log: bool | None) -> None:
 # lines
 
 
-def test_a_line_shows_losses_above_and_accuracies_below() -> None:
+def test_a_line_has_losses_on_the_left_and_accuracies_on_the_right_axis() -> None:
     figure = plot.draw(line())
     losses, accuracies = figure.axes
+    assert losses.get_position().bounds == accuracies.get_position().bounds
+    assert [axes.yaxis.get_label_position() for axes in figure.axes] == ["left", "right"]
     assert losses.get_ylabel() == "loss (nats per sample)"
     assert accuracies.get_ylabel() == "accuracy"
     assert [(one.get_label(), one.get_linestyle()) for one in losses.lines[:2]] == [("train", "-"), ("test", "--")]
     np.testing.assert_allclose(losses.lines[1].get_ydata(), line()["test_loss"])
     np.testing.assert_allclose(losses.lines[2].get_xdata(), [0, 0])  # the hairline
     assert losses.get_xlim() == (-1, 1)
+    assert [(one.get_label(), one.get_linestyle()) for one in accuracies.lines] == [("train", "-"), ("test", "--")]
+    np.testing.assert_allclose(accuracies.lines[1].get_ydata(), line()["test_accuracy"])
+    (legend,) = figure.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts == ["train loss", "test loss", "train accuracy", "test accuracy"]
+    colours = {axes.yaxis.label.get_color() for axes in figure.axes}
+    assert [{one.get_color() for one in axes.lines[:2]} for axes in figure.axes] == [
+        {axes.yaxis.label.get_color()} for axes in figure.axes
+    ]
+    assert len(colours) == 2
 
 
 def test_a_line_of_one_metric_has_one_panel() -> None:
@@ -380,6 +392,67 @@ def test_lines_side_by_side_share_their_axes_and_have_a_legend() -> None:
     names = [text.get_text() for text in legend.get_texts()]
     assert names == ["small, train", "small, test", "large, train", "large, test"]
     assert len({one.get_color() for one in figure.axes[0].lines[:4]}) == 2
+
+
+def test_lines_are_told_apart_by_markers_too_and_single_points_show() -> None:
+    alpha = np.linspace(-1, 1, 401)
+    loss = 1 + alpha**2
+    loss[[101, 103]] = np.inf
+    gaps = surface_of({"train_loss": loss}, alpha=alpha)
+    first, second = plot.side_by_side([gaps, line()], ["a", "b"], metric="train_loss").axes[0].lines[:3:2]
+    assert first.get_marker() != second.get_marker()
+    marked = first.get_markevery()
+    assert 102 in marked
+    assert 10 < len(marked) < 30
+
+
+def seeds(*steepness: float) -> list[Surface]:
+    alpha = np.linspace(-1, 1, 9)
+    losses = [0.1 + steep * alpha**2 for steep in steepness]
+    return [surface_of({"train_loss": loss, "train_accuracy": 1 / (1 + loss)}, alpha=alpha) for loss in losses]
+
+
+def test_a_band_is_the_mean_and_range_of_lines_of_one_name() -> None:
+    figure = plot.side_by_side(seeds(1, 2, 6), ["net"] * 3, band=True)
+    losses, accuracies = figure.axes
+    assert losses.get_title(loc="left") == "net"
+    mean = losses.lines[0]
+    np.testing.assert_allclose(mean.get_ydata(), 0.1 + 3 * np.linspace(-1, 1, 9) ** 2)
+    (outline,) = losses.collections[0].get_paths()
+    assert outline.vertices[:, 1].max() == pytest.approx(6.1)
+    at_the_end = outline.vertices[outline.vertices[:, 0] == 1, 1]
+    assert (at_the_end.min(), at_the_end.max()) == pytest.approx((1.1, 6.1))
+    assert len(accuracies.collections) == 1
+    assert "range of 3, line: mean" in render(figure)
+
+
+def test_bands_of_several_names_share_their_panels() -> None:
+    figure = plot.side_by_side(seeds(1, 2, 5, 6), ["small", "small", "large", "large"], band=True)
+    losses, accuracies = figure.axes
+    assert losses.get_position().y0 > accuracies.get_position().y0
+    assert [one.get_label() for one in losses.lines[:2]] == ["small", "large"]
+    np.testing.assert_allclose([one.get_ydata()[0] for one in losses.lines[:2]], [1.6, 5.6])
+    assert len(losses.collections) == 2
+
+
+def test_a_band_breaks_where_a_line_has_no_value() -> None:
+    one, two = seeds(1, 2)
+    broken = two["train_loss"].copy()
+    broken[2] = np.inf
+    holed = surface_of({"train_loss": broken, "train_accuracy": two["train_accuracy"]}, alpha=two.alpha)
+    figure = plot.side_by_side([one, holed], ["net", "net"], band=True)
+    assert np.flatnonzero(np.isnan(np.asarray(figure.axes[0].lines[0].get_ydata()))).tolist() == [2]
+    np.testing.assert_array_equal(figure.axes[0].lines[1].get_xdata(), [-0.5])
+    assert "1 point not known of all" in render(figure)
+
+
+def test_what_makes_no_band_is_refused() -> None:
+    with pytest.raises(InputError, match="'a' has 9 points from -1 to 1 and 5 points from 0 to 2"):
+        plot.side_by_side(
+            [*seeds(1), surface_of({"train_loss": np.ones(5)}, alpha=np.linspace(0, 2, 5))], ["a", "a"], band=True
+        )
+    with pytest.raises(InputError, match="only lines are drawn with a band"):
+        plot.side_by_side([bowl(), bowl()], ["a", "a"], band=True)
 
 
 def test_what_cannot_stand_side_by_side_is_refused() -> None:
@@ -456,7 +529,7 @@ def surface_file(path: Path, *, done: int = 4, beta: bool = True) -> Path:
 
 DEFAULTS: dict[str, Any] = {
     "kind": None, "metric": None, "log": None, "vmin": None, "vmax": None, "levels": None, "labels": [],
-    "format": "png", "out": None, "overwrite": False,
+    "band": False, "format": "png", "out": None, "overwrite": False,
 }  # fmt: skip
 
 
@@ -481,6 +554,11 @@ def test_several_files_are_drawn_side_by_side(tmp_path: Path) -> None:
     assert draw_files(files, **DEFAULTS | {"out": out, "labels": ["first", "second"]}) == [out]
     with pytest.raises(InputError, match="one --label for each file, got 1 for 2"):
         draw_files(files, **DEFAULTS | {"labels": ["first"]})
+
+
+def test_files_of_several_seeds_are_drawn_as_a_band(tmp_path: Path) -> None:
+    files = [surface_file(tmp_path / f"seed{seed}.h5", beta=False) for seed in range(3)]
+    assert draw_files(files, **DEFAULTS | {"band": True}) == [tmp_path / "seed0_band.png"]
 
 
 def test_nothing_is_drawn_where_one_picture_is_in_the_way(tmp_path: Path) -> None:

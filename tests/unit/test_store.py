@@ -1,7 +1,9 @@
+import errno
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import h5py
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from lossgrid import store
-from lossgrid.errors import InputError
+from lossgrid.errors import InputError, RankError
 from lossgrid.grid import Axis, Grid, Segment
 
 METRICS = [store.Metric("train_loss", "nats per sample"), store.Metric("train_accuracy", "1")]
@@ -24,9 +26,11 @@ def make(path: Path, grid: Grid = PLANE) -> Path:
 
 def test_the_schema_is_that_of_the_contract(tmp_path: Path) -> None:
     with h5py.File(make(tmp_path / "s.h5"), "r") as file:
-        assert dict(file.attrs) | {"created": "", "config": "", "provenance": "", "finished": b""} == {
+        assert bytes(file.attrs["sessions"]).strip() == b"[]"
+        varies = {"created": "", "config": "", "provenance": "", "finished": b"", "sessions": b""}
+        assert dict(file.attrs) | varies == {
             "format": "lossgrid", "format_version": 1, "complete": 0,
-            "created": "", "config": "", "provenance": "", "finished": b"",
+            "created": "", "config": "", "provenance": "", "finished": b"", "sessions": b"",
         }  # fmt: skip
         assert json.loads(file.attrs["config"]) == {"model": "mlp"}
         shapes = {name: (dataset.shape, dataset.dtype.str) for name, dataset in file.items()}
@@ -187,3 +191,63 @@ def test_the_lock_dies_with_its_holder(tmp_path: Path) -> None:
     with store.locked(path):
         pass
     assert not (tmp_path / "s.h5.lock").exists()
+
+
+def test_sessions_are_noted_without_touching_the_structure(tmp_path: Path) -> None:
+    path = make(tmp_path / "s.h5")
+    size = path.stat().st_size
+    store.begin_session(path, ranks=3)
+    (running,) = store.read(path).sessions
+    assert (running.ranks, running.seconds) == (3, None)
+    assert running.began == pytest.approx(time.time(), abs=60)
+    store.end_session(path, seconds=12.5)
+    store.begin_session(path, ranks=3)
+    store.end_session(path, seconds=0.5)
+    assert sum(store.seconds_of(store.read(path).sessions, rank) or 0 for rank in range(4)) == 3 * 13.0
+    assert path.stat().st_size == size
+
+
+def test_a_file_without_sessions_is_read_and_stays_as_it_is(tmp_path: Path) -> None:
+    path = make(tmp_path / "s.h5")
+    with h5py.File(path, "r+") as file:
+        del file.attrs["sessions"]
+    store.begin_session(path, ranks=2)
+    assert store.read(path).sessions == ()
+
+
+def test_a_write_that_fails_names_the_file_and_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make(tmp_path / "s.h5")
+    file = store.SurfaceFile(path, METRICS)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(file, "_write", full)
+    with pytest.raises(RankError, match=r"cannot write .*s\.h5: .*No space left on device"):
+        file.write(Segment(0, 0, 1), np.zeros((1, len(METRICS) + 1)), rank=0)
+    file.close()
+
+
+def test_a_file_that_is_gone_is_noticed_but_not_looked_for_all_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make(tmp_path / "s.h5")
+    file = store.SurfaceFile(path, METRICS)
+    path.rename(tmp_path / "t.h5")
+    file.look()  # too soon after the last look
+    monkeypatch.setattr("lossgrid.store.file.LOOK_SECONDS", 0.0)
+    with pytest.raises(RankError, match="was moved or deleted"):
+        file.look()
+    (tmp_path / "t.h5").rename(path)
+    file.look()
+    file.close()
+
+
+def test_a_surface_in_use_is_told_from_one_whose_run_has_gone(tmp_path: Path) -> None:
+    path = make(tmp_path / "s.h5")
+    assert not store.in_use(path)
+    with store.locked(path):
+        assert store.in_use(path)
+    assert not store.in_use(path)
+    path.with_name("s.h5.lock").touch()  # left by a run that was killed
+    assert not store.in_use(path)

@@ -2,8 +2,18 @@
 
 from lossgrid.directions.difference import difference
 from lossgrid.directions.entries import Entries, copied, parameters, states
-from lossgrid.directions.normalise import normalise
+from lossgrid.directions.normalise import normalise, transposed_groups
 from lossgrid.directions.random import gaussian
 from lossgrid.directions.stored import match
 
-__all__ = ["Entries", "copied", "difference", "gaussian", "match", "normalise", "parameters", "states"]
+__all__ = [
+    "Entries",
+    "copied",
+    "difference",
+    "gaussian",
+    "match",
+    "normalise",
+    "parameters",
+    "states",
+    "transposed_groups",
+]

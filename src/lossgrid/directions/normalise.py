@@ -1,25 +1,49 @@
-"""Normalising a direction to the scale of the network (Li et al. 2018, section 4, equation 1)."""
+"""Normalising a direction to the scale of the network (Li et al. 2018, section 4, equation 1).
+
+A filter is what produces one output of a layer: "the weights that generate one neuron", one channel of a convolution.
+In most tensors that is a slice along dimension 0, in those of transposed convolutions it is not. docs/directions.md
+lists what a filter of each kind of layer is, and which rescalings of a network leave its surface as it is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn.modules.conv import _ConvTransposeNd
 
 from lossgrid.directions.entries import Entries
 
 EPSILON = 1e-10
+NO_GROUPS: Mapping[str, int] = MappingProxyType({})
+
+Array = npt.NDArray[np.float64]
 
 
-def normalise(direction: Mapping[str, torch.Tensor], theta: Mapping[str, torch.Tensor], norm: str) -> Entries:
+def transposed_groups(model: torch.nn.Module) -> dict[str, int]:
+    """Return the weights of transposed convolutions by name, each with its number of groups."""
+    return {
+        f"{name}.weight".lstrip("."): module.groups
+        for name, module in model.named_modules()
+        if isinstance(module, _ConvTransposeNd)
+    }
+
+
+def normalise(
+    direction: Mapping[str, torch.Tensor],
+    theta: Mapping[str, torch.Tensor],
+    norm: str,
+    *,
+    transposed: Mapping[str, int] = NO_GROUPS,
+) -> Entries:
     """Rescale ``direction`` to ``theta``, tensor by tensor.
 
-    * ``filter``: each slice along dimension 0 gets the norm of the same slice of theta:
-      ``d_i ||w_i|| / (||d_i|| + 1e-10)``. For a convolution a slice is the kernel of one output channel (of one input
-      channel where it is transposed), for a linear layer the weights into one neuron, for an embedding the vector of
-      one token. A tensor of at most one dimension is one filter.
+    * ``filter``: each filter gets the norm of the same filter of theta, ``d_i ||w_i|| / (||d_i|| + 1e-10)``. Filters
+      are the slices along dimension 0, or what leads to one output channel where the convolution is transposed. A
+      tensor of at most one dimension is one filter.
     * ``layer``: each tensor gets the norm of the same tensor of theta.
     * ``weight``: each number is multiplied by the same number of theta.
     * ``none``: as drawn.
@@ -28,25 +52,38 @@ def normalise(direction: Mapping[str, torch.Tensor], theta: Mapping[str, torch.T
         direction: Name to direction; only these entries are moved.
         theta: At least the same entries of the trained network.
         norm: One of the names above.
+        transposed: The entries that are weights of transposed convolutions, shape ``(in, out / groups, ...)``, each
+            with its number of groups.
 
     Returns:
         Name to direction, float64, on the CPU.
     """
-    return {name: _normalise(tensor, theta[name], norm) for name, tensor in direction.items()}
+    return {name: _normalise(tensor, theta[name], norm, transposed.get(name)) for name, tensor in direction.items()}
 
 
-def _normalise(direction: torch.Tensor, theta: torch.Tensor, norm: str) -> torch.Tensor:
+def _normalise(direction: torch.Tensor, theta: torch.Tensor, norm: str, groups: int | None) -> torch.Tensor:
     # NumPy's sums have one order on every processor, those of torch depend on the width of its vectors.
     d, w = (tensor.detach().cpu().double().numpy() for tensor in (direction, theta))
     if norm == "weight":
         d = d * w
-    elif norm in ("filter", "layer"):
-        axes = tuple(range(1 if norm == "filter" and d.ndim > 1 else 0, d.ndim))
-        d = d * (_length(w, axes) / (_length(d, axes) + EPSILON))
+    elif norm == "layer":
+        d = _rescaled(d, w, tuple(range(d.ndim)))
+    elif norm == "filter" and groups is not None:
+        by_group = (groups, d.shape[0] // groups, *d.shape[1:])  # group, input, output, then the kernel
+        inputs_and_kernel = (1, *range(3, len(by_group)))
+        d = _rescaled(d.reshape(by_group), w.reshape(by_group), inputs_and_kernel).reshape(d.shape)
+    elif norm == "filter":
+        d = _rescaled(d, w, tuple(range(1 if d.ndim > 1 else 0, d.ndim)))
     return torch.from_numpy(np.asarray(d))
 
 
-def _length(array: npt.NDArray[np.float64], axes: tuple[int, ...]) -> npt.NDArray[np.float64]:
+def _rescaled(d: Array, w: Array, axes: tuple[int, ...]) -> Array:
+    """Give what lies along ``axes`` of ``d`` the length it has in ``w``."""
+    rescaled: Array = d * (_length(w, axes) / (_length(d, axes) + EPSILON))
+    return rescaled
+
+
+def _length(array: Array, axes: tuple[int, ...]) -> Array:
     """Return the Euclidean length over ``axes``, which stay as dimensions of size 1."""
-    squares: npt.NDArray[np.float64] = np.square(array).sum(axis=axes, keepdims=True)
+    squares: Array = np.square(array).sum(axis=axes, keepdims=True)
     return np.sqrt(squares)

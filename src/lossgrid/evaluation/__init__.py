@@ -1,6 +1,16 @@
 """Evaluating points: the objective, the plane the network moves in, the network made fast, the pass over the data."""
 
-from lossgrid.evaluation.device import Place, choose_place, own_cores, share_threads
+from lossgrid.evaluation.device import (
+    Place,
+    choose_place,
+    core_quota,
+    nvidia_devices,
+    offered_cores,
+    own_cores,
+    processor,
+    share_threads,
+    visible_gpus,
+)
 from lossgrid.evaluation.evaluator import Column, Evaluator, wants_channels_last
 from lossgrid.evaluation.memory import freed_memory_kept
 from lossgrid.evaluation.network import Differs, Unsuitable
@@ -20,11 +30,16 @@ __all__ = [
     "Unsuitable",
     "best_batch_size",
     "choose_place",
+    "core_quota",
     "even_batches",
     "freed_memory_kept",
     "make_objective",
+    "nvidia_devices",
+    "offered_cores",
     "own_cores",
+    "processor",
     "seconds_in_turns",
     "share_threads",
+    "visible_gpus",
     "wants_channels_last",
 ]

@@ -1,8 +1,10 @@
 """Ranks, who coordinates them and how they stop; the only package that imports mpi4py."""
 
 from lossgrid.parallel.coordinator import Progress, Task, coordinate
-from lossgrid.parallel.launcher import Launch, detect
+from lossgrid.parallel.launcher import Launch, detect, end_of_job
+from lossgrid.parallel.libraries import loaded_libraries
 from lossgrid.parallel.stop import Stop, stop_on_signals
+from lossgrid.parallel.watch import guarded
 from lossgrid.parallel.world import (
     World,
     abort_guard,
@@ -33,8 +35,11 @@ __all__ = [
     "connect",
     "coordinate",
     "detect",
+    "end_of_job",
     "gather",
+    "guarded",
     "library",
+    "loaded_libraries",
     "on_root",
     "start_mpi_on_demand",
     "stop_on_signals",

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 from lossgrid.errors import EXIT_FAILED, LossgridError
 from lossgrid.parallel.stop import SIGNALS
-from lossgrid.parallel.world import World, broadcast, gather
+from lossgrid.parallel.world import World, abort_guard, broadcast, gather
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +74,17 @@ class Neighbour:
     heard: float
     ending: str | None = None
     ends: float = 0.0
+
+
+@contextmanager
+def guarded(world: World, patience: float, *, advice: str = "") -> Iterator[None]:
+    """End the whole job when the block raises what the ranks have not agreed on, or a rank is not heard from any more.
+
+    Collective: all ranks of ``world`` must call this, with equal arguments. For all else see :func:`abort_guard` and
+    :func:`watched`.
+    """
+    with abort_guard(world, advice=advice), watched(world, patience, advice=advice):
+        yield
 
 
 @contextmanager

@@ -14,8 +14,10 @@ import logging
 import os
 import socket
 import sys
+import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,9 +25,11 @@ from typing import Any, TypeVar
 
 from lossgrid.errors import EXIT_FAILED, InputError, LossgridError, RankError
 from lossgrid.parallel.launcher import Launch
+from lossgrid.parallel.libraries import loaded_libraries
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+PATIENCES_TO_START = 10  # Python itself takes long to start where thousands of ranks read it from one file system
 
 
 @dataclass(frozen=True)
@@ -74,10 +78,15 @@ def alone() -> World:
     return World(comm=None, rank=0, size=1, local_rank=0, local_size=1, host=socket.gethostname())
 
 
-def connect(launch: Launch) -> World:
+def connect(launch: Launch, *, patience: float = 0.0) -> World:
     """Start MPI and return the world of all ranks.
 
     Collective: all ranks of the job must call this.
+
+    Args:
+        launch: How this process was started.
+        patience: Ends this process where MPI has not started after ``PATIENCES_TO_START`` times so many seconds,
+            because a rank never came; 0 to wait for ever.
 
     Raises:
         InputError: MPI cannot be started, or it sees another number of ranks than the launcher started.
@@ -90,13 +99,25 @@ def connect(launch: Launch) -> World:
             f"started by {launch.launcher}, but mpi4py cannot load its MPI library ({reason}); install the MPI of the "
             "launcher where mpi4py finds it, see lossgrid check"
         ) from None
+    starting = threading.Timer(PATIENCES_TO_START * patience, _give_up, (launch, PATIENCES_TO_START * patience))
     if not MPI.Is_initialized():
-        MPI.Init_thread(MPI.THREAD_FUNNELED)
+        starting.daemon = True
+        if patience:
+            starting.start()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of a launcher of another MPI, which is told below
+            MPI.Init_thread(MPI.THREAD_FUNNELED)
     comm = MPI.COMM_WORLD.Dup()
+    starting.cancel()
     if launch.size is not None and comm.Get_size() != launch.size:
+        found = ", ".join([_library_version().split(",")[0], *loaded_libraries()])
+        seen = f"{launch.launcher} started {launch.size} ranks, but mpi4py's MPI ({found}) sees {comm.Get_size()}"
+        if launch.rank != 0:
+            raise InputError(seen)
         raise InputError(
-            f"{launch.launcher} started {launch.size} ranks, but the MPI library sees {comm.Get_size()}: launcher and "
-            f"mpi4py belong to different MPIs (mpi4py uses {MPI.Get_library_version().split(',')[0].strip()})"
+            f"{seen}: each process would compute everything, as rank 0 of 1. Launcher and library must be one MPI: "
+            "use the mpirun of that library, under SLURM the srun --mpi=... it knows (srun --mpi=list), or set "
+            "MPI4PY_LIBMPI to the libmpi.so of the launcher"
         )
     node = comm.Split_type(MPI.COMM_TYPE_SHARED)
     local_rank, local_size = node.Get_rank(), node.Get_size()
@@ -104,10 +125,21 @@ def connect(launch: Launch) -> World:
     return World(comm, comm.Get_rank(), comm.Get_size(), local_rank, local_size, socket.gethostname())
 
 
+def _give_up(launch: Launch, seconds: float) -> None:
+    sys.stderr.write(
+        f"lossgrid: error: rank {launch.rank}: MPI has not started within {seconds:.0f} s: a rank has frozen or not "
+        "come, or ranks cannot reach each other (ten times --heartbeat is waited)\n"
+    )
+    sys.stderr.flush()
+    os._exit(EXIT_FAILED)
+
+
 def library(world: World) -> str:
     """Return the name and version of the MPI library in use, ``"none"`` without MPI."""
-    if world.comm is None:
-        return "none"
+    return "none" if world.comm is None else _library_version()
+
+
+def _library_version() -> str:
     from mpi4py import MPI
 
     return str(MPI.Get_library_version()).split("\n")[0].split("\x00")[0].strip()

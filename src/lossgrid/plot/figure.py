@@ -81,6 +81,7 @@ def side_by_side(
     vmax: float | None = None,
     levels: int | None = None,
     title: str | None = None,
+    band: bool = False,
 ) -> Figure:
     """Draw several surfaces with one scale for all: planes in a row, lines in the same axes.
 
@@ -94,13 +95,15 @@ def side_by_side(
         vmax: Highest value of the scale.
         levels: About how many contours.
         title: Text above all; by default none.
+        band: Draw lines with the same label as one: their mean in the band from the lowest to the highest.
 
     Raises:
         InputError: The surfaces cannot be drawn so, or not together.
     """
     if not surfaces or len(labels) != len(surfaces):
         raise InputError(f"expected one label for each surface, got {len(labels)} for {len(surfaces)}")
-    return _compose(surfaces, labels, kind, metric, ScaleOptions(log, vmin, vmax, levels), title=title or "")
+    options = ScaleOptions(log, vmin, vmax, levels)
+    return _compose(surfaces, labels, kind, metric, options, title=title or "", band=band)
 
 
 def _compose(
@@ -111,12 +114,16 @@ def _compose(
     options: ScaleOptions,
     *,
     title: str,
+    band: bool = False,
 ) -> Figure:
     kind = _choose_kind(surfaces, kind)
+    if band and kind != "line":
+        raise InputError("only lines are drawn with a band; planes are drawn side by side")
     with matplotlib.rc_context(STYLE):
         if kind == "line":
-            heading = title if len(surfaces) > 1 else labels[0]
-            return draw_lines(surfaces, labels, metric=metric, options=options, title=heading)
+            one_name = len(surfaces) == 1 or (band and len(set(labels)) == 1)
+            heading = title or (labels[0] if one_name else "")
+            return draw_lines(surfaces, labels, metric=metric, options=options, title=heading, band=band)
         return draw_planes(surfaces, labels, kind=kind, metric=metric, options=options, title=title)
 
 

@@ -1,21 +1,67 @@
-"""Lines L(theta* + alpha delta): losses in one panel, accuracies in another below it."""
+"""Lines L(theta* + alpha delta): losses and accuracies of one network on two axes, of several in two panels."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import NullFormatter, PercentFormatter
 
+from lossgrid.errors import InputError
 from lossgrid.plot.scale import ScaleOptions, choose_scale
 from lossgrid.plot.words import ALPHA, choose_metric, in_order, is_accuracy, is_loss, missing, quantity, split_of
 from lossgrid.store.surface import PENDING, Surface
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito
+LOSS, ACCURACY = "#004C78", "#D98C00"  # on two axes: dark and light also in grey
 DASHES = ("-", "--", ":", "-.")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKED = 16  # about how many points are marked of a line that its markers tell from others
 WIDTH, LOSS_HEIGHT, ACCURACY_HEIGHT = 5.4, 3.0, 1.6  # inches
+BAND = 0.2  # opacity
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What has one name: a line, or several of the same alpha, drawn as their mean in the band of their range."""
+
+    label: str
+    surfaces: tuple[Surface, ...]
+
+    @property
+    def alpha(self) -> npt.NDArray[np.float64]:
+        """Coordinates, shape ``(n_alpha,)``, float64."""
+        return self.surfaces[0].alpha
+
+    def has(self, name: str) -> bool:
+        """Tell whether all its lines have the metric."""
+        return all(name in surface.metrics for surface in self.surfaces)
+
+    def values(self, name: str) -> npt.NDArray[np.float64]:
+        """Return the metric of all lines, shape ``(n_lines, n_alpha)``, float64, NaN where it is not finite in any."""
+        values = np.stack([surface[name] for surface in self.surfaces])
+        return np.where(np.isfinite(values).all(axis=0), values, np.nan)
+
+    def broken(self, name: str) -> npt.NDArray[np.bool_]:
+        """Tell where the metric has been computed and is not finite, shape ``(n_alpha,)``, bool."""
+        found = [~np.isfinite(surface[name]) & (surface.status != PENDING) for surface in self.surfaces]
+        return np.asarray(np.any(found, axis=0))
+
+    def missing(self, names: Sequence[str]) -> str:
+        """Count the points without a value, such as ``2 points not finite``; empty where there is none."""
+        own = [name for name in names if self.has(name)]
+        if len(self.surfaces) == 1:
+            return missing(self.surfaces[0], own)
+        unknown = np.any([np.isnan(self.values(name)[0]) for name in own], axis=0)
+        count = int(np.count_nonzero(unknown))
+        return f"{count} point{'s' if count != 1 else ''} not known of all" if count else ""
 
 
 def draw_lines(
@@ -25,32 +71,58 @@ def draw_lines(
     metric: str | None,
     options: ScaleOptions,
     title: str,
+    band: bool = False,
 ) -> Figure:
-    """Draw lines into one figure: a colour per surface and a dash per split, or a colour per split of a single one.
+    """Draw lines into one figure, with a dash per split.
+
+    What has one name alone has its losses on the left axis and its accuracies on the right, as figures 2 and 3 of Li et
+    al. 2018. Of several names each has a colour, and losses are in one panel and accuracies in another below it.
 
     Args:
         surfaces: The lines.
-        labels: What the legend calls them, one each.
+        labels: Their names, one each.
         metric: The only metric to draw; None for all losses and accuracies.
-        options: The scale of the first panel.
+        options: The scale of the losses.
         title: Text above.
+        band: Draw lines of the same name, such as those of several seeds, as their mean in the band of their range.
+
+    Raises:
+        InputError: A surface has no such metric, or lines of one name differ in alpha.
     """
+    pairs = zip(surfaces, labels, strict=True)
+    traces = _by_name(surfaces, labels) if band else [Trace(label, (surface,)) for surface, label in pairs]
     panels = _panels(surfaces, metric)
-    heights = [ACCURACY_HEIGHT if is_accuracy(names[0]) and len(panels) > 1 else LOSS_HEIGHT for names in panels]
-    figure = Figure(figsize=(WIDTH, sum(heights) + 0.6), layout="constrained")
-    all_axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0].tolist()
-    for axes, names in zip(all_axes, panels, strict=True):
-        _fill(axes, surfaces, labels, names, options if axes is all_axes[0] else ScaleOptions())
-    _share_alpha(all_axes, surfaces)
-    if len(all_axes[0].get_legend_handles_labels()[0]) > 1:
-        all_axes[0].legend(frameon=False)
+    if len(traces) == 1 and len(panels) == 2:
+        figure = _on_two_axes(traces[0], panels, options)
+    else:
+        figure = _in_panels(traces, panels, options)
     drawn = [name for names in panels for name in names]
-    notes = [missing(surface, [name for name in drawn if name in surface.metrics]) for surface in surfaces]
-    if len(surfaces) > 1:
-        notes = [f"{label}: {note}" for label, note in zip(labels, notes, strict=True) if note]
-    all_axes[0].set_title(title, loc="left")
-    all_axes[0].set_title("; ".join(notes), loc="right", fontsize="x-small", color="0.4")
+    notes = [trace.missing(drawn) for trace in traces]
+    if len(traces) > 1:
+        notes = [f"{trace.label}: {note}" for trace, note in zip(traces, notes, strict=True) if note]
+    figure.axes[0].set_title(title, loc="left")
+    figure.axes[0].set_title("; ".join(notes), loc="right", fontsize="x-small", color="0.4")
     return figure
+
+
+def _by_name(surfaces: Sequence[Surface], labels: Sequence[str]) -> list[Trace]:
+    """Put lines of the same name together, in the order in which names come first."""
+    traces = []
+    for label in dict.fromkeys(labels):
+        own = tuple(surface for surface, name in zip(surfaces, labels, strict=True) if name == label)
+        first = own[0].alpha
+        for other in own[1:]:
+            if other.alpha.shape != first.shape or not np.allclose(other.alpha, first, rtol=0, atol=1e-9):
+                raise InputError(
+                    f"a band needs lines of the same alpha: {label!r} has {_span(first)} and {_span(other.alpha)}; "
+                    "give them different labels, or leave one out"
+                )
+        traces.append(Trace(label, own))
+    return traces
+
+
+def _span(alpha: npt.NDArray[np.float64]) -> str:
+    return f"{len(alpha)} points from {alpha[0]:g} to {alpha[-1]:g}"
 
 
 def _panels(surfaces: Sequence[Surface], metric: str | None) -> list[list[str]]:
@@ -63,21 +135,66 @@ def _panels(surfaces: Sequence[Surface], metric: str | None) -> list[list[str]]:
     return [panel for panel in panels if panel] or [[chosen[0]]]
 
 
+def _on_two_axes(trace: Trace, panels: list[list[str]], options: ScaleOptions) -> Figure:
+    """Draw losses on the left axis and accuracies on the right, each in the colour of its axis."""
+    figure = Figure(figsize=(WIDTH, LOSS_HEIGHT + 0.9), layout="constrained")
+    left = figure.subplots()
+    handles, texts = [], []
+    for axes, names, colour in zip((left, left.twinx()), panels, (LOSS, ACCURACY), strict=True):
+        _fill(axes, [trace], names, options if axes is left else ScaleOptions(), colour=colour)
+        axes.yaxis.label.set_color(colour)
+        axes.tick_params(axis="y", colors=colour)
+        own, _ = axes.get_legend_handles_labels()
+        handles += own
+        texts += [name.replace("_", " ") for name in names if trace.has(name)]
+    left.grid(axis="y")
+    _share_alpha([left], [trace])
+    # Below the axes, as lines of either axis may run anywhere in them.
+    handles, texts = _with_band(handles, texts, [trace])
+    figure.legend(handles, texts, loc="outside lower center", ncols=math.ceil(len(texts) / 2), frameon=False)
+    return figure
+
+
+def _in_panels(traces: Sequence[Trace], panels: list[list[str]], options: ScaleOptions) -> Figure:
+    """Draw losses in one panel and accuracies below it, or what there is of them."""
+    heights = [ACCURACY_HEIGHT if is_accuracy(names[0]) and len(panels) > 1 else LOSS_HEIGHT for names in panels]
+    figure = Figure(figsize=(WIDTH, sum(heights) + 0.6), layout="constrained")
+    all_axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0].tolist()
+    for axes, names in zip(all_axes, panels, strict=True):
+        _fill(axes, traces, names, options if axes is all_axes[0] else ScaleOptions())
+        axes.grid(axis="y")
+    _share_alpha(all_axes, traces)
+    handles, texts = all_axes[0].get_legend_handles_labels()
+    if len(handles) > 1 or any(len(trace.surfaces) > 1 for trace in traces):
+        all_axes[0].legend(*_with_band(handles, texts, traces), frameon=False)
+    return figure
+
+
+def _with_band(handles: list[Any], texts: list[str], traces: Sequence[Trace]) -> tuple[list[Any], list[str]]:
+    """Add what a band is to the entries of a legend, where there is one."""
+    counts = {len(trace.surfaces) for trace in traces}
+    if counts == {1}:
+        return handles, texts
+    of = f" of {counts.pop()}" if len(counts) == 1 else ""
+    return [*handles, Patch(facecolor="0.3", alpha=BAND)], [*texts, f"range{of}, line: mean"]
+
+
 def _fill(
-    axes: Axes, surfaces: Sequence[Surface], labels: Sequence[str], names: list[str], options: ScaleOptions
+    axes: Axes, traces: Sequence[Trace], names: list[str], options: ScaleOptions, *, colour: str | None = None
 ) -> None:
-    """Draw ``names`` of all surfaces that have them."""
-    several = len(surfaces) > 1
-    known = [surface[name] for surface in surfaces for name in names if name in surface.metrics]
+    """Draw ``names`` of all traces that have them; in one colour, or in one per trace, or per split of a single one."""
+    several = len(traces) > 1
+    known = [one[name] for trace in traces for one in trace.surfaces for name in names if name in one.metrics]
     scale = choose_scale(np.concatenate(known), options, is_loss=is_loss(names[0]))
-    for number, (surface, label) in enumerate(zip(surfaces, labels, strict=True)):
+    for number, trace in enumerate(traces):
         for split, name in enumerate(names):
-            if name in surface.metrics:
+            if trace.has(name):
                 _draw_one(
-                    axes, surface, name,
-                    colour=COLOURS[(number if several else split) % len(COLOURS)],
+                    axes, trace, name,
+                    colour=colour or COLOURS[(number if several else split) % len(COLOURS)],
                     dash=DASHES[split % len(DASHES)],
-                    label=_legend(label, name, several=several, alone=len(names) == 1),
+                    marker=MARKERS[number % len(MARKERS)] if several else None,
+                    label=_legend(trace.label, name, several=several, alone=len(names) == 1),
                 )  # fmt: skip
     if scale.log:
         axes.set_yscale("log")
@@ -92,8 +209,8 @@ def _fill(
     bottom = low - margin * (not scale.below)
     top = high + margin * (not scale.above)
     axes.set_ylim(scale.value(bottom), scale.value(top))
+    surfaces = [surface for trace in traces for surface in trace.surfaces]
     axes.set_ylabel(quantity(surfaces, names[0] if len(names) == 1 else names[0].rpartition("_")[2]))
-    axes.grid(axis="y")
 
 
 def _legend(label: str, name: str, *, several: bool, alone: bool) -> str:
@@ -104,10 +221,10 @@ def _legend(label: str, name: str, *, several: bool, alone: bool) -> str:
     return label if alone else f"{label}, {split}"
 
 
-def _share_alpha(all_axes: Sequence[Axes], surfaces: Sequence[Surface]) -> None:
+def _share_alpha(all_axes: Sequence[Axes], traces: Sequence[Trace]) -> None:
     """Let all panels span the lines, with a hairline where the trained network is."""
-    first = min(float(surface.alpha[0]) for surface in surfaces)
-    last = max(float(surface.alpha[-1]) for surface in surfaces)
+    first = min(float(trace.alpha[0]) for trace in traces)
+    last = max(float(trace.alpha[-1]) for trace in traces)
     if first < last:
         all_axes[-1].set_xlim(first, last)
     if first <= 0 <= last:
@@ -116,17 +233,33 @@ def _share_alpha(all_axes: Sequence[Axes], surfaces: Sequence[Surface]) -> None:
     all_axes[-1].set_xlabel(ALPHA)
 
 
-def _draw_one(axes: Axes, surface: Surface, name: str, *, colour: str, dash: str, label: str) -> None:
-    """Draw one line, with small dots so that a point between two gaps shows, and crosses on top where not finite."""
-    values = surface[name]
-    finite = np.isfinite(values)
+def _draw_one(axes: Axes, trace: Trace, name: str, *, colour: str, dash: str, marker: str | None, label: str) -> None:
+    """Draw one line, or the mean of several in their band, with crosses on top where it is not finite.
+
+    Every point has a small dot; lines that markers tell apart have a few of these instead. A point between two gaps
+    always shows.
+    """
+    values = trace.values(name)
+    if len(values) > 1:
+        axes.fill_between(
+            trace.alpha, values.min(axis=0), values.max(axis=0), color=colour, alpha=BAND, linewidth=0, zorder=1.5
+        )
+    mean = values.mean(axis=0)
     axes.plot(
-        surface.alpha, np.where(finite, values, np.nan),
-        linestyle=dash, color=colour, linewidth=1.4, marker=".", markersize=3.5, label=label,
+        trace.alpha, mean, linestyle=dash, color=colour, linewidth=1.4, label=label,
+        marker=marker or ".", markersize=3.5, markevery=None if marker is None else _few(mean),
     )  # fmt: skip
-    broken = ~finite & (surface.status != PENDING)
+    broken = trace.broken(name)
     if broken.any():
         axes.plot(
-            surface.alpha[broken], np.ones(np.count_nonzero(broken)), "x", color=colour, markersize=5,
+            trace.alpha[broken], np.ones(np.count_nonzero(broken)), "x", color=colour, markersize=5,
             markeredgewidth=1.2, transform=axes.get_xaxis_transform(), clip_on=False, zorder=5,
         )  # fmt: skip
+
+
+def _few(values: npt.NDArray[np.float64]) -> list[int]:
+    """Return which points to mark: every so many, and those between two gaps."""
+    known = np.pad(np.isfinite(values), 1)
+    alone = known[1:-1] & ~known[:-2] & ~known[2:]
+    regular = np.arange(len(values)) % max(1, round(len(values) / MARKED)) == 0
+    return [int(i) for i in np.flatnonzero(alone | regular)]

@@ -85,7 +85,8 @@ def missing(surface: Surface, metrics: Iterable[str]) -> str:
     unknown = np.zeros(surface.shape, dtype=bool)
     for metric in metrics:
         unknown |= ~np.isfinite(surface[metric])
-    not_finite = int(np.count_nonzero(unknown & (surface.status != PENDING)))
+    is_pending = surface.status == PENDING
+    not_finite, pending = (int(np.count_nonzero(unknown & which)) for which in (~is_pending, is_pending))
     parts = [f"{not_finite} point{'s' if not_finite != 1 else ''} not finite"] if not_finite else []
-    parts += [f"{surface.pending} pending"] if surface.pending else []
+    parts += [f"{pending} pending"] if pending else []
     return ", ".join(parts)

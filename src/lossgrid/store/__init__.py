@@ -1,27 +1,59 @@
 """Surfaces and directions in HDF5; the only package that imports h5py."""
 
 from lossgrid.store.directions import StoredDirection, read_directions, write_directions
-from lossgrid.store.file import SurfaceFile, create, finish, has_parallel_hdf5, hdf5_version
-from lossgrid.store.lock import locked
+from lossgrid.store.exchange import ReferenceSurface, read_reference, write_reference
+from lossgrid.store.file import (
+    SurfaceFile,
+    begin_session,
+    create,
+    end_session,
+    finish,
+    has_parallel_hdf5,
+    hdf5_version,
+    now,
+    publish,
+    save,
+)
+from lossgrid.store.lock import in_use, locked
+from lossgrid.store.probe import LOCKS, TAKEN, FileSystem, file_system, lock_tried, make_blocks, write_blocks
 from lossgrid.store.reader import read
 from lossgrid.store.schema import Metric
+from lossgrid.store.sessions import Session, seconds_of
 from lossgrid.store.surface import DONE, FAILED, NOT_FINITE, PENDING, Surface
 
 __all__ = [
     "DONE",
     "FAILED",
+    "LOCKS",
     "NOT_FINITE",
     "PENDING",
+    "TAKEN",
+    "FileSystem",
     "Metric",
+    "ReferenceSurface",
+    "Session",
     "StoredDirection",
     "Surface",
     "SurfaceFile",
+    "begin_session",
     "create",
+    "end_session",
+    "file_system",
     "finish",
     "has_parallel_hdf5",
     "hdf5_version",
+    "in_use",
+    "lock_tried",
     "locked",
+    "make_blocks",
+    "now",
+    "publish",
     "read",
     "read_directions",
+    "read_reference",
+    "save",
+    "seconds_of",
+    "write_blocks",
     "write_directions",
+    "write_reference",
 ]

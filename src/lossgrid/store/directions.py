@@ -1,7 +1,9 @@
 """Direction files: groups ``xdirection`` (delta) and ``ydirection`` (eta) of datasets named "0", "1", ...
 
-This is the layout of the reference tool (tomgoldstein/loss-landscape), so that each reads the other's files. lossgrid
-adds the attribute ``names`` (JSON) to each group, which ties every dataset to an entry of the network by name.
+This is the layout of the reference tool (tomgoldstein/loss-landscape), so that each reads the other's files. It goes by
+number: there must be a dataset for every parameter, or for every entry of the state dict, so that those a direction
+does not move are there as zeros. lossgrid adds two attributes (JSON) to each group: ``names``, the entries of the
+network that the datasets belong to, and ``moved``, the names of those that move.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ class StoredDirection:
     """One direction as a file holds it.
 
     Attributes:
-        arrays: The tensors in the order of the file, any shapes and dtypes.
+        arrays: The tensors in the order of the file, any shapes and dtypes; without those that the file says stay.
         names: The entries of the network they belong to; None in files of the reference tool.
     """
 
@@ -62,17 +64,27 @@ def _read_group(group: h5py.Group) -> StoredDirection:
     names = None if text is None else [str(name) for name in json.loads(text)]
     if names is not None and len(names) != len(arrays):
         raise ValueError(f"{group.name} has {len(arrays)} tensors and {len(names)} names")
-    return StoredDirection(arrays, names)
+    if names is None or "moved" not in group.attrs:
+        return StoredDirection(arrays, names)
+    moved = [str(name) for name in json.loads(group.attrs["moved"])]
+    named = dict(zip(names, arrays, strict=True))
+    return StoredDirection([named[name] for name in moved], moved)
 
 
 def write_directions(
-    path: Path, directions: Sequence[Mapping[str, npt.NDArray[Any]]], *, about: Mapping[str, Any], overwrite: bool
+    path: Path,
+    directions: Sequence[Mapping[str, npt.NDArray[Any]]],
+    *,
+    entries: Mapping[str, tuple[int, ...]] | None = None,
+    about: Mapping[str, Any],
+    overwrite: bool,
 ) -> None:
     """Write one or two directions; the file appears under its name only when it is whole.
 
     Args:
         path: The file.
         directions: Delta, then eta: name of the entry to its array.
+        entries: All that the reference tool expects and their shapes, in its order; by default those that move.
         about: How they were made, kept as JSON in the attribute ``lossgrid``.
         overwrite: Replace an existing file.
 
@@ -89,9 +101,11 @@ def write_directions(
                 group = file.create_group(group_name)
                 # Names of large networks exceed the 64 KB an ordinary attribute holds: variable length goes to the
                 # heap.
-                group.attrs["names"] = json.dumps(list(direction))
-                for number, array in enumerate(direction.values()):
-                    group.create_dataset(str(number), data=np.asarray(array))
+                shapes = entries or {name: array.shape for name, array in direction.items()}
+                group.attrs["names"] = json.dumps(list(shapes))
+                group.attrs["moved"] = json.dumps(list(direction))
+                for number, (name, shape) in enumerate(shapes.items()):
+                    group.create_dataset(str(number), data=np.asarray(direction.get(name, np.zeros(shape))))
         partial.replace(path)
     except OSError as error:
         raise InputError(f"cannot write the directions to {path}: {error}") from None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,14 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from lossgrid.errors import InputError
+from lossgrid.errors import InputError, RankError
 from lossgrid.grid import Grid, Segment
+from lossgrid.store import sessions
 from lossgrid.store.schema import BOOKKEEPING, FORMAT, FORMAT_VERSION, Metric
-from lossgrid.store.surface import DONE, NOT_FINITE
+from lossgrid.store.sessions import Session
+from lossgrid.store.surface import DONE, NOT_FINITE, Surface
+
+LOOK_SECONDS = 2.0
 
 
 def now() -> str:
@@ -49,13 +54,49 @@ def create(
     Raises:
         InputError: ``path`` exists and ``overwrite`` is not set, or the file system refuses: no space, no permission.
     """
+    axes = {"beta": grid.beta, "alpha": grid.alpha}
+    coordinates = {name: axis.values() for name, axis in axes.items() if axis is not None}
+    with _appearing(path, overwrite=overwrite) as file:
+        _build(file, coordinates, metrics, config=config, provenance=provenance)
+
+
+def save(path: Path, surface: Surface, *, overwrite: bool = False) -> None:
+    """Write a whole surface, whatever its coordinates; the file appears under its name only when it is whole.
+
+    Raises:
+        InputError: ``path`` exists and ``overwrite`` is not set, or the file system refuses: no space, no permission.
+    """
+    axes = {"beta": surface.beta, "alpha": surface.alpha}
+    coordinates = {name: values for name, values in axes.items() if values is not None}
+    metrics = [Metric(name, surface.units.get(name, "")) for name in surface.metrics]
+    bookkeeping = {name: getattr(surface, name) for name in BOOKKEEPING}
+    with _appearing(path, overwrite=overwrite) as file:
+        _build(file, coordinates, metrics, config=surface.config, provenance=surface.provenance)
+        for name, array in {**surface.metrics, **bookkeeping}.items():
+            file[name][...] = array
+        file.attrs["created"] = surface.created
+        file.attrs.modify("sessions", np.bytes_(sessions.write(surface.sessions)))
+        if surface.rounding is not None:
+            file.attrs["rounding"] = json.dumps(surface.rounding)
+        if surface.finished is not None:
+            file.attrs.modify("finished", np.bytes_(surface.finished))
+        file.attrs.modify("complete", int(surface.complete))
+
+
+@contextmanager
+def _appearing(path: Path, *, overwrite: bool) -> Iterator[h5py.File]:
+    """Open a new file that gets the name ``path`` when the block has ended well.
+
+    Raises:
+        InputError: ``path`` exists and ``overwrite`` is not set, or the file system refuses.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with h5py.File(partial, "x", locking=False) as file:
-            _build(file, grid, metrics, config=config, provenance=provenance)
+            yield file
         with partial.open("rb") as written:
             os.fsync(written.fileno())
-        _publish(partial, path, overwrite=overwrite)
+        publish(partial, path, overwrite=overwrite)
     except OSError as error:
         raise InputError(f"cannot make {path}: {' '.join(str(error).split())}") from None
     finally:
@@ -63,29 +104,35 @@ def create(
             partial.unlink()
 
 
-def _publish(partial: Path, path: Path, *, overwrite: bool) -> None:
-    """Give the finished file its name, in one step, never over another file unless asked."""
+def publish(partial: Path, path: Path, *, overwrite: bool) -> None:
+    """Give the finished file its name, in one step, never over another file unless asked.
+
+    Raises:
+        InputError: ``path`` exists and ``overwrite`` is not set.
+        OSError: The file system refuses.
+    """
     if overwrite:
         partial.replace(path)
         return
     try:
         os.link(partial, path)  # unlike rename, this fails where the name is taken
     except FileExistsError:
-        raise InputError(f"--out: {path} appeared while the run was starting; start again to resume it") from None
+        raise InputError(f"--out: {path} appeared in the meantime; start again") from None
     except OSError:  # a file system without hard links
         if path.exists():
-            raise InputError(f"--out: {path} appeared while the run was starting; start again to resume it") from None
+            raise InputError(f"--out: {path} appeared in the meantime; start again") from None
         partial.rename(path)
 
 
 def _build(
     file: h5py.File,
-    grid: Grid,
+    coordinates: Mapping[str, npt.NDArray[np.float64]],
     metrics: Sequence[Metric],
     *,
     config: Mapping[str, Any],
     provenance: Mapping[str, Any],
 ) -> None:
+    """Make everything in the file; ``coordinates`` are those of beta, where it is a plane, and then of alpha."""
     file.attrs["format"] = FORMAT
     file.attrs["format_version"] = FORMAT_VERSION
     file.attrs["config"] = json.dumps(config)
@@ -93,18 +140,19 @@ def _build(
     file.attrs["complete"] = 0
     file.attrs["created"] = now()
     file.attrs["finished"] = np.bytes_(" " * len(now()))  # of fixed length: finishing changes bytes, not the structure
+    file.attrs["sessions"] = np.bytes_(sessions.write(()))  # of fixed length too
     scales = []
-    for name, axis in (("beta", grid.beta), ("alpha", grid.alpha)):
-        if axis is not None:
-            scale = file.create_dataset(name, data=axis.values())
-            scale.make_scale(name)
-            scale.attrs["long_name"] = f"{name}, the coordinate along {'delta' if name == 'alpha' else 'eta'}"
-            scales.append(scale)
+    for name, values in coordinates.items():
+        scale = file.create_dataset(name, data=values)
+        scale.make_scale(name)
+        scale.attrs["long_name"] = f"{name}, the coordinate along {'delta' if name == 'alpha' else 'eta'}"
+        scales.append(scale)
+    shape = tuple(len(values) for values in coordinates.values())
     for metric in metrics:
-        dataset = _create_dataset(file, metric.name, grid.shape, np.float64, np.nan)
+        dataset = _create_dataset(file, metric.name, shape, np.float64, np.nan)
         dataset.attrs["units"] = metric.units
     for name, (dtype, fill) in BOOKKEEPING.items():
-        dataset = _create_dataset(file, name, grid.shape, dtype, fill)
+        dataset = _create_dataset(file, name, shape, dtype, fill)
     file["seconds"].attrs["units"] = "s"
     for name in (*(metric.name for metric in metrics), *BOOKKEEPING):
         for dimension, scale in enumerate(scales):
@@ -142,7 +190,8 @@ class SurfaceFile:
             self._file = h5py.File(path, "r+", locking=False)
         else:
             self._file = h5py.File(path, "r+", driver="mpio", comm=comm, locking=False)
-        self._parallel = comm is not None
+        self._parallel, self._path, self._looked = comm is not None, path, time.monotonic()
+        self._identity = path.stat()
         # Kept handles: opening a dataset is a metadata operation, which parallel HDF5 wants of all ranks at once.
         self._metrics = [self._file[metric.name] for metric in metrics]
         self._seconds, self._rank, self._status = (self._file[name] for name in ("seconds", "rank", "status"))
@@ -157,8 +206,14 @@ class SurfaceFile:
             rank: Who computed them.
 
         Raises:
-            OSError: The file system refuses the write.
+            RankError: The file system refuses the write.
         """
+        try:
+            self._write(segment, values, rank=rank)
+        except OSError as error:
+            raise RankError(f"cannot write {self._path}: {' '.join(str(error).split())}") from error
+
+    def _write(self, segment: Segment, values: npt.NDArray[np.float64], *, rank: int) -> None:
         columns = slice(segment.start, segment.stop)
         where = columns if self._is_line else (segment.row, columns)
         for dataset, column in zip(self._metrics, values.T, strict=False):
@@ -170,9 +225,44 @@ class SurfaceFile:
         if not self._parallel:  # raw parallel writes go straight to the file system, and a flush would be collective
             self._file.flush()
 
+    def look(self) -> None:
+        """Make sure, every few seconds, that the file is still under its name: what is written goes on regardless.
+
+        Raises:
+            RankError: It was moved or deleted.
+        """
+        if time.monotonic() - self._looked < LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        try:
+            same = os.path.samestat(self._identity, self._path.stat())
+        except OSError:
+            same = False
+        if not same:
+            raise RankError(
+                f"{self._path} was moved or deleted while it was being computed; put it back to go on with it"
+            )
+
     def close(self) -> None:
         """Close the file; collective where it was opened with a communicator."""
         self._file.close()
+
+
+def begin_session(path: Path, *, ranks: int) -> None:
+    """Note in the file that so many ranks begin to compute, before any of them opens it."""
+    _change_sessions(path, lambda before: sessions.begin(before, ranks=ranks, now=time.time()))
+
+
+def end_session(path: Path, *, seconds: float) -> None:
+    """Note in the file how long the ranks computed, when all of them have closed it."""
+    _change_sessions(path, lambda before: sessions.end(before, seconds=seconds))
+
+
+def _change_sessions(path: Path, change: Callable[[tuple[Session, ...]], tuple[Session, ...]]) -> None:
+    with h5py.File(path, "r+", locking=False) as file:
+        if "sessions" in file.attrs:  # older files have none
+            before = sessions.read(bytes(file.attrs["sessions"]).decode())
+            file.attrs.modify("sessions", np.bytes_(sessions.write(change(before))))
 
 
 def finish(path: Path, *, rounding: Mapping[str, Any] | None = None) -> None:

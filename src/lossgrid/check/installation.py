@@ -1,0 +1,92 @@
+"""The path of ``lossgrid check``: facts of all ranks, what is wrong with them, real writes, a verdict."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lossgrid import store
+from lossgrid.check.devices import about_devices
+from lossgrid.check.finding import Finding
+from lossgrid.check.folder import about_folder, about_trials
+from lossgrid.check.report import WRITERS, finding_lines, folder_lines, library_lines, rank_lines, trial_lines, verdict
+from lossgrid.check.seat import take_seat
+from lossgrid.check.software import about_software
+from lossgrid.check.trial import Trial, find_unseen, make_workspace, remove_workspace, try_locks, try_writing
+from lossgrid.errors import InputError
+from lossgrid.parallel import World, detect, gather, on_root
+
+
+def check_installation(world: World, folder: Path) -> bool:
+    """Print what there is and what is wrong with it, try writes in ``folder``, and return whether runs can work.
+
+    What is known is printed before the next step is tried: where that hangs or crashes, it can be read.
+
+    Collective: all ranks of ``world`` must call this.
+
+    Raises:
+        InputError: The folder does not exist or there is no permission to write into it.
+        RankError: Nothing can be made in it.
+    """
+    on_root(world, lambda: check_folder(folder))
+    seats = gather(world, take_seat(world))
+    launch = detect()
+    findings = [*about_software(seats, launched=launch is not None), *about_devices(seats)]
+    _print(world, [*library_lines(seats, launch), "", *rank_lines(seats), ""])
+    _tell(world, findings)
+
+    place = make_workspace(world, folder)
+    unseen = find_unseen(world, place)
+    locks = {} if unseen else try_locks(world, place)
+    where = on_root(world, lambda: store.file_system(folder))
+    _print(world, folder_lines(folder.resolve(), where, locks))
+    cannot = why_not_parallel(world, findings, unseen)
+    trials = []
+    for writer in WRITERS:
+        skipped = cannot if writer == "parallel" else None
+        trials.append(Trial(writer, skipped=skipped) if skipped else try_writing(world, place, writer))
+        _print(world, trial_lines(trials[-1]))
+    remove_workspace(world, place)
+
+    found = [*about_folder(where, locks, unseen, seats, parallel=cannot is None), *about_trials(trials)]
+    _print(world, [""])
+    _tell(world, found)
+    findings += found
+    _print(world, [verdict(findings, trials)])
+    return not any(finding.is_error for finding in findings) and not any(trial.problem for trial in trials)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder nothing can be written into.
+
+    Raises:
+        InputError: It is none, or there is no permission.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder; give the one surfaces will be written to")
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{folder} cannot be written; give another folder")
+
+
+def why_not_parallel(world: World, findings: Sequence[Finding], unseen: Sequence[int]) -> str | None:
+    """Return why there is no point in having all ranks write one file, None where there is."""
+    if not store.has_parallel_hdf5():
+        return "this h5py has no MPI"
+    if world.comm is None:
+        return "start it as: mpirun -n 2 lossgrid check FOLDER"
+    if unseen or any(finding.is_error for finding in findings):
+        return "as there are errors"
+    return None
+
+
+def _tell(world: World, findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        _print(world, [*finding_lines(finding), ""])
+
+
+def _print(world: World, lines: Sequence[str]) -> None:
+    if world.is_root:
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        sys.stdout.flush()

@@ -1,0 +1,159 @@
+"""What ``check`` prints: the facts as tables, what the writes gave, and what is wrong; 100 to 120 columns wide."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lossgrid.check.finding import Finding
+from lossgrid.check.seat import Seat, by_host, places, shortened
+from lossgrid.check.trial import Trial
+from lossgrid.parallel import Launch
+from lossgrid.provenance import spans
+from lossgrid.store import FileSystem
+
+WIDTH = 112
+ROWS = 64  # ranks in a row each; more are grouped by host
+CORES = 24  # characters
+WRITERS = {"parallel": "every rank writes the file itself", "root": "rank 0 writes for all"}
+
+
+def library_lines(seats: Sequence[Seat], launch: Launch | None) -> list[str]:
+    """Say what lossgrid stands on, as rank 0 sees it."""
+    first = seats[0]
+    versions = first.versions
+    used = [versions["MPI"], *first.mpi_libraries] if versions["MPI"] != "none" else ["not started; it is under mpirun"]
+    hosts = by_host(seats)
+    by = "no launcher" if launch is None else f"started by {launch.launcher}"
+    return [
+        *_labelled(
+            "lossgrid", ", ".join(f"{name} {versions[name]}" for name in ("Python", "torch", "numpy")), versions
+        ),
+        *_labelled("mpi4py", ", ".join(used), versions),
+        *_labelled(
+            "h5py", f"HDF5 {versions['HDF5']}, {'parallel' if first.parallel_hdf5 else 'without MPI'}", versions
+        ),
+        *_labelled("ranks", f"{len(seats)} on {_count(len(hosts), 'host')}, {by}"),
+    ]
+
+
+def _labelled(name: str, text: str, versions: Mapping[str, str] | None = None) -> list[str]:
+    own = f"{versions[name]}, " if versions is not None else ""
+    return textwrap.wrap(
+        f"{name:<10}{own}{text}", WIDTH, subsequent_indent=" " * 10, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def rank_lines(seats: Sequence[Seat]) -> list[str]:
+    """Tabulate the ranks: each in a row, of more than ``ROWS`` those hosts together that are alike."""
+    if len(seats) <= ROWS:
+        has_gpu = any(seat.uuid for seat in seats)
+        head = ["rank", "host", "local rank", "device", *(["UUID"] if has_gpu else []), "threads", "cores"]
+        rows = [
+            [
+                str(seat.rank),
+                seat.host,
+                str(seat.local_rank),
+                seat.computes_on,
+                *([seat.uuid] if has_gpu else []),
+                str(seat.threads),
+                f"{len(seat.cores)}: {shortened(spans(sorted(seat.cores)), CORES)}",
+            ]
+            for seat in seats
+        ]
+        return _table(head, rows)
+    alike: dict[tuple[tuple[str, int, int], ...], list[list[Seat]]] = {}
+    for neighbours in by_host(seats).values():
+        pattern = tuple((seat.computes_on, seat.threads, len(seat.cores)) for seat in neighbours)
+        alike.setdefault(pattern, []).append(neighbours)
+    rows = []
+    for pattern, nodes in alike.items():
+        devices = Counter(device for device, _, _ in pattern)
+        rows.append(
+            [
+                shortened(spans(sorted(seat.rank for node in nodes for seat in node)), CORES),
+                places([node[0].host for node in nodes]),
+                str(len(pattern)),
+                ", ".join(f"{count} x {device}" for device, count in devices.items()),
+                spans(sorted({threads for _, threads, _ in pattern})),
+                spans(sorted({cores for _, _, cores in pattern})),
+            ]
+        )
+    return _table(["ranks", "hosts", "ranks on each", "devices", "threads", "cores"], _few(rows))
+
+
+def _few(rows: list[list[str]]) -> list[list[str]]:
+    if len(rows) <= ROWS:
+        return rows
+    return [*rows[:ROWS], ["...", f"and {len(rows) - ROWS} more kinds of host", *[""] * (len(rows[0]) - 2)]]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)
+    ]
+
+
+def folder_lines(folder: Path, where: FileSystem, locks: Mapping[str, str | None]) -> list[str]:
+    """Say where surfaces will go, and what locks are worth there."""
+    states = ", ".join(f"{kind} {problem or 'works'}" for kind, problem in locks.items()) or "not tried"
+    return [
+        *_labelled("folder", f"{folder}: {where.kind} ({where.source}), {_bytes(where.free)} free"),
+        *_labelled("locks", states),
+    ]
+
+
+def trial_lines(trial: Trial) -> list[str]:
+    """Say what a writer did."""
+    if trial.skipped is not None:
+        outcome = f"not tried, {trial.skipped}"
+    elif trial.problem is not None:
+        outcome = f"FAILED: {trial.problem}"
+    else:
+        measured = "too full to measure" if trial.bandwidth is None else f"{_bytes(trial.bandwidth)}/s"
+        outcome = f"works, {measured}, a point in {1e3 * trial.point_seconds:.2g} ms"
+    return textwrap.wrap(
+        f"writer {trial.writer} ({WRITERS[trial.writer]}): {outcome}", WIDTH, subsequent_indent=" " * 10,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def finding_lines(finding: Finding) -> list[str]:
+    """Say what is wrong, and on a line of its own what to do."""
+    label = "ERROR" if finding.is_error else "warning"
+    lines = textwrap.wrap(
+        f"{label}: {finding.seen}.", WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+    return lines + textwrap.wrap(
+        f"-> {finding.remedy}", WIDTH, initial_indent="  ", subsequent_indent="     ",
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def verdict(findings: Sequence[Finding], trials: Sequence[Trial]) -> str:
+    """Say on one line how it stands."""
+    errors = sum(finding.is_error for finding in findings) + sum(trial.problem is not None for trial in trials)
+    warnings = sum(not finding.is_error for finding in findings)
+    counts = [_count(number, name) for number, name in ((errors, "error"), (warnings, "warning")) if number]
+    if errors:
+        return f"{' and '.join(counts)}: not fit for runs"
+    return f"fit for runs, with {counts[0]}" if counts else "fit for runs; nothing wrong that can be seen from here"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _bytes(number: float) -> str:
+    """Write a number of bytes for people.
+
+    >>> _bytes(812.4e6), _bytes(2e9), _bytes(1234)
+    ('812 MB', '2.0 GB', '0.0012 MB')
+    """
+    for unit, size in (("TB", 1e12), ("GB", 1e9)):
+        if number >= size:
+            return f"{number / size:.1f} {unit}"
+    return f"{number / 1e6:.3g} MB" if number >= 1e6 else f"{number / 1e6:.2g} MB"

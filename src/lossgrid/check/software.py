@@ -1,0 +1,93 @@
+"""What is wrong with the programs the ranks run: judged from their facts, nothing is looked up here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from lossgrid.check.finding import Finding, error, warning
+from lossgrid.check.seat import Seat, numbers, who
+
+K = TypeVar("K")
+FORCES_LOCKS = ("TRUE", "1", "BEST_EFFORT")
+ONE_ENVIRONMENT = "activate one environment for all ranks in the job script, in a folder all nodes see"
+
+
+def about_software(seats: Sequence[Seat], *, launched: bool) -> list[Finding]:
+    """Return what is wrong with the libraries of the ranks and with how they were started.
+
+    Args:
+        seats: The facts of every rank.
+        launched: Whether a launcher of parallel jobs started them.
+    """
+    return [
+        *_not_launched(seats, launched),
+        *_several_libraries(seats),
+        *_different_versions(seats),
+        *_serial_hdf5(seats),
+        *_forced_locks(seats),
+    ]
+
+
+def _not_launched(seats: Sequence[Seat], launched: bool) -> Iterator[Finding]:
+    tasks = seats[0].number("SLURM_NTASKS") or 1
+    if not launched and tasks > 1:
+        yield warning(
+            f"this is one process, and SLURM has given the job {tasks} tasks: the others would have nothing to do",
+            "start it by srun or mpirun, as in: srun --mpi=pmix lossgrid check FOLDER",
+        )
+
+
+def _several_libraries(seats: Sequence[Seat]) -> Iterator[Finding]:
+    for libraries, those in _grouped(seats, lambda seat: seat.mpi_libraries).items():
+        if len(libraries) > 1:
+            yield error(
+                f"{len(libraries)} MPI libraries are loaded in {who(those)}: {', '.join(libraries)}. mpi4py and h5py "
+                "were built with different MPIs: what one opens the other does not know, and writing crashes or hangs",
+                "build h5py with the mpicc of the MPI that mpi4py loads (README, section Start), or have mpi4py load "
+                "that of h5py: MPI4PY_LIBMPI=/path/to/libmpi.so",
+            )
+
+
+def _different_versions(seats: Sequence[Seat]) -> Iterator[Finding]:
+    for name in seats[0].versions:
+        versions = _grouped(seats, lambda seat: seat.versions[name])  # noqa: B023 - called before name changes
+        if len(versions) > 1:
+            kinds = [f"{version} in {numbers(seat.rank for seat in those)}" for version, those in versions.items()]
+            yield error(
+                f"{name} is {' and '.join(kinds[:4])}: a point would depend on who computes it, or the ranks not "
+                "understand each other",
+                ONE_ENVIRONMENT,
+            )
+    able = _grouped(seats, lambda seat: seat.parallel_hdf5)
+    if len(able) > 1:
+        yield error(
+            f"h5py has MPI in {numbers(seat.rank for seat in able[True])}, and none in "
+            f"{numbers(seat.rank for seat in able[False])}: they cannot write one file together",
+            ONE_ENVIRONMENT,
+        )
+
+
+def _serial_hdf5(seats: Sequence[Seat]) -> Iterator[Finding]:
+    if len(seats) > 1 and not any(seat.parallel_hdf5 for seat in seats):
+        yield warning(
+            "this h5py has no MPI, as that of PyPI: rank 0 writes for all, with the same results",
+            "good for hundreds of ranks; for more build h5py with MPI (README, section Start)",
+        )
+
+
+def _forced_locks(seats: Sequence[Seat]) -> Iterator[Finding]:
+    forced = [seat for seat in seats if seat.variables.get("HDF5_USE_FILE_LOCKING", "").upper() in FORCES_LOCKS]
+    if forced:
+        yield warning(
+            f"HDF5_USE_FILE_LOCKING={forced[0].variables['HDF5_USE_FILE_LOCKING']} has HDF5 lock files, which lossgrid "
+            "asks it not to: a surface cannot be looked at while it is computed, and without locks not be opened",
+            "unset it: a lock file beside the surface keeps other jobs off",
+        )
+
+
+def _grouped(seats: Sequence[Seat], key: Callable[[Seat], K]) -> dict[K, list[Seat]]:
+    groups: dict[K, list[Seat]] = {}
+    for seat in seats:
+        groups.setdefault(key(seat), []).append(seat)
+    return groups

@@ -1,0 +1,218 @@
+"""Real writes into the folder where surfaces will go: by each writer, as a run does them, and what locks are worth."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from lossgrid import store
+from lossgrid.errors import LossgridError, RankError
+from lossgrid.grid import Axis, Grid, Segment
+from lossgrid.parallel import World, collectively, gather, on_root
+
+T = TypeVar("T")
+POINTS = 8  # each rank writes, one by one
+METRICS = [store.Metric("train_loss", "nats per sample"), store.Metric("train_accuracy", "1")]
+SECONDS = 0.5  # a measurement of bandwidth should take
+FIRST_BYTES, MOST_BYTES = 4 << 20, 512 << 20  # of all ranks together
+SHARE_OF_FREE = 20  # a measurement takes at most a 20th of the free space
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What writing by one writer gave.
+
+    Attributes:
+        writer: ``parallel`` or ``root``.
+        skipped: Why it was not tried, None where it was.
+        problem: What went wrong, None where nothing did.
+        point_seconds: What the write of one point took, the median of the slowest rank; 0 where none was written.
+        bandwidth: Bytes per second of all ranks together, closing and fsync counted; None where it was not measured.
+    """
+
+    writer: str
+    skipped: str | None = None
+    problem: str | None = None
+    point_seconds: float = 0.0
+    bandwidth: float | None = None
+
+
+def make_workspace(world: World, folder: Path) -> Path:
+    """Make a folder for the trials within ``folder``, under a name nobody has ever looked up.
+
+    Collective: all ranks of ``world`` must call this.
+
+    Raises:
+        RankError: The file system refuses.
+    """
+
+    def make() -> Path:
+        try:
+            return Path(tempfile.mkdtemp(prefix=".lossgrid-check-", dir=folder))
+        except OSError as error:
+            raise RankError(f"cannot make a folder in {folder}: {error.strerror}") from None
+
+    return on_root(world, make)
+
+
+def remove_workspace(world: World, place: Path) -> None:
+    """Remove it, with what failed trials have left there.
+
+    Collective: all ranks of ``world`` must call this.
+    """
+    on_root(world, lambda: shutil.rmtree(place, ignore_errors=True))
+
+
+def find_unseen(world: World, place: Path) -> list[int]:
+    """Return the ranks that do not see ``place``, which root has made.
+
+    Collective: all ranks of ``world`` must call this.
+    """
+    return [rank for rank, sees in enumerate(gather(world, place.is_dir())) if not sees]
+
+
+def try_locks(world: World, place: Path) -> dict[str, str | None]:
+    """Lock a file on root and try to take the lock away from it.
+
+    Collective: all ranks of ``world`` must call this.
+
+    Returns:
+        What is wrong with each kind of lock; None where it works.
+    """
+    problems: dict[str, str | None] = {}
+    for kind in store.LOCKS:
+        with ExitStack() as held:
+            path = place / kind
+            own = on_root(world, partial(held.enter_context, store.lock_tried(path, kind)))
+            took_it = False
+            if own is None and not world.is_root and world.local_rank <= 1:  # a rank or two per node tell enough
+                with store.lock_tried(path, kind) as theirs:
+                    took_it = theirs is None
+            thieves = [rank for rank, took in enumerate(gather(world, took_it)) if took]
+        problems[kind] = None if own is None else f"cannot be taken ({own})"
+        if thieves:
+            problems[kind] = f"does not keep out rank {thieves[0]}"
+    return problems
+
+
+def try_writing(world: World, place: Path, writer: str) -> Trial:
+    """Write a small surface as a run does, read it back, then measure how fast larger blocks are written.
+
+    Collective: all ranks of ``world`` must call this.
+    """
+    point_seconds, bandwidth, problem = 0.0, None, None
+    try:
+        point_seconds = _write_points(world, place / f"{writer}.h5", writer)
+        bandwidth = _measure(world, place, writer)
+    except LossgridError as error:
+        problem = _in_short(str(error))
+    return Trial(writer, problem=problem, point_seconds=point_seconds, bandwidth=bandwidth)
+
+
+def _write_points(world: World, path: Path, writer: str) -> float:
+    """Write points one by one and read them back; return the seconds of one, the median of the slowest rank.
+
+    Raises:
+        RankError: A write failed, or something else was read than was written.
+    """
+    parallel = writer == "parallel"
+    count = POINTS * (world.size if parallel else 1)
+    grid = Grid(Axis(0.0, float(count), count + 1))  # the last point stays pending
+
+    def write() -> float:
+        if not (parallel or world.is_root):
+            return 0.0
+        file = store.SurfaceFile(path, METRICS, world.comm if parallel else None)
+        seconds = []
+        try:
+            for point in range(world.rank * POINTS, (world.rank + 1) * POINTS):
+                began = time.perf_counter()
+                file.write(
+                    Segment(0, point, point + 1), np.array([[point, point, 0.0]], dtype=np.float64), rank=world.rank
+                )
+                seconds.append(time.perf_counter() - began)
+        finally:
+            file.close()  # also after a failure: the others are waiting in it
+        return statistics.median(seconds)
+
+    on_root(world, lambda: store.create(path, grid, METRICS, config={}, provenance={}))
+    slowest = max(gather(world, collectively(world, lambda: _refused(write, path))))
+    on_root(world, lambda: _compare(path, count))
+    return slowest
+
+
+def _compare(path: Path, count: int) -> None:
+    surface = store.read(path)
+    expected = np.arange(count, dtype=np.float64)
+    for metric in METRICS:
+        wrong = np.flatnonzero(surface[metric.name][:count] != expected)
+        if wrong.size:
+            raise RankError(
+                f"{path}: wrote {expected[wrong[0]]:g} to point {wrong[0]} of {metric.name}, read "
+                f"{surface[metric.name][wrong[0]]:g}; {wrong.size} of {count} points are wrong"
+            )
+    if surface.pending != 1:
+        raise RankError(f"{path}: 1 point was to stay pending, {surface.pending} are")
+
+
+def _measure(world: World, place: Path, writer: str) -> float | None:
+    """Return the bytes per second of all ranks together; None where there is not enough space to measure.
+
+    Raises:
+        RankError: A write failed.
+    """
+    most = on_root(world, lambda: min(MOST_BYTES, store.file_system(place).free // SHARE_OF_FREE))
+    if most < FIRST_BYTES:
+        return None
+    total, seconds = _timed(world, place / f"{writer}-first.h5", writer, FIRST_BYTES)
+    wanted = min(most, int(SECONDS * total / seconds))
+    if wanted > total:
+        total, seconds = _timed(world, place / f"{writer}-blocks.h5", writer, wanted)
+    return total / seconds
+
+
+def _timed(world: World, path: Path, writer: str, wanted: int) -> tuple[int, float]:
+    """Write about ``wanted`` bytes, each rank its part; return how many it were, and the seconds of the slowest."""
+    rows = world.size if writer == "parallel" else 1
+    columns = max(1, wanted // (8 * rows))
+
+    def write() -> float:
+        if writer == "parallel":
+            return store.write_blocks(path, world.rank, world.comm)
+        return store.write_blocks(path, 0) if world.is_root else 0.0
+
+    on_root(world, lambda: _refused(lambda: store.make_blocks(path, rows, columns), path))
+    seconds = max(gather(world, collectively(world, lambda: _refused(write, path))))
+    on_root(world, lambda: _refused(path.unlink, path))
+    return 8 * rows * columns, seconds
+
+
+def _in_short(text: str) -> str:
+    """Take what the system said out of HDF5's account of it.
+
+    >>> _in_short("cannot make a.h5: Unable to create file (errno = 28, error message = 'No space', buf = 0)")
+    'No space'
+    """
+    said = re.search(r"error message = '([^']+)'", text)
+    return said[1] if said else text
+
+
+def _refused(function: Callable[[], T], path: Path) -> T:
+    """Call ``function``; what the file system refuses becomes a :class:`RankError`."""
+    try:
+        return function()
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, LossgridError):
+            raise
+        raise RankError(f"writing {path}: {' '.join(str(error).split())}") from None

@@ -1,0 +1,343 @@
+"""Surfaces computed apart, made one: parts of a grid, refinements of its axes, other splits.
+
+They must be of the same network, directions, data, loss, precision and kind of device. The axes of the result have the
+coordinates of all. A value that several hold is that of the first, and the others must agree with it. A point is done
+where every metric of the result is known. The others are pending, for ``lossgrid run`` to compute, and keep what is
+known of them: it is there to be seen until they are computed anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lossgrid import store
+from lossgrid.config import RunConfig, resolve
+from lossgrid.errors import InputError
+from lossgrid.grid import equally_spaced, union
+from lossgrid.store import Surface
+
+log = logging.getLogger(__name__)
+
+AXES = ("alpha", "beta")
+MAKE_DIRECTIONS = frozenset({"directions", "norm", "perturb_bias_and_norm", "seed"})
+CONTENTS = {"theta": "the network (model or checkpoint)", "delta": "direction delta", "eta": "direction eta"}
+
+# How far apart rounding can bring a loss computed in two ways, as a share of it; of SMALL_LOSS where it is smaller, as
+# the rounding of the outputs does not shrink with it.
+AGREE = {"float64": 1e-9, "float32": 1e-4, "tf32": 2e-2, "bfloat16": 1e-1}
+SMALL_LOSS = 0.01
+AGREE_ACCURACY = 0.05  # some samples may fall on the other side
+
+Place = tuple[npt.NDArray[np.intp], ...]  # where the points of a surface are in the result, as an index of its rows
+Values = npt.NDArray[np.float64]
+
+
+def merge_files(files: Sequence[Path], out: Path, *, overwrite: bool) -> None:
+    """Write the surfaces in ``files``, which are only read, as one into ``out``.
+
+    Raises:
+        InputError: They do not belong together, or one of them cannot be read, or ``out`` is not to be written.
+    """
+    if len(files) < 2:
+        raise InputError(f"expected two surfaces or more to merge, got only {', '.join(map(str, files))}")
+    if out.is_dir():
+        raise InputError(f"--out: {out} is a folder; give a file such as {out / 'surface.h5'}")
+    with store.locked(out):
+        if out.exists():
+            refuse_to_replace(out, files, overwrite=overwrite)
+        surface = merged([store.read(file) for file in files], out)
+        store.save(out, surface, overwrite=overwrite)
+    log.info("merged %d surfaces into %s: %s", len(files), out, describe(surface))
+
+
+def refuse_to_replace(out: Path, files: Sequence[Path], *, overwrite: bool) -> None:
+    """Refuse to write over a file that is not a surface, or one of those to merge, or any unasked.
+
+    Raises:
+        InputError: It is one of these.
+    """
+    if any(file.exists() and file.samefile(out) for file in files):
+        raise InputError(f"--out: {out} is one of the surfaces to merge, which are only read; choose another file")
+    store.read(out)  # also to be replaced it must be a surface
+    if not overwrite:
+        raise InputError(f"--out: {out} exists; choose another file, or --overwrite to replace it")
+
+
+def describe(surface: Surface) -> str:
+    """Say what has come of merging, and how to go on."""
+    points = f"{' x '.join(map(str, surface.shape))} points"
+    if not surface.pending:
+        return f"{points}, complete"
+    text = f"{points}, of which {surface.pending} are pending"
+    if uneven := [name for name, values in axes_of(surface).items() if equally_spaced(values) is None]:
+        return f"{text}; {' and '.join(uneven)} not equally spaced: to fill them, compute them apart and merge again"
+    ranges = [f"--{name} {surface.config[name]}" for name in axes_of(surface)]
+    return f"{text}; lossgrid run goes on with {' '.join(ranges)} --splits {','.join(surface.config['splits'])}"
+
+
+def merged(surfaces: Sequence[Surface], out: Path) -> Surface:
+    """Return the surface that holds all of ``surfaces``, for the file ``out``.
+
+    Raises:
+        InputError: They do not belong together.
+    """
+    refuse_strangers(surfaces)
+    warn_of_other_ways(surfaces)
+    alpha, columns = join_axes("alpha", surfaces)
+    beta, rows = (None, [np.zeros(1, dtype=np.intp)] * len(surfaces))
+    if not surfaces[0].is_line:
+        beta, rows = join_axes("beta", surfaces)
+    places = [np.ix_(*pair) for pair in zip(rows, columns, strict=True)]
+    size = (1 if beta is None else len(beta), len(alpha))
+    metrics, givers = {}, {}
+    for name in dict.fromkeys(name for surface in surfaces for name in surface.metrics):
+        metrics[name], givers[name] = join_metric(name, surfaces, places, size)
+    status = judge(metrics, givers)
+    seconds, rank = join_bookkeeping(surfaces, places, givers)
+    complete = not np.count_nonzero(status == store.PENDING)
+    shape = size[1:] if beta is None else size
+    return Surface(
+        alpha=alpha,
+        beta=beta,
+        metrics={name: values.reshape(shape) for name, values in metrics.items()},
+        status=status.reshape(shape),
+        seconds=seconds.reshape(shape),
+        rank=rank.reshape(shape),
+        config=join_configs(surfaces, alpha, beta, out),
+        provenance=join_provenances(surfaces),
+        complete=complete,
+        created=store.now(),
+        finished=store.now() if complete else None,
+        # For how long the ranks of several runs computed in all says nothing about any of them.
+        sessions=(store.Session(int(rank.max()) + 1, time.time(), None),),
+        rounding=join_roundings(surfaces, rows, columns) if complete else None,
+        units={name: units for surface in surfaces for name, units in surface.units.items()},
+        path=out,
+    )
+
+
+def refuse_strangers(surfaces: Sequence[Surface]) -> None:
+    """Refuse surfaces that are not of one network, with the same directions, data and loss.
+
+    Raises:
+        InputError: One does not belong to those before it; the text names all that differs.
+    """
+    first = surfaces[0]
+    holders: dict[str, Surface] = {}
+    for surface in surfaces:
+        found = differences(surface, first)
+        for split, digest in digests(surface)["data"].items():
+            holder = holders.setdefault(split, surface)
+            if digests(holder)["data"][split] != digest:
+                found.append(f"the data of split {split} differ from those in {holder.path}")
+        if found:
+            raise InputError(
+                f"{surface.path} does not belong to {first.path}: {'; '.join(found)}; leave one of them out"
+            )
+
+
+def differences(surface: Surface, first: Surface) -> list[str]:
+    """Return in words what makes ``surface`` one of another run than ``first``, but for axes and splits."""
+    theirs, ours = settings(surface), settings(first)
+    contents = [part for part in CONTENTS if digests(surface)[part] != digests(first)[part]]
+    found = []
+    if surface.is_line != first.is_line:
+        found = [f"it is a {'line' if surface.is_line else 'plane'}, not a {'line' if first.is_line else 'plane'}"]
+        contents = [part for part in contents if part != "eta"]
+    # How directions were made does not matter where they are the same, as with a file that holds random ones.
+    free = frozenset() if contents else MAKE_DIRECTIONS
+    found += [
+        f"{name.replace('_', '-')} is {_short(theirs[name])}, not {_short(ours[name])}"
+        for name in ours
+        if theirs[name] != ours[name] and name not in free
+    ]
+    return found + [f"{CONTENTS[part]} differs" for part in contents]
+
+
+def settings(surface: Surface) -> dict[str, Any]:
+    """Return the settings that decide the values of a surface, but for axes and splits, and the kind of device."""
+    ranges = dict.fromkeys(axes_of(surface), "0:0:1")  # those of a merged surface may be none
+    identity = resolve(RunConfig, {**surface.config, **ranges}).identity()
+    own = {name: value for name, value in identity.items() if name not in (*AXES, "splits")}
+    return {**own, "device": surface.provenance["device_type"]}
+
+
+def warn_of_other_ways(surfaces: Sequence[Surface]) -> None:
+    """Say where points were evaluated in other ways, on which their last bits depend."""
+    first, *others = surfaces
+    if other := [surface for surface in others if _way(surface) != _way(first)]:
+        log.warning(
+            "last bits may differ: %s is of %s; %s of %s%s",
+            first.path, _way(first), other[0].path, _way(other[0]),
+            f"; {len(other) - 1} more of other ways than the first" if len(other) > 1 else "",
+        )  # fmt: skip
+
+
+def _way(surface: Surface) -> str:
+    recipe, threads = surface.provenance["recipe"], surface.provenance["threads"]
+    graphs = "with" if recipe["cuda_graphs"] else "no"
+    return f"variant {recipe['variant']}, batches of {recipe['batch_size']}, {graphs} CUDA graphs, {threads} threads"
+
+
+def join_axes(name: str, surfaces: Sequence[Surface]) -> tuple[Values, list[npt.NDArray[np.intp]]]:
+    """Return the coordinates of all surfaces along an axis, and where those of each are among them.
+
+    Raises:
+        InputError: Beside the other coordinates, those of a surface are too close to be told apart.
+    """
+    coordinates, places = union([axes_of(surface)[name] for surface in surfaces])
+    for surface, place in zip(surfaces, places, strict=True):
+        if len(set(place.tolist())) < len(place):
+            raise InputError(
+                f"{surface.path}: its steps of {name} are no larger than the rounding of the largest {name}, "
+                f"{np.abs(coordinates).max():g}; leave it out"
+            )
+    return coordinates, places
+
+
+def join_metric(
+    name: str, surfaces: Sequence[Surface], places: Sequence[Place], size: tuple[int, int]
+) -> tuple[Values, npt.NDArray[np.intp]]:
+    """Put the values of a metric together.
+
+    Args:
+        name: The metric.
+        surfaces: Surfaces, some of which have it.
+        places: Where their points are.
+        size: ``(n_beta, n_alpha)`` of the result, a line being one row.
+
+    Returns:
+        The values, NaN where nobody knows them, and the number of the surface each is of, -1 for none; both ``size``.
+
+    Raises:
+        InputError: Two surfaces do not agree about a point.
+    """
+    values, giver = np.full(size, np.nan), np.full(size, -1, dtype=np.intp)
+    for number, (surface, place) in enumerate(zip(surfaces, places, strict=True)):
+        if name not in surface.metrics:
+            continue
+        ours, theirs = values[place], _rows(surface, surface[name])
+        known, offered = giver[place] >= 0, _rows(surface, _knows(surface, name))
+        wrong = known & offered & ~_agree(name, ours, theirs, surface)
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            where = f"alpha {surface.alpha[column]:.6g}"
+            where += "" if surface.beta is None else f", beta {surface.beta[row]:.6g}"
+            holder = surfaces[giver[place][row, column]]
+            raise InputError(
+                f"{surface.path} and {holder.path} do not agree: at {where} {name} is {theirs[row, column]:.9g} "
+                f"in {surface.path} and {ours[row, column]:.9g} in {holder.path}; leave out the one that is wrong"
+            )
+        values[place] = np.where(offered & ~known, theirs, ours)
+        giver[place] = np.where(offered & ~known, number, giver[place])
+    return values, giver
+
+
+def _knows(surface: Surface, name: str) -> npt.NDArray[np.bool_]:
+    """Tell where a surface knows a metric: where it is done, and where merging has left what was known."""
+    done = np.isin(surface.status, (store.DONE, store.NOT_FINITE))
+    return done | ~np.isnan(surface[name]) if "merged" in surface.provenance else done
+
+
+def _agree(name: str, ours: Values, theirs: Values, surface: Surface) -> npt.NDArray[np.bool_]:
+    """Tell where two values of a metric are the same but for rounding."""
+    if name.endswith("_accuracy"):  # which means nothing where the outputs are not finite
+        meaningless: npt.NDArray[np.bool_] = _rows(surface, surface.status) == store.NOT_FINITE
+        return meaningless | np.isclose(ours, theirs, rtol=0, atol=AGREE_ACCURACY)
+    share = AGREE[surface.config["precision"]]
+    with np.errstate(invalid="ignore"):
+        close = np.abs(ours - theirs) <= share * np.maximum(np.abs(ours), SMALL_LOSS)
+    return (close & np.isfinite(ours) & np.isfinite(theirs)) | ~(np.isfinite(ours) | np.isfinite(theirs))
+
+
+def judge(metrics: Mapping[str, Values], givers: Mapping[str, npt.NDArray[np.intp]]) -> npt.NDArray[np.uint8]:
+    """Return the status of all points: done where every metric is known."""
+    known = np.all([giver >= 0 for giver in givers.values()], axis=0)
+    finite = np.all([np.isfinite(values) for values in metrics.values()], axis=0)
+    return np.select([known & finite, known], [store.DONE, store.NOT_FINITE], store.PENDING).astype(np.uint8)
+
+
+def join_bookkeeping(
+    surfaces: Sequence[Surface], places: Sequence[Place], givers: Mapping[str, npt.NDArray[np.intp]]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+    """Return what the values of each point have cost in all, and who computed the first of them."""
+    size = next(iter(givers.values())).shape
+    seconds, rank = np.zeros(size, dtype=np.float32), np.full(size, -1, dtype=np.int32)
+    for number, (surface, place) in enumerate(zip(surfaces, places, strict=True)):
+        used = np.any([giver[place] == number for giver in givers.values()], axis=0)
+        seconds[place] += np.where(used, _rows(surface, surface.seconds), 0)
+        rank[place] = np.where(used & (rank[place] < 0), _rows(surface, surface.rank), rank[place])
+    unknown = np.all([giver < 0 for giver in givers.values()], axis=0)
+    return np.where(unknown, np.float32(np.nan), seconds), rank
+
+
+def join_configs(surfaces: Sequence[Surface], alpha: Values, beta: Values | None, out: Path) -> dict[str, Any]:
+    """Return the settings of the first surface with the axes and splits of all."""
+    ranges = {name: _range(values) for name, values in (("alpha", alpha), ("beta", beta)) if values is not None}
+    splits = list(dict.fromkeys(split for surface in surfaces for split in surface.config["splits"]))
+    return {**surfaces[0].config, **ranges, "splits": splits, "out": str(out)}
+
+
+def _range(coordinates: Values) -> str:
+    axis = equally_spaced(coordinates)
+    return f"{len(coordinates)} coordinates, not equally spaced" if axis is None else str(axis)
+
+
+def join_provenances(surfaces: Sequence[Surface]) -> dict[str, Any]:
+    """Return where the first surface comes from, with the data of all, and the files that were merged."""
+    first = surfaces[0].provenance
+    data = {split: digest for surface in surfaces for split, digest in digests(surface)["data"].items()}
+    sources = []
+    for surface in surfaces:
+        own = {
+            "file": str(surface.path),
+            "created": surface.created,
+            "shape": list(surface.shape),
+            "command": surface.provenance["command"],
+        }
+        sources += surface.provenance.get("merged", [own])
+    return {**first, "digests": {**first["digests"], "data": data}, "merged": sources}
+
+
+def join_roundings(
+    surfaces: Sequence[Surface], rows: Sequence[npt.NDArray[np.intp]], columns: Sequence[npt.NDArray[np.intp]]
+) -> dict[str, Any] | None:
+    """Return the largest differences from float32 that any of the surfaces tells; None where none does."""
+    points: set[tuple[int, int]] = set()
+    largest: dict[str, float] = {}
+    told = None
+    for surface, row, column in zip(surfaces, rows, columns, strict=True):
+        if surface.rounding is not None:
+            told = told or surface.rounding
+            points |= {(int(row[j]), int(column[i])) for j, i in surface.rounding["points"]}
+            for name, value in surface.rounding["largest"].items():
+                largest[name] = max(value, largest.get(name, 0.0))
+    return None if told is None else {**told, "points": sorted(map(list, points)), "largest": largest}
+
+
+def axes_of(surface: Surface) -> dict[str, Values]:
+    """Return the coordinates of a surface by the name of their axis, alpha first."""
+    return {"alpha": surface.alpha} if surface.beta is None else {"alpha": surface.alpha, "beta": surface.beta}
+
+
+def digests(surface: Surface) -> Mapping[str, Any]:
+    """Return what identifies network, directions and data of a surface."""
+    found: Mapping[str, Any] = surface.provenance["digests"]
+    return found
+
+
+def _rows(surface: Surface, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return an array over the grid with a line as one row."""
+    return values.reshape(-1, len(surface.alpha))
+
+
+def _short(value: Any) -> str:
+    text = "unset" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
