@@ -284,7 +284,7 @@ def export(
         str | None, typer.Option(metavar="NAME", help="The height in vtk and html, such as test_loss.")
     ] = None,
     log: Annotated[
-        bool | None, typer.Option("--log/--linear", help="The height is log10; by default html: what the values need.")
+        bool | None, typer.Option("--log/--linear", help="Height as log10 (default: vtk linear, html by the values).")
     ] = None,
     clip: Annotated[float | None, typer.Option(metavar="X", help="Higher values become X; vtk and html.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
@@ -474,11 +474,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = app(arguments, standalone_mode=False)
     except LossgridError as error:
-        _say(str(error))
+        _say(str(error), alike=error.agreed)
         code = error.exit_code
     except UsageError as error:
         if error.format_message():  # empty where the help has just been shown
-            _say(error.format_message())
+            _say(error.format_message(), alike=True)
         code = EXIT_BAD_INPUT
     except (typer.Abort, KeyboardInterrupt):
         code = EXIT_FAILED
@@ -510,13 +510,21 @@ def _load(world: World, module: str) -> ModuleType:
 PATIENCE = 10.0  # s
 
 
-def _say(message: str) -> None:
-    """Print one line about an error that came before the ranks could talk to each other."""
+def _say(message: str, *, alike: bool) -> None:
+    """Print one line about an error that came before the ranks could talk to each other.
+
+    Args:
+        message: What is wrong.
+        alike: Every rank has this error, so rank 0 speaks for all.
+    """
     launch = parallel.detect()
     who = ""
     if launch is not None and launch.rank != 0:
-        # Rank 0 meets the same error and ends the job. Who gets past this wait is alone with it, and must speak.
+        # Rank 0 meets the same error, and its end is mostly that of the job: who left before it might leave it no time
+        # to speak. Who gets past this wait may be alone with the error, and must speak.
         time.sleep(PATIENCE)
+        if alike:
+            return
         who = f"rank {launch.rank}: "
     sys.stderr.write(f"lossgrid: error: {who}{' '.join(message.split())}\n")
 
@@ -541,10 +549,14 @@ def _settings(kind: Any, given: dict[str, Any], file: Path | None) -> Any:
     from lossgrid.config import read_toml, resolve
 
     given = {name: value for name, value in given.items() if value is not None and value != []}
-    for name in ("model_arg", "data_arg"):
-        if name in given:
-            given[name] = dict(_pair(text, f"--{name.replace('_', '-')}") for text in given[name])
-    return resolve(kind, read_toml(file) if file is not None else {}, given)
+    try:
+        for name in ("model_arg", "data_arg"):
+            if name in given:
+                given[name] = dict(_pair(text, f"--{name.replace('_', '-')}") for text in given[name])
+        return resolve(kind, read_toml(file) if file is not None else {}, given)
+    except InputError as error:
+        error.agreed = file is None  # all ranks were given the same command line; a file may differ between nodes
+        raise
 
 
 def _pair(text: str, option: str) -> tuple[str, Any]:

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 from lossgrid.errors import EXIT_FAILED, LossgridError
 from lossgrid.parallel.stop import SIGNALS
-from lossgrid.parallel.world import World, abort_guard, broadcast, gather
+from lossgrid.parallel.world import World, abort, abort_guard, broadcast, gather
 
 log = logging.getLogger(__name__)
 
@@ -305,6 +305,6 @@ class Watch(threading.Thread):
         sys.stderr.write(f"lossgrid: error: {who} {ending}; {self._advice}\n")
         sys.stderr.flush()
         # Not awaited: some libraries do not like to be called from this thread, and the job must end in any case.
-        threading.Thread(target=self._world.comm.Abort, args=(EXIT_FAILED,), daemon=True).start()
+        threading.Thread(target=abort, daemon=True).start()
         time.sleep(ABORT_SECONDS)
         os._exit(EXIT_FAILED)

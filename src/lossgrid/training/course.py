@@ -1,0 +1,184 @@
+"""The course of a training, on one page: settings in, a folder of checkpoints out; it goes on where it stopped."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from lossgrid import data, store
+from lossgrid.config import TrainConfig
+from lossgrid.data.batches import Resident
+from lossgrid.directions import copied, states
+from lossgrid.errors import InputError, LossgridError
+from lossgrid.evaluation import choose_place, freed_memory_kept, own_cores, share_threads
+from lossgrid.parallel import Stop, stop_on_signals
+from lossgrid.progress import ProgressDisplay, duration
+from lossgrid.training import folder
+from lossgrid.training.augmentation import make_views, seen
+from lossgrid.training.chance import draw_epoch, seed_network
+from lossgrid.training.folder import Row, State
+from lossgrid.training.learner import Learner
+from lossgrid.training.preparation import Samples, prepare, updates
+
+log = logging.getLogger(__name__)
+
+
+def train(config: TrainConfig) -> bool:
+    """Train as ``config`` says, or go on with what its folder holds; return whether all epochs are done.
+
+    Raises:
+        InputError: The input cannot work; nothing has been touched.
+        LossgridError: The network has diverged, or the file system refuses; what was kept stays.
+    """
+    folder.check(config.out)
+    with stop_on_signals() as stop, store.locked(config.out), freed_memory_kept():
+        old = folder.read(config.out) if folder.check(config.out) else None
+        if old is not None:
+            refuse_other(config, old.settings, config.identity())
+        place = choose_place(config.device, config.precision, local_rank=0)
+        threads = share_threads([own_cores()], 0)
+        splits = data.load(config.data, config.data_arg, splits=config.splits, max_samples=config.max_samples)
+        origin = {f"data of split {name}": split.digest() for name, split in splits.items()}
+        origin |= {"device": place.device.type}
+        if old is not None:
+            refuse_other(config, old.origin, origin)
+            if old.origin["threads"] != threads:
+                log.warning(
+                    "%s was begun with %s CPU threads, now there are %s: last bits may differ",
+                    config.out, old.origin["threads"], threads,
+                )  # fmt: skip
+        learner, samples = prepare(config, splits, place)
+        log.info("%s, %d threads, %s", place.name, threads, config.precision)
+        return follow(config, learner, samples, origin | {"threads": threads}, old, stop)
+
+
+def refuse_other(config: TrainConfig, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    """Refuse to go on with a training that is another one.
+
+    Raises:
+        InputError: Something of ``ours`` differs; the text names all that does.
+    """
+    found = [
+        f"the {name} differ"
+        if name.startswith("data of")
+        else f"{name.replace('_', '-')} is {theirs.get(name)} there and {value} now"
+        for name, value in ours.items()
+        if theirs.get(name) != value
+    ]
+    if found:
+        raise InputError(f"--out: {config.out} holds another training: {'; '.join(found)}; choose another folder")
+
+
+def follow(
+    config: TrainConfig,
+    learner: Learner,
+    samples: Samples,
+    origin: Mapping[str, Any],
+    old: State | None,
+    stop: Stop,
+) -> bool:
+    """Go through the epochs that are left, keeping each; return whether all are done.
+
+    Raises:
+        LossgridError: The network has diverged, or the file system refuses.
+    """
+    history: list[Row] = []
+    batch, seconds = 0, 0.0
+    if old is not None:
+        learner.model.load_state_dict(old.state_dict)
+        learner.optimizer.load_state_dict(dict(old.optimizer))
+        learner.schedule.load_state_dict(dict(old.schedule))
+        history, batch, seconds = list(old.history), old.batch, old.seconds
+
+    def state() -> State:
+        return State(
+            settings=config.identity(), origin=origin, history=history, batch=batch, seconds=seconds,
+            state_dict=copied(states(learner.model)), optimizer=learner.optimizer.state_dict(),
+            schedule=learner.schedule.state_dict(),
+        )  # fmt: skip
+
+    announce(config, samples[config.splits[0]].samples, old)
+    for epoch in range(len(history), config.epochs + 1):
+        began = time.monotonic() - seconds
+        batch = learn(config, learner, samples[config.splits[0]], epoch, batch, stop) if epoch else 0
+        found = None if stop else learner.measure(samples, lambda: bool(stop))
+        seconds = time.monotonic() - began
+        if found is None:
+            folder.write(config.out, state())
+            log.warning(
+                "stopped by %s after %d updates of epoch %d; run the same command again to go on",
+                stop.signal.name if stop.signal else "a signal", batch, epoch,
+            )  # fmt: skip
+            return False
+        if not learner.is_finite():
+            raise LossgridError(
+                f"the network diverged in epoch {epoch} of {config.epochs}: it holds numbers that are not finite; give "
+                f"another folder and a smaller --lr than {config.rate:g}"
+            )
+        history.append({"epoch": epoch, **found, "seconds": round(seconds, 3)})
+        left = f"; {duration((config.epochs - epoch) * seconds)} left" if 0 < epoch < config.epochs else ""
+        log.info("epoch %d of %d: %s%s", epoch, config.epochs, in_words(found), left)
+        batch, seconds = 0, 0.0
+        folder.write_epoch(config.out, state(), checkpoint=epoch % config.save_every == 0 or epoch == config.epochs)
+    log.info("%s is complete: %d epochs", config.out, len(history) - 1)
+    return True
+
+
+def announce(config: TrainConfig, samples: int, old: State | None) -> None:
+    """Say what is about to be done, and what of it is not as the settings might be understood."""
+    count = updates(config, samples)
+    log.info(
+        "%s %s: %d of %d epochs are done; %d samples of split %s, %d %s an epoch",
+        "training" if old is None else "resuming", config.out, 0 if old is None else max(0, len(old.history) - 1),
+        config.epochs, samples, config.splits[0], count, "update" if count == 1 else "updates",
+    )  # fmt: skip
+    if config.micro_batch is not None and min(config.batch_size, samples) > config.micro_batch:
+        log.info(
+            "batches of %d pass in parts of at most %d: batch normalisation takes its statistics from the parts",
+            config.batch_size, config.micro_batch,
+        )  # fmt: skip
+
+
+def learn(config: TrainConfig, learner: Learner, samples: Resident, epoch: int, batch: int, stop: Stop) -> int:
+    """Do what is left of the updates of an epoch, until a stop signal; return how many of it are done.
+
+    Args:
+        config: The settings.
+        learner: The network; it is changed.
+        samples: What it learns.
+        epoch: From 1.
+        batch: How many of its updates are done already.
+        stop: Whether to stop after the update under way.
+
+    Raises:
+        LossgridError: The GPU has too little memory for so many samples at once.
+    """
+    count, device = updates(config, samples.samples), samples.inputs.device
+    draws = draw_epoch(config.seed, epoch, samples.samples)
+    views = make_views(draws, config.augment, samples.inputs.shape[1:], device)
+    order = torch.split(torch.from_numpy(draws.order).to(device), config.batch_size)
+    with ProgressDisplay(count - batch, "batches") as display:
+        for done in range(batch, count):
+            chosen = order[done]
+            inputs = samples.inputs[chosen] if views is None else seen(samples.inputs, views, chosen)
+            seed_network(config.seed, epoch, done)
+            try:
+                learner.update(config.splits[0], inputs, samples.targets[chosen])
+            except torch.cuda.OutOfMemoryError:
+                raise LossgridError(
+                    f"the GPU has too little memory for {learner.part} samples at once; give another folder and a "
+                    "smaller --micro-batch"
+                ) from None
+            display.update(done + 1 - batch)
+            if stop:
+                return done + 1
+    return count
+
+
+def in_words(found: Mapping[str, float]) -> str:
+    """Write what an epoch came to: ``train loss 0.0312, train accuracy 0.993``."""
+    return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in found.items())

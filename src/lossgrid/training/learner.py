@@ -1,0 +1,87 @@
+"""A network that learns: an update by one batch, and what it has come to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch.optim.lr_scheduler import LRScheduler
+
+from lossgrid.data import Batches
+from lossgrid.evaluation import Objective, Place
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A network with what changes it.
+
+    Attributes:
+        model: The network, on its device.
+        optimizer: Changes its parameters.
+        schedule: Sets the learning rate.
+        objectives: What is measured on each split.
+        place: Device and number format.
+        part: Samples that pass through the network at once.
+        channels_last: Whether pictures are laid out with channels innermost.
+    """
+
+    model: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: LRScheduler
+    objectives: Mapping[str, Objective]
+    place: Place
+    part: int
+    channels_last: bool
+
+    def update(self, split: str, inputs: torch.Tensor, targets: torch.Tensor) -> None:
+        """Change the network by the gradient of the mean loss of a batch.
+
+        A batch of more than ``part`` samples passes in parts of about the same size, whose gradients add up to that of
+        the batch; batch normalisation then takes its statistics from each part.
+
+        Args:
+            split: Whose loss it is.
+            inputs: The batch, on the device.
+            targets: Its targets.
+        """
+        if self.channels_last and inputs.ndim == 4:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        parts = math.ceil(len(inputs) / self.part)
+        self.optimizer.zero_grad()
+        for x, y in zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True):
+            with self.place.autocast():
+                outputs = self.model(x)
+            loss = self.objectives[split].per_sample(outputs, y).sum() / len(inputs)
+            loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.schedule.step()
+
+    @torch.inference_mode()
+    def measure(self, splits: Mapping[str, Batches], stop: Callable[[], bool]) -> dict[str, float] | None:
+        """Return ``<split>_loss`` and, for classes, ``<split>_accuracy`` of each split, in evaluation mode.
+
+        Args:
+            splits: The data, on the device.
+            stop: Asked between batches; once it says so there is nothing to return.
+        """
+        self.model.eval()
+        found: dict[str, float] = {}
+        for split, batches in splits.items():
+            sums: list[torch.Tensor] = []
+            for inputs, targets in batches:
+                if stop():
+                    return None
+                with self.place.autocast():
+                    outputs = self.model(inputs)
+                sums.append(self.objectives[split].sums(outputs, targets))
+            means = torch.stack(sums).sum(dim=0) / batches.samples
+            found |= dict(zip((f"{split}_loss", f"{split}_accuracy"), means.tolist(), strict=False))
+        self.model.train()
+        return found
+
+    def is_finite(self) -> bool:
+        """Tell whether all numbers of the network still are."""
+        numbers = [tensor for tensor in self.model.state_dict().values() if tensor.is_floating_point()]
+        return bool(torch.stack([tensor.isfinite().all() for tensor in numbers]).all())

@@ -1,0 +1,104 @@
+"""What a training starts from: the network as built from its seed, and the data, both on the device."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+import torch
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from lossgrid import data, models
+from lossgrid.config import TrainConfig
+from lossgrid.data.batches import Resident
+from lossgrid.errors import InputError
+from lossgrid.evaluation import Place, make_objective, wants_channels_last
+from lossgrid.evaluation.fit import check_fit
+from lossgrid.training.chance import with_label_noise
+from lossgrid.training.learner import Learner
+from lossgrid.training.schedule import make_optimizer, make_schedule
+
+Samples = dict[str, Resident]
+
+
+def prepare(config: TrainConfig, splits: Mapping[str, data.Split], place: Place) -> tuple[Learner, Samples]:
+    """Build the network, bring it and the data to the device, and try whether they fit each other.
+
+    Returns:
+        The network with what changes it, and the samples of each split.
+
+    Raises:
+        InputError: They do not fit each other or the settings, or the data do not fit into memory.
+    """
+    first = splits[config.splits[0]]
+    if config.augment and len(first.shape) != 3:
+        raise InputError(
+            f"--augment {','.join(config.augment)}: expected pictures (channels, height, width), the data have samples "
+            f"of shape {first.shape}; leave it out"
+        )
+    torch.manual_seed(config.seed)
+    model = models.build(config.model, config.model_arg, facts=data.facts(splits))
+    part = config.micro_batch or config.batch_size
+    refuse_lone_samples(model, first.samples, config.batch_size, part)
+    channels_last = wants_channels_last(model)
+    model = model.to(place.device, place.dtype)
+    if channels_last:
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    samples = {name: _resident(name, split, place, part, channels_last) for name, split in splits.items()}
+    objectives = {
+        name: make_objective(config.loss, classification=split.classification) for name, split in splits.items()
+    }
+    check_fit(config.model, model.eval(), samples, objectives, place)
+    if config.label_noise:
+        samples[config.splits[0]] = _with_noise(config, first, samples[config.splits[0]])
+    optimizer = make_optimizer(config, model.train())
+    schedule = make_schedule(config, optimizer, updates(config, first.samples))
+    return Learner(model, optimizer, schedule, objectives, place, part, channels_last), samples
+
+
+def updates(config: TrainConfig, samples: int) -> int:
+    """Return how many updates an epoch over ``samples`` samples has."""
+    return math.ceil(samples / config.batch_size)
+
+
+def refuse_lone_samples(model: torch.nn.Module, samples: int, batch_size: int, part: int) -> None:
+    """Refuse to let a sample pass alone through batch normalisation, which would find nothing but its own mean.
+
+    Raises:
+        InputError: A batch, the last one or a part of one has a single sample.
+    """
+    sizes = (min(batch_size, samples), samples % batch_size or min(batch_size, samples))
+    smallest = min(size // math.ceil(size / part) for size in sizes)
+    if smallest == 1 and any(isinstance(module, _BatchNorm) for module in model.modules()):
+        raise InputError(
+            f"--batch-size {batch_size}: of {samples} samples one would pass alone, and batch normalisation needs two; "
+            "choose another --batch-size or --micro-batch"
+        )
+
+
+def _resident(name: str, split: data.Split, place: Place, part: int, channels_last: bool) -> Resident:
+    """Bring a split to the device.
+
+    Raises:
+        InputError: It does not fit there.
+    """
+    batches = data.place(split, device=place.device, dtype=place.dtype, batch_size=part, channels_last=channels_last)
+    if not isinstance(batches, Resident):
+        raise InputError(
+            f"--data: split {name!r} does not fit into memory, where training keeps it; give --max-samples"
+        )
+    return batches
+
+
+def _with_noise(config: TrainConfig, split: data.Split, samples: Resident) -> Resident:
+    """Draw the labels of a share of the samples anew.
+
+    Raises:
+        InputError: The targets are no classes.
+    """
+    if not split.classification:
+        raise InputError(f"--label-noise {config.label_noise}: the targets of the data are no classes; leave it out")
+    classes = split.num_classes or int(samples.targets.max()) + 1
+    noisy = with_label_noise(samples.targets, config.label_noise, classes=classes, seed=config.seed)
+    return dataclasses.replace(samples, targets=noisy)
