@@ -166,6 +166,9 @@ def one_round(
             _, said = job.communicate(timeout=HANGS + (seconds == 0) * HANGS)
         except subprocess.TimeoutExpired:
             tally.hangs += 1
+            os.killpg(job.pid, signal.SIGKILL)
+            _, said = job.communicate()
+            print(f"HANGS: {name}, {writer}\n{said}", file=sys.stderr, flush=True)
         ended = time.monotonic()
     injected = re.search(r"injected into .* at ([\d.]+)", said)
     if injected is not None:

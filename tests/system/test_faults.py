@@ -211,6 +211,24 @@ def test_a_rank_that_freezes_while_others_load_ends_the_job(start: Any, out: Pat
     assert not out.exists()
 
 
+def test_a_rank_that_freezes_before_mpi_starts_does_not_keep_the_others_for_ever(
+    start: Any, program: Any, out: Path
+) -> None:
+    began = time.monotonic()
+    done = start(RANKS, program("late.py"), "run", *SLOW, "--heartbeat", 0.5)
+    assert done.returncode not in (0, 75)
+    assert "_wait_for_all_ranks_to_start" in done.stderr or "not all ranks have started" in done.stderr
+    assert time.monotonic() - began < 2 * SECONDS_TO_END
+    assert not out.exists()
+
+
+def test_a_signal_while_the_program_starts_ends_it_resumable(start: Any, program: Any, out: Path) -> None:
+    done = start(RANKS, program("early.py"), "run", *SLOW)
+    assert done.returncode == 75, done.stderr
+    assert "stopped by a signal or the time limit before anything was loaded" in done.stderr
+    assert not out.exists()
+
+
 def test_a_signal_to_every_rank_stops_all(start: Any, out: Path, undisturbed: Path) -> None:
     with running(RANKS, "lossgrid", "run", *SLOW, cwd=out.parent) as job:
         wait_for_points(job, out, 5)

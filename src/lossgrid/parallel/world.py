@@ -10,6 +10,7 @@ A run moves through stages that every rank passes together. Three rules keep a f
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import socket
@@ -85,8 +86,7 @@ def connect(launch: Launch, *, patience: float = 0.0) -> World:
 
     Args:
         launch: How this process was started.
-        patience: Ends this process where MPI has not started after ``PATIENCES_TO_START`` times so many seconds,
-            because a rank never came; 0 to wait for ever.
+        patience: See :func:`all_come`.
 
     Raises:
         InputError: MPI cannot be started, or it sees another number of ranks than the launcher started.
@@ -99,16 +99,12 @@ def connect(launch: Launch, *, patience: float = 0.0) -> World:
             f"started by {launch.launcher}, but mpi4py cannot load its MPI library ({reason}); install the MPI of the "
             "launcher where mpi4py finds it, see lossgrid check"
         ) from None
-    starting = threading.Timer(PATIENCES_TO_START * patience, _give_up, (launch, PATIENCES_TO_START * patience))
-    if not MPI.Is_initialized():
-        starting.daemon = True
-        if patience:
-            starting.start()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of a launcher of another MPI, which is told below
-            MPI.Init_thread(MPI.THREAD_FUNNELED)
-    comm = MPI.COMM_WORLD.Dup()
-    starting.cancel()
+    with all_come(f"rank {launch.rank}", patience):
+        _wait_for_all_ranks_to_start(MPI)
+        comm = MPI.COMM_WORLD.Dup()
+        node = comm.Split_type(MPI.COMM_TYPE_SHARED)
+        local_rank, local_size = node.Get_rank(), node.Get_size()
+        node.Free()
     if launch.size is not None and comm.Get_size() != launch.size:
         found = ", ".join([_library_version().split(",")[0], *loaded_libraries()])
         seen = f"{launch.launcher} started {launch.size} ranks, but mpi4py's MPI ({found}) sees {comm.Get_size()}"
@@ -119,16 +115,45 @@ def connect(launch: Launch, *, patience: float = 0.0) -> World:
             "use the mpirun of that library, under SLURM the srun --mpi=... it knows (srun --mpi=list), or set "
             "MPI4PY_LIBMPI to the libmpi.so of the launcher"
         )
-    node = comm.Split_type(MPI.COMM_TYPE_SHARED)
-    local_rank, local_size = node.Get_rank(), node.Get_size()
-    node.Free()
     return World(comm, comm.Get_rank(), comm.Get_size(), local_rank, local_size, socket.gethostname())
 
 
-def _give_up(launch: Launch, seconds: float) -> None:
+def _wait_for_all_ranks_to_start(mpi: Any) -> None:
+    """Start MPI; the name is what :func:`all_come` can say where that takes too long."""
+    if not mpi.Is_initialized():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of a launcher of another MPI, which connect() tells
+            mpi.Init_thread(mpi.THREAD_FUNNELED)
+
+
+@contextmanager
+def all_come(who: str, patience: float) -> Iterator[None]:
+    """End this process where the block, in which it waits for all ranks to start, takes too long: one never came.
+
+    Args:
+        who: This rank.
+        patience: ``PATIENCES_TO_START`` times so many seconds are waited; 0 to wait for ever.
+    """
+    if patience == 0 or sys.__stderr__ is None:
+        yield
+        return
+    seconds = PATIENCES_TO_START * patience
+    speaker = threading.Timer(seconds, _give_up, (who, seconds))
+    speaker.daemon = True
+    speaker.start()
+    # MPI_Init keeps Python from running any other thread: this one is C, and says only where it stood.
+    faulthandler.dump_traceback_later(seconds + 1.0, exit=True, file=sys.__stderr__)
+    try:
+        yield
+    finally:
+        speaker.cancel()
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _give_up(who: str, seconds: float) -> None:
     sys.stderr.write(
-        f"lossgrid: error: rank {launch.rank}: MPI has not started within {seconds:.0f} s: a rank has frozen or not "
-        "come, or ranks cannot reach each other (ten times --heartbeat is waited)\n"
+        f"lossgrid: error: {who}: not all ranks have started within {seconds:.0f} s, ten times --heartbeat: one has "
+        "frozen or never came, or they cannot reach each other\n"
     )
     sys.stderr.flush()
     os._exit(EXIT_FAILED)
