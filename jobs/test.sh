@@ -14,5 +14,5 @@ ruff check .
 ruff format --check .
 mypy
 lint-imports
-shellcheck jobs/*.sh jobs/*.sbatch benchmarks/*.sh .ci/run
+shellcheck jobs/*.sh jobs/slurm/* jobs/sites/*.env tests/slurm/*.sh benchmarks/*.sh .ci/run
 python -m pytest "$@"

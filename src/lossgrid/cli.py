@@ -165,13 +165,13 @@ def run(
     launch = parallel.detect()
     if launch is None and settings.writer == "parallel":
         launch = parallel.Launch("no launcher", 0, 1)
-    with parallel.stop_on_signals() as stop:
-        # MPI starts before torch is loaded: on some Cray systems it cannot afterwards.
-        world = parallel.alone() if launch is None else parallel.connect(launch, patience=settings.heartbeat)
-        _log_of(world)
-        with _one_voice(world), parallel.guarded(world, settings.heartbeat, advice=RESUME):
-            run_surface = _load(world, "lossgrid.run").run
-            return EXIT_COMPLETE if run_surface(settings, world, stop, began=STARTED) else EXIT_RESUMABLE
+    stop = parallel.listen()
+    # MPI starts before torch is loaded: on some Cray systems it cannot afterwards.
+    world = parallel.alone() if launch is None else parallel.connect(launch, patience=settings.heartbeat)
+    _log_of(world)
+    with _one_voice(world), parallel.guarded(world, settings.heartbeat, advice=RESUME):
+        run_surface = _load(world, "lossgrid.run").run
+        return EXIT_COMPLETE if run_surface(settings, world, stop, began=STARTED) else EXIT_RESUMABLE
 
 
 @app.command()
@@ -419,10 +419,11 @@ def train(
     launch = parallel.detect()
     if launch is not None and (launch.size or launch.rank + 1) > 1:
         raise InputError("lossgrid train is one process; start it without mpirun, or with -n 1")
-    _log_of(parallel.alone())
-    from lossgrid.training import train as train_network
+    with parallel.stop_on_signals() as stop:
+        _log_of(parallel.alone())
+        from lossgrid.training import train as train_network
 
-    return EXIT_COMPLETE if train_network(settings) else EXIT_RESUMABLE
+        return EXIT_COMPLETE if train_network(settings, stop) else EXIT_RESUMABLE
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from lossgrid.parallel.coordinator import Progress, Task, coordinate
 from lossgrid.parallel.launcher import Launch, detect, end_of_job
 from lossgrid.parallel.libraries import loaded_libraries
-from lossgrid.parallel.stop import Stop, stop_on_signals
+from lossgrid.parallel.stop import Stop, listen, stop_on_signals
 from lossgrid.parallel.watch import guarded
 from lossgrid.parallel.world import (
     World,
@@ -39,6 +39,7 @@ __all__ = [
     "gather",
     "guarded",
     "library",
+    "listen",
     "loaded_libraries",
     "on_root",
     "start_mpi_on_demand",

@@ -47,7 +47,7 @@ def detect(environment: Mapping[str, str] = os.environ) -> Launch | None:
 def end_of_job(environment: Mapping[str, str] = os.environ) -> float | None:
     """Return the UNIX time at which the batch system ends this job, None where it does not tell.
 
-    SLURM does, in the environment of jobs (22.05 and later).
+    SLURM does, in the environment of jobs, in its newer versions; the files in jobs/slurm/ ask the older ones.
     """
     told = environment.get("SLURM_JOB_END_TIME", "")
     return float(told) if told.isdigit() else None

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
@@ -37,21 +37,25 @@ class Stop:
             os.kill(os.getpid(), number)
 
 
-@contextmanager
-def stop_on_signals() -> Iterator[Stop]:
-    """Turn stop signals into a flag while the block runs; the old handlers come back after it.
+def listen() -> Stop:
+    """Turn stop signals into a flag from now on: a program that is done must not die of one that came too late.
 
     Outside the main thread Python cannot handle signals: there the flag simply stays down.
     """
     stop = Stop()
-    old = {}
-    try:
+    with suppress(ValueError):
         for number in SIGNALS:
-            old[number] = signal.signal(number, stop.handle)
-    except ValueError:
-        pass
+            signal.signal(number, stop.handle)
+    return stop
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Stop]:
+    """Turn stop signals into a flag while the block runs, as :func:`listen`; the old handlers come back after it."""
+    old = {number: signal.getsignal(number) for number in SIGNALS}
     try:
-        yield stop
+        yield listen()
     finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
+        with suppress(ValueError):
+            for number, handler in old.items():
+                signal.signal(number, handler)
