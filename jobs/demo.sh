@@ -17,11 +17,11 @@ if [ "$(id -u)" -eq 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_
 
 surfaces=()
 for model in resnet32 resnet32_noshort; do
-    checkpoint=$folder/$model.pt
     surface=$folder/$model.h5
-    [ -e "$checkpoint" ] || python jobs/train_demo.py "$model" "$checkpoint"
-    mpirun --oversubscribe -n 2 lossgrid run --model "$model" --checkpoint "$checkpoint" --data digits --max-samples 500 \
-        --alpha -1:1:25 --beta -1:1:25 --out "$surface"
+    lossgrid train --model "$model" --data digits --epochs 10 --batch-size 64 --schedule onecycle --lr 0.03 \
+        --out "$folder/$model"
+    mpirun --oversubscribe -n 2 lossgrid run --model "$model" --checkpoint "$folder/$model/epoch_0010.pt" \
+        --data digits --max-samples 500 --alpha -1:1:25 --beta -1:1:25 --out "$surface"
     lossgrid status "$surface"
     surfaces+=("$surface")
 done

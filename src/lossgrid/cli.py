@@ -169,7 +169,7 @@ def run(
     # MPI starts before torch is loaded: on some Cray systems it cannot afterwards.
     world = parallel.alone() if launch is None else parallel.connect(launch, patience=settings.heartbeat)
     _log_of(world)
-    with _one_voice(world), parallel.guarded(world, settings.heartbeat, advice=RESUME):
+    with _one_voice(world, settings.heartbeat), parallel.guarded(world, settings.heartbeat, advice=RESUME):
         run_surface = _load(world, "lossgrid.run").run
         return EXIT_COMPLETE if run_surface(settings, world, stop, began=STARTED) else EXIT_RESUMABLE
 
@@ -531,8 +531,8 @@ def _say(message: str, *, alike: bool) -> None:
 
 
 @contextmanager
-def _one_voice(world: World) -> Iterator[None]:
-    """Let rank 0 alone speak about an error all ranks have, and nobody leave before it has spoken."""
+def _one_voice(world: World, patience: float = 0.0) -> Iterator[None]:
+    """Let rank 0 alone speak about an error all ranks have, nobody leave before it has spoken, and all end MPI."""
     try:
         yield
     except LossgridError as error:
@@ -542,7 +542,9 @@ def _one_voice(world: World) -> Iterator[None]:
             sys.stderr.write(f"lossgrid: error: {error}\n")
             sys.stderr.flush()
         parallel.barrier(world)
+        parallel.leave(world, patience)
         raise typer.Exit(error.exit_code) from None
+    parallel.leave(world, patience)
 
 
 def _settings(kind: Any, given: dict[str, Any], file: Path | None) -> Any:

@@ -1,14 +1,26 @@
-"""late.py ARGUMENTS...: the command line of lossgrid, but the last rank freezes before MPI starts."""
+"""late.py "at the start"|"at the end" ARGUMENTS...: the command line of lossgrid, but the last rank freezes there.
+
+Before MPI starts, or when all has been done and said.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+from typing import Any
 
 from lossgrid import cli, parallel
 
 launch = parallel.detect()
-if launch is not None and launch.size is not None and launch.rank == launch.size - 1:
+
+
+def freeze(*_: Any, **__: Any) -> Any:
     os.kill(os.getpid(), signal.SIGSTOP)
-cli.main(sys.argv[1:])
+
+
+if launch is not None and launch.size is not None and launch.rank == launch.size - 1:
+    if sys.argv[1] == "at the start":
+        freeze()
+    parallel.leave = freeze
+cli.main(sys.argv[2:])

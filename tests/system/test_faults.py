@@ -215,11 +215,21 @@ def test_a_rank_that_freezes_before_mpi_starts_does_not_keep_the_others_for_ever
     start: Any, program: Any, out: Path
 ) -> None:
     began = time.monotonic()
-    done = start(RANKS, program("late.py"), "run", *SLOW, "--heartbeat", 0.5)
+    done = start(RANKS, program("late.py"), "at the start", "run", *SLOW, "--heartbeat", 0.5)
     assert done.returncode not in (0, 75)
-    assert "_wait_for_all_ranks_to_start" in done.stderr or "not all ranks have started" in done.stderr
+    assert "_wait_for_all_ranks_to_start" in done.stderr or "not all ranks have come" in done.stderr
     assert time.monotonic() - began < 2 * SECONDS_TO_END
     assert not out.exists()
+
+
+def test_a_rank_that_freezes_when_all_is_done_does_not_keep_the_others_for_ever(
+    start: Any, program: Any, out: Path, undisturbed: Path
+) -> None:
+    done = start(RANKS, program("late.py"), "at the end", "run", *SLOW, "--heartbeat", 2, timeout=40)
+    assert done.returncode not in (0, 75)
+    assert "_wait_for_all_ranks_to_end" in done.stderr
+    assert store.read(out).complete
+    assert_same_bytes(out, undisturbed)
 
 
 def test_a_signal_while_the_program_starts_ends_it_resumable(start: Any, program: Any, out: Path) -> None:
@@ -240,11 +250,9 @@ def test_a_signal_to_every_rank_stops_all(start: Any, out: Path, undisturbed: Pa
 
 
 def test_a_second_signal_ends_a_rank_at_once(start: Any, out: Path, undisturbed: Path) -> None:
-    with running(0, "lossgrid", "run", *SLOW, cwd=out.parent, env={"SECONDS_PER_POINT": "8"}) as job:
-        deadline = time.monotonic() + 60
-        while not out.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        job.send_signal(signal.SIGTERM)
+    with running(0, "lossgrid", "run", *SLOW, cwd=out.parent, env={"SECONDS_PER_POINT": "4"}) as job:
+        wait_for_points(job, out, 1)
+        job.send_signal(signal.SIGTERM)  # in the middle of the second
         time.sleep(1.5)
         assert job.poll() is None
         job.send_signal(signal.SIGTERM)

@@ -17,7 +17,9 @@ from lossgrid import cli, data, models, store
 from lossgrid.config import TrainConfig, resolve
 from lossgrid.errors import InputError, LossgridError
 from lossgrid.evaluation import choose_place, make_objective
-from lossgrid.training import folder, train
+from lossgrid.parallel import stop_on_signals
+from lossgrid.training import folder
+from lossgrid.training import train as train_until
 from lossgrid.training.augmentation import make_views, seen
 from lossgrid.training.chance import Draws, draw_epoch, with_label_noise
 from lossgrid.training.learner import Learner
@@ -49,6 +51,12 @@ def configured(**changes: Any) -> TrainConfig:
     config = resolve(TrainConfig, BASE, changes)
     assert isinstance(config, TrainConfig)
     return config
+
+
+def train(config: TrainConfig) -> bool:
+    """Train with stop signals as the command line has them."""
+    with stop_on_signals() as stop:
+        return train_until(config, stop)
 
 
 # Settings
@@ -103,6 +111,15 @@ def test_refusals_are_one_line_about_the_option(changes: dict[str, Any], words: 
     assert "\n" not in str(caught.value)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_identity_leaves_out_where_and_what_may_grow() -> None:
+    one = configured(data="cifar10:/here", out="a", device="cpu", save_every=1, lr=0.1, epochs=3)
+    two = configured(data="cifar10:/there", out="b", device="auto", save_every=7, lr=None, epochs=30)
+    assert one.identity() == two.identity()  # 0.1 is what SGD takes
+    assert one.identity() != configured(data="cifar10:/here", lr=0.1, momentum=0.5).identity()
+    short, long = (configured(schedule="cosine", epochs=epochs).identity() for epochs in (3, 30))
+    assert short != long
 
 
 # Optimizers and learning rates
@@ -486,6 +503,21 @@ def test_a_training_that_crashed_goes_on_from_its_last_epoch(monkeypatch: pytest
     assert_same_training(Path("whole"), Path("crashed"))
 
 
+def test_a_training_that_crashed_between_its_first_files_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert train(configured(out="whole"))
+
+    def crash(*args: Any, **options: Any) -> None:
+        raise KeyError("the node is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(csv, "DictWriter", crash)
+        with pytest.raises(KeyError):
+            train(configured(out="crashed"))
+    assert sorted(path.name for path in Path("crashed").iterdir()) == ["epoch_0000.pt", "last.pt"]
+    assert train(configured(out="crashed"))
+    assert_same_training(Path("whole"), Path("crashed"))
+
+
 def test_a_complete_training_is_left_alone_and_can_be_lengthened(monkeypatch: pytest.MonkeyPatch) -> None:
     assert train(configured(epochs=4, out="long", lr_steps="1,3"))
     assert train(configured(epochs=2, lr_steps="1,3"))
@@ -501,6 +533,16 @@ def test_a_network_that_diverges_ends_it_and_keeps_what_was(caplog: pytest.LogCa
         train(configured(model="mlp", lr=1e30))
     assert caught.value.exit_code == 1
     assert sorted(path.name for path in Path("training").iterdir()) == ["epoch_0000.pt", "epochs.csv", "last.pt"]
+
+
+def test_a_stopped_training_that_had_diverged_does_not_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        signal_after(patch, 3)
+        assert not train(configured(model="mlp", lr=1e30))
+    with pytest.raises(
+        InputError, match=r"training/last\.pt holds numbers that are not finite.*did its training diverge"
+    ):
+        train(configured(model="mlp", lr=1e30))
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 from lossgrid.errors import EXIT_FAILED, LossgridError
 from lossgrid.parallel.stop import SIGNALS
-from lossgrid.parallel.world import World, abort, abort_guard, all_come, broadcast, gather
+from lossgrid.parallel.world import PATIENCES_TO_START, World, abort, abort_guard, broadcast, gather, in_time
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ def watched(world: World, patience: float, *, advice: str = "") -> Iterator[None
     if world.size == 1 or patience == 0:
         yield
         return
-    with all_come(str(world), patience):
+    with in_time(str(world), PATIENCES_TO_START * patience):
         neighbours = meet(world)
     watch = Watch(world, neighbours, patience, advice)
     watch.start()

@@ -86,7 +86,8 @@ def connect(launch: Launch, *, patience: float = 0.0) -> World:
 
     Args:
         launch: How this process was started.
-        patience: See :func:`all_come`.
+        patience: After ``PATIENCES_TO_START`` times so many seconds this process ends if not all ranks have come; 0 to
+            wait for ever.
 
     Raises:
         InputError: MPI cannot be started, or it sees another number of ranks than the launcher started.
@@ -99,7 +100,7 @@ def connect(launch: Launch, *, patience: float = 0.0) -> World:
             f"started by {launch.launcher}, but mpi4py cannot load its MPI library ({reason}); install the MPI of the "
             "launcher where mpi4py finds it, see lossgrid check"
         ) from None
-    with all_come(f"rank {launch.rank}", patience):
+    with in_time(f"rank {launch.rank}", PATIENCES_TO_START * patience):
         _wait_for_all_ranks_to_start(MPI)
         comm = MPI.COMM_WORLD.Dup()
         node = comm.Split_type(MPI.COMM_TYPE_SHARED)
@@ -119,29 +120,42 @@ def connect(launch: Launch, *, patience: float = 0.0) -> World:
 
 
 def _wait_for_all_ranks_to_start(mpi: Any) -> None:
-    """Start MPI; the name is what :func:`all_come` can say where that takes too long."""
+    """Start MPI; the name is what :func:`in_time` can say where that takes too long."""
     if not mpi.Is_initialized():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # of a launcher of another MPI, which connect() tells
             mpi.Init_thread(mpi.THREAD_FUNNELED)
 
 
-@contextmanager
-def all_come(who: str, patience: float) -> Iterator[None]:
-    """End this process where the block, in which it waits for all ranks to start, takes too long: one never came.
+def leave(world: World, patience: float) -> None:
+    """End MPI; whoever froze after the last word keeps this process for ``patience`` seconds, 0 for ever.
 
-    Args:
-        who: This rank.
-        patience: ``PATIENCES_TO_START`` times so many seconds are waited; 0 to wait for ever.
+    Collective: all ranks of ``world`` must call this.
     """
-    if patience == 0 or sys.__stderr__ is None:
+    if world.comm is not None:
+        from mpi4py import MPI
+
+        with in_time(str(world), patience):
+            _wait_for_all_ranks_to_end(MPI)
+
+
+def _wait_for_all_ranks_to_end(mpi: Any) -> None:
+    mpi.Finalize()
+
+
+@contextmanager
+def in_time(who: str, seconds: float) -> Iterator[None]:
+    """End this process where the block, in which it waits for all other ranks, takes longer than ``seconds``.
+
+    For the time in which ranks do not hear from each other, at the start and at the end; 0 to wait for ever.
+    """
+    if seconds == 0 or sys.__stderr__ is None:
         yield
         return
-    seconds = PATIENCES_TO_START * patience
     speaker = threading.Timer(seconds, _give_up, (who, seconds))
     speaker.daemon = True
     speaker.start()
-    # MPI_Init keeps Python from running any other thread: this one is C, and says only where it stood.
+    # MPI_Init and MPI_Finalize keep Python from running any other thread: this one is C, and says only where it stood.
     faulthandler.dump_traceback_later(seconds + 1.0, exit=True, file=sys.__stderr__)
     try:
         yield
@@ -152,8 +166,8 @@ def all_come(who: str, patience: float) -> Iterator[None]:
 
 def _give_up(who: str, seconds: float) -> None:
     sys.stderr.write(
-        f"lossgrid: error: {who}: not all ranks have started within {seconds:.0f} s, ten times --heartbeat: one has "
-        "frozen or never came, or they cannot reach each other\n"
+        f"lossgrid: error: {who}: not all ranks have come within {seconds:.0f} s (--heartbeat): one has frozen or "
+        "never started, or they cannot reach each other\n"
     )
     sys.stderr.flush()
     os._exit(EXIT_FAILED)

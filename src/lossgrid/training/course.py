@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from lossgrid import data, store
+from lossgrid import data, models, store
 from lossgrid.config import TrainConfig
 from lossgrid.data.batches import Resident
 from lossgrid.directions import copied, states
 from lossgrid.errors import InputError, LossgridError
 from lossgrid.evaluation import choose_place, freed_memory_kept, own_cores, share_threads
-from lossgrid.parallel import Stop, stop_on_signals
+from lossgrid.parallel import Stop
 from lossgrid.progress import ProgressDisplay, duration
 from lossgrid.training import folder
 from lossgrid.training.augmentation import make_views, seen
@@ -27,15 +27,19 @@ from lossgrid.training.preparation import Samples, prepare, updates
 log = logging.getLogger(__name__)
 
 
-def train(config: TrainConfig) -> bool:
+def train(config: TrainConfig, stop: Stop) -> bool:
     """Train as ``config`` says, or go on with what its folder holds; return whether all epochs are done.
+
+    Args:
+        config: The settings.
+        stop: Whether to leave after the update under way.
 
     Raises:
         InputError: The input cannot work; nothing has been touched.
         LossgridError: The network has diverged, or the file system refuses; what was kept stays.
     """
     folder.check(config.out)
-    with stop_on_signals() as stop, store.locked(config.out), freed_memory_kept():
+    with store.locked(config.out), freed_memory_kept():
         old = folder.read(config.out) if folder.check(config.out) else None
         if old is not None:
             refuse_other(config, old.settings, config.identity())
@@ -84,12 +88,13 @@ def follow(
     """Go through the epochs that are left, keeping each; return whether all are done.
 
     Raises:
+        InputError: What is to be gone on with is of another network, or had diverged.
         LossgridError: The network has diverged, or the file system refuses.
     """
     history: list[Row] = []
     batch, seconds = 0, 0.0
     if old is not None:
-        learner.model.load_state_dict(old.state_dict)
+        models.load_state(learner.model, old.state_dict, source=str(config.out / folder.LAST))
         learner.optimizer.load_state_dict(dict(old.optimizer))
         learner.schedule.load_state_dict(dict(old.schedule))
         history, batch, seconds = list(old.history), old.batch, old.seconds
@@ -102,6 +107,8 @@ def follow(
         )  # fmt: skip
 
     announce(config, samples[config.splits[0]].samples, old)
+    if old is None:
+        folder.write(config.out, state())  # first of all files, as it tells that the others are of this training
     for epoch in range(len(history), config.epochs + 1):
         began = time.monotonic() - seconds
         batch = learn(config, learner, samples[config.splits[0]], epoch, batch, stop) if epoch else 0
