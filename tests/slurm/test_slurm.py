@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from itertools import pairwise
@@ -16,7 +15,7 @@ import pytest
 import torch
 
 from lossgrid import store
-from tests.conftest import ROOT, launch
+from tests.conftest import launch
 from tests.programs import users
 from tests.slurm.conftest import JOBS, Cluster, array, change, has_ended
 from tests.system.conftest import assert_same_bytes, done_points, values
@@ -259,9 +258,9 @@ def chain(cluster: Cluster, folder: Path, **variables: str) -> list[str]:
 
 
 def test_a_chain_trains_computes_and_draws(cluster: Cluster, tmp_path: Path) -> None:
-    options = array(["--model", "mlp", "--checkpoint", "net.pt", "--data", "digits", "--alpha", "-1:1:5"])
+    options = array(["--model", "mlp", "--checkpoint", "net/epoch_0001.pt", "--data", "digits", "--alpha", "-1:1:5"])
     surface = change(JOBS / "surface.sbatch", tmp_path / "surface.sbatch", sbatch=SMALL, options=options)
-    train = shlex.join([sys.executable, str(ROOT / "jobs" / "train_demo.py"), "mlp", "net.pt", "1"])
+    train = "lossgrid train --model mlp --data digits --epochs 1 --out net"
     site = tmp_path / "of the site.env"
     site.write_text("export SITE=here\n")
     train = shlex.quote(f"[ $SITE = here ]\n{train}")
@@ -272,7 +271,7 @@ def test_a_chain_trains_computes_and_draws(cluster: Cluster, tmp_path: Path) -> 
     assert [job["JobName"] for job in ended] == ["train", "surface", "draw"]
     for earlier, later in pairwise(ended):
         assert earlier["EndTime"] <= later["StartTime"]
-    assert "mlp: train accuracy" in logs[0]
+    assert "net is complete: 1 epochs" in logs[0]
     assert store.read(tmp_path / "surface.h5").complete
     assert (tmp_path / "surface_line.png").read_bytes().startswith(b"\x89PNG")
 
