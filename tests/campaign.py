@@ -6,8 +6,8 @@ Every round starts the same run on the same surface, does one thing to it at a r
 end, and looks at the file: it must open, hold every point it was seen to hold before, and every point marked done must
 have the value, to the bit, of a run that nothing happened to. The next round goes on with the file; when it is complete
 it must be that of the undisturbed run, and a new one begins. A job that has not ended ``HANGS`` seconds after its fault
-hangs. Rounds whose run was over before the fault are not counted. Prints a table; the exit code is 0 where all counts
-of what must not be are 0.
+hangs. Rounds whose run was over before the fault, the surface complete, are not counted. Prints a table; the exit code
+is 0 where all counts of what must not be are 0.
 """
 
 from __future__ import annotations
@@ -158,6 +158,7 @@ def one_round(
     with running(ranks, *command, cwd=place.folder.parent) as job:
         time.sleep(chance.uniform(0, seconds))
         before = done_points(place.out) if place.out.exists() else 0
+        was_over = before > 0 and store.read(place.out).complete
         began = time.monotonic()
         with suppress(AssertionError, ProcessLookupError):
             FAULTS[name](job, chance, ranks, place)
@@ -165,7 +166,7 @@ def one_round(
         try:
             _, said = job.communicate(timeout=HANGS + (seconds == 0) * HANGS)
         except subprocess.TimeoutExpired:
-            tally.hangs += 1
+            tally.hangs += not was_over  # else a rank that had nothing left to do, for which the launcher waits
             os.killpg(job.pid, signal.SIGKILL)
             _, said = job.communicate()
             print(f"HANGS: {name}, {writer}\n{said}", file=sys.stderr, flush=True)
@@ -174,7 +175,7 @@ def one_round(
     if injected is not None:
         began = ended - (time.time() - float(injected[1]))
     place.free()
-    if job.returncode == 0:
+    if job.returncode == 0 or was_over:
         return
     tally.rounds += 1
     tally.codes[job.returncode if job.returncode is not None else -9] += 1
