@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +34,7 @@ from lossgrid.errors import InputError
 from tests.conftest import ROOT, launch
 from tests.system.conftest import done_points, pid_of, running, values
 
-GRID = ("--alpha", "-1:1:17", "--beta", "-0.5:0.5:12")
+GRID = ("--alpha", "-1:1:25", "--beta", "-0.5:0.5:20")
 RUN = ("run", "--model", "users:net", "--data", "users:pictures", "--loss", "users:slow_loss", *GRID)
 HEARTBEAT = 2
 HANGS = 30.0  # s
@@ -160,13 +160,14 @@ def one_round(
         before = done_points(place.out) if place.out.exists() else 0
         was_over = before > 0 and store.read(place.out).complete
         began = time.monotonic()
-        with suppress(AssertionError, ProcessLookupError):
-            FAULTS[name](job, chance, ranks, place)
+        if not was_over:
+            with suppress(AssertionError, ProcessLookupError):
+                FAULTS[name](job, chance, ranks, place)
         said = ""
         try:
             _, said = job.communicate(timeout=HANGS + (seconds == 0) * HANGS)
         except subprocess.TimeoutExpired:
-            tally.hangs += not was_over  # else a rank that had nothing left to do, for which the launcher waits
+            tally.hangs += 1
             os.killpg(job.pid, signal.SIGKILL)
             _, said = job.communicate()
             print(f"HANGS: {name}, {writer}\n{said}", file=sys.stderr, flush=True)
@@ -205,8 +206,11 @@ def check(place: Place, right: dict[str, bytes], tally: Tally) -> bool:
     return False
 
 
-def campaign(rounds: int, seed: int, ranks: int, place: Place) -> dict[tuple[str, str], Tally]:
-    """Go through all faults and both writers in turns until ``rounds`` have been counted."""
+Tallies = dict[tuple[str, str], Tally]
+
+
+def campaign(rounds: int, seed: int, ranks: int, place: Place) -> Iterator[Tallies]:
+    """Go through all faults and both writers in turns until ``rounds`` have been counted; yield the count so far."""
     undisturbed = place.folder.parent / "undisturbed"
     undisturbed.mkdir()
     done = launch(0, "lossgrid", *RUN, cwd=undisturbed)
@@ -233,10 +237,10 @@ def campaign(rounds: int, seed: int, ranks: int, place: Place) -> dict[tuple[str
         counted = sum(tally.rounds for tally in tallies.values())
         bad = sum(tally.bad for tally in tallies.values())
         print(f"{counted} rounds, {surfaces} surfaces completed, bad: {bad}", file=sys.stderr, flush=True)
-    return tallies
+        yield tallies
 
 
-def table(tallies: dict[tuple[str, str], Tally]) -> str:
+def table(tallies: Tallies) -> str:
     """Return the tallies as a table in Markdown."""
     lines = [
         "| fault | writer | rounds | exit codes | ended after (median, most) | unreadable | lost | wrong | hangs |",
@@ -270,15 +274,16 @@ def main() -> int:
         is_disk = subprocess.run(mount, check=False, capture_output=True).returncode == 0
         if not is_disk:
             print("NOT RUN: a full disk, as no small one can be mounted here", file=sys.stderr)
+        tallies: Tallies = {}
         try:
-            tallies = campaign(options.rounds, options.seed, options.ranks, Place(disk, is_disk))
+            for tallies in campaign(options.rounds, options.seed, options.ranks, Place(disk, is_disk)):
+                if options.json is not None:
+                    rows = [{"fault": name, "writer": writer, **vars(own)} for (name, writer), own in tallies.items()]
+                    options.json.write_text(json.dumps(rows, indent=2))
         finally:
             if is_disk:
                 subprocess.run(["umount", disk], check=True)
-    print(table(tallies))
-    if options.json is not None:
-        rows = [{"fault": name, "writer": writer, **vars(tally)} for (name, writer), tally in tallies.items()]
-        options.json.write_text(json.dumps(rows, indent=2))
+            print(table(tallies))
     return int(any(tally.bad for tally in tallies.values()))
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
@@ -20,13 +21,14 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from lossgrid.errors import EXIT_FAILED, InputError, LossgridError, RankError
 from lossgrid.parallel.launcher import Launch
 from lossgrid.parallel.libraries import loaded_libraries
+from lossgrid.parallel.stop import SIGNALS
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -130,8 +132,11 @@ def _wait_for_all_ranks_to_start(mpi: Any) -> None:
 def leave(world: World, patience: float) -> None:
     """End MPI; whoever froze after the last word keeps this process for ``patience`` seconds, 0 for ever.
 
-    Collective: all ranks of ``world`` must call this.
+    Collective: all ranks of ``world`` must call this, when all is done: stop signals come too late from now on.
     """
+    with suppress(ValueError):  # not the main thread
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)  # a handler of Python's would not outlive Python
     if world.comm is not None:
         from mpi4py import MPI
 
