@@ -36,6 +36,7 @@ from tests.system.conftest import done_points, pid_of, running, values
 
 GRID = ("--alpha", "-1:1:25", "--beta", "-0.5:0.5:20")
 RUN = ("run", "--model", "users:net", "--data", "users:pictures", "--loss", "users:slow_loss", *GRID)
+PACE = {"SECONDS_PER_POINT": "0.03"}
 HEARTBEAT = 2
 HANGS = 30.0  # s
 DISK = 1 << 20
@@ -155,7 +156,7 @@ def one_round(
         command = [ROOT / "tests" / "programs" / "fail_at.py", stage, rank, *RUN]
         seconds = 0.0  # it comes when it comes
     command += ["--writer", writer, "--out", place.out, "--heartbeat", HEARTBEAT]
-    with running(ranks, *command, cwd=place.folder.parent) as job:
+    with running(ranks, *command, cwd=place.folder.parent, env=PACE) as job:
         time.sleep(chance.uniform(0, seconds))
         before = done_points(place.out) if place.out.exists() else 0
         was_over = before > 0 and store.read(place.out).complete

@@ -68,12 +68,15 @@ def done_points(path: Path) -> int:
 def running(
     ranks: int, *command: object, cwd: Path, env: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[str]]:
-    """Start a job; it is ended with the block where it has not ended by itself."""
+    """Start a job; it is ended with the block where it has not ended by itself.
+
+    Points of ``users:slow_loss`` take longer than elsewhere, so that the job is still at work when something happens.
+    """
     line = command_line(ranks, [str(part) for part in command])
     with subprocess.Popen(
         line,
         cwd=cwd,
-        env=environment(env),
+        env=environment({"SECONDS_PER_POINT": "0.1", **(env or {})}),
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
