@@ -58,7 +58,7 @@ SIZES = {
     ),
     "small": Size(
         data="cifar10 at 16 x 16",
-        batches=(32, 512),
+        batches=(32, 256),
         training={"epochs": 20, "lr": 0.05, "lr_steps": "14,18", "max_samples": 2000},
         surface={"max_samples": 500},
         between="-0.5:1.5:41", line="-1:1:41", plane="-1:1:15", seeds=3,

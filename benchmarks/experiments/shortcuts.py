@@ -60,10 +60,10 @@ SIZES = {
     ),
     "small": Size(
         data="cifar10 at 16 x 16",
-        depths=("resnet20", "resnet56"),
-        solid="resnet56",
+        depths=("resnet20", "resnet44"),
+        solid="resnet44",
         widths=(),
-        training={"epochs": 20, "lr": 0.05, "schedule": "onecycle", "batch_size": 64, "max_samples": 4000},
+        training={"epochs": 20, "lr": 0.05, "schedule": "onecycle", "batch_size": 32, "max_samples": 4000},
         surface={"max_samples": 500},
         plane="-1:1:21", fine=None,
     ),
