@@ -66,7 +66,7 @@ SIZES = {
     "paper": Size(
         data="cifar10",
         batches=(128, 8192),
-        training={"epochs": 300, "lr": 0.1, "lr_steps": "150,225,275", "augment": "crop,flip"},
+        training={"epochs": 300, "lr": 0.1, "lr_steps": "150,225,275", "augment": "crop,flip", "init": "he"},
         surface={},
         between="-0.5:1.5:401", line="-1:1:401", plane="-1:1:51", seeds=10,
     ),

@@ -73,7 +73,7 @@ SIZES = {
         solid="resnet56",
         widths=("wrn56_2", "wrn56_4", "wrn56_8"),
         training={"epochs": 300, "lr": 0.1, "lr_steps": "150,225,275", "batch_size": 128, "weight_decay": 5e-4,
-                  "augment": "crop,flip"},
+                  "augment": "crop,flip", "init": "he"},
         surface={},
         plane="-1:1:51", fine="-1:1:251",
     ),

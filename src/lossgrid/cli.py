@@ -349,6 +349,13 @@ def train(
     loss: Annotated[
         str | None, typer.Option(metavar="cross_entropy|mse|pkg.mod:function", help="The loss (default cross_entropy).")
     ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            metavar="model|he",
+            help="The weights to begin with: as the model makes them; as He et al. 2015 and the paper (default model).",
+        ),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(metavar="N", help="Passes over the data (default 10).")] = None,
     optimizer: Annotated[
         str | None, typer.Option(metavar="sgd|adam", help="SGD has Nesterov's momentum (default sgd).")

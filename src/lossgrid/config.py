@@ -27,6 +27,7 @@ Precision = Literal["float32", "tf32", "bfloat16", "float64"]
 WriterChoice = Literal["auto", "parallel", "root"]
 Optimizer = Literal["sgd", "adam"]
 Schedule = Literal["steps", "cosine", "onecycle"]
+Init = Literal["model", "he"]
 Augmentation = Literal["crop", "flip"]
 
 # Settings that say where and how fast a run happens, not what it computes: a resumed run may change them.
@@ -160,6 +161,7 @@ class TrainConfig(NetworkConfig):
     splits: Annotated[tuple[str, ...], BeforeValidator(_split_commas)] = Field(default=("train", "test"), min_length=1)
     max_samples: int | None = Field(default=None, ge=1)
     loss: str = Field(default="cross_entropy", min_length=1)
+    init: Init = "model"
     epochs: int = Field(default=10, ge=1, le=9999)  # of four digits, as in the names of checkpoints
     optimizer: Optimizer = "sgd"
     lr: float | None = Field(default=None, gt=0, allow_inf_nan=False)

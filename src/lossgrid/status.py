@@ -48,6 +48,7 @@ def summarise(surface: Surface) -> dict[str, Any]:
         "model": surface.config.get("model"),
         "writer": surface.provenance.get("writer"),
         "merged_from": len(surface.provenance.get("merged", [])),
+        "imported_from": surface.provenance.get("imported", {}).get("tool"),
     }
 
 
@@ -85,14 +86,23 @@ def lines_of_ranks(ranks: list[dict[str, Any]]) -> list[str]:
     return lines + ([f"and {left_out} more ranks, with points between these"] if left_out else [])
 
 
+def _state(summary: dict[str, Any]) -> str:
+    """Say how far a surface is and, where it is not made by one command, of what it was made."""
+    if summary["running"]:
+        return "being computed"
+    state = "complete" if summary["complete"] else "incomplete"
+    if summary["merged_from"]:
+        return f"{state}, merged from {summary['merged_from']} files"
+    if summary["imported_from"]:
+        return f"{state}, imported from a file of {summary['imported_from']}"
+    return state if summary["complete"] else f"{state}: the same command resumes it"
+
+
 def as_lines(summary: dict[str, Any]) -> list[str]:
     """Write a summary for people."""
-    state = "complete" if summary["complete"] else "incomplete: the same command resumes it"
-    if summary["merged_from"]:
-        state = f"{'complete' if summary['complete'] else 'incomplete'}, merged from {summary['merged_from']} files"
-    state = "being computed" if summary["running"] else state
+    of_what = "" if summary["imported_from"] else f" of {summary['model']}"
     lines = [
-        f"{summary['file']}: {' x '.join(map(str, summary['shape']))} points of {summary['model']}, {state}",
+        f"{summary['file']}: {' x '.join(map(str, summary['shape']))} points{of_what}, {_state(summary)}",
         f"done {summary['done']} of {summary['points']}, not finite {summary['not_finite']}, "
         f"failed {summary['failed']}, writer {summary['writer']}",
     ]

@@ -13,18 +13,19 @@ import pytest
 
 from lossgrid import store
 
+VERBS = ("train", "run", "directions", "status", "plot", "compare", "merge", "export", "import", "check")
 SPEED = r"[\d.]+ [MG]B/s, a point in [\d.]+ ms"
 
 
 def test_help_names_every_verb_and_needs_no_mpi(start: Any) -> None:
     done = start(0, "lossgrid", "--help", env={"MPI4PY_MPIABI": "none", "MPI4PY_LIBMPI": "/absent/libmpi.so"})
     assert done.returncode == 0, done.stderr
-    for verb in ("run", "directions", "status", "plot", "compare", "merge", "check"):
+    for verb in VERBS:
         assert re.search(rf"\b{verb}\b", done.stdout)
     assert start(0, "lossgrid").returncode == 2
 
 
-@pytest.mark.parametrize("verb", ["run", "directions", "status", "plot", "compare", "merge", "check"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help(start: Any, verb: str) -> None:
     done = start(0, "lossgrid", verb, "--help")
     assert done.returncode == 0

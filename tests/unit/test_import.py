@@ -128,6 +128,8 @@ def test_what_is_not_computed_is_pending(tmp_path: Path) -> None:
     assert surface.finished is None
     assert np.isnan(surface.seconds).all()
     assert (surface.rank == -1).all()
+    told = as_lines(summarise(surface))[0]
+    assert told.endswith(": 2 x 5 points, incomplete, imported from a file of loss-landscape")  # nothing resumes it
 
 
 def test_falling_coordinates_are_turned(tmp_path: Path) -> None:
@@ -163,7 +165,7 @@ def test_only_losses_and_accuracies_are_taken_over(tmp_path: Path, caplog: pytes
 def test_the_result_can_be_looked_at(tmp_path: Path) -> None:
     surface = imported(as_the_tool_computes(tmp_path / "r.h5", np.linspace(-1, 1, 5), np.linspace(-1, 1, 4)))
     text = "\n".join(as_lines(summarise(surface)))
-    assert "4 x 5 points of imported, complete" in text
+    assert "4 x 5 points, complete, imported from a file of loss-landscape" in text
     assert "train_loss: 0.5" in text
     assert plot.draw(surface).axes
     assert export_file(tmp_path / "s.h5", to="csv").read_text().count("done") == 20

@@ -22,6 +22,7 @@ from lossgrid.training import folder
 from lossgrid.training import train as train_until
 from lossgrid.training.augmentation import make_views, seen
 from lossgrid.training.chance import Draws, draw_epoch, with_label_noise
+from lossgrid.training.initial import draw_weights
 from lossgrid.training.learner import Learner
 from lossgrid.training.preparation import prepare
 from lossgrid.training.schedule import make_optimizer, make_schedule
@@ -69,8 +70,8 @@ def test_options_of_the_command_line_are_the_keys_of_the_file() -> None:
 def test_help_tells_the_defaults() -> None:
     parameters = inspect.signature(cli.train, eval_str=True).parameters
     for name in (
-        "epochs", "optimizer", "schedule", "lr_factor", "momentum", "weight_decay", "batch_size", "label_noise", "seed",
-        "device", "precision", "save_every", "out",
+        "init", "epochs", "optimizer", "schedule", "lr_factor", "momentum", "weight_decay", "batch_size", "label_noise",
+        "seed", "device", "precision", "save_every", "out",
     ):  # fmt: skip
         text = parameters[name].annotation.__metadata__[0].help
         assert f"(default {TrainConfig.model_fields[name].default}" in text, name
@@ -85,6 +86,7 @@ def test_help_tells_the_defaults() -> None:
         ({"bach_size": 3}, ["bach_size", "batch-size"]),
         ({"optimizer": "sdg"}, ["--optimizer", "sgd", "sdg"]),
         ({"schedule": "step"}, ["--schedule", "steps", "step"]),
+        ({"init": "hee"}, ["--init", "he", "hee"]),
         ({"augment": "crop,filp"}, ["--augment", "flip", "filp"]),
         ({"lr_steps": "5,x"}, ["--lr-steps", "'x'"]),
         ({"lr_steps": "5,5"}, ["--lr-steps", "rising", "5,5"]),
@@ -120,6 +122,46 @@ def test_identity_leaves_out_where_and_what_may_grow() -> None:
     assert one.identity() != configured(data="cifar10:/here", lr=0.1, momentum=0.5).identity()
     short, long = (configured(schedule="cosine", epochs=epochs).identity() for epochs in (3, 30))
     assert short != long
+
+
+# Weights to begin with
+
+
+def test_weights_of_he_have_the_variances_of_the_paper_and_no_biases() -> None:
+    model = nn.Sequential(
+        nn.Conv2d(32, 64, 3), nn.BatchNorm2d(64), nn.ConvTranspose2d(64, 48, 3, bias=False), nn.Linear(300, 200)
+    )
+    conv, norm, transposed, linear = model
+    nn.init.constant_(norm.weight, 0.5)
+    norm.running_mean.fill_(3.0)
+    torch.manual_seed(5)
+    draw_weights(model, "he")
+    assert conv.weight.std().item() == pytest.approx(math.sqrt(2 / (32 * 9)), rel=0.03)
+    assert transposed.weight.std().item() == pytest.approx(math.sqrt(2 / (48 * 9)), rel=0.03)  # as torch counts fan-in
+    assert linear.weight.std().item() == pytest.approx(1e-3, rel=0.03)
+    assert conv.weight.mean().abs().item() < 0.003
+    assert not conv.bias.any()
+    assert not linear.bias.any()
+    assert torch.equal(norm.weight, torch.ones(64))
+    assert not norm.running_mean.any()
+
+
+def test_weights_are_as_the_model_made_them_by_default_and_the_same_for_a_seed() -> None:
+    def first(**changes: Any) -> dict[str, torch.Tensor]:
+        config = configured(**changes)
+        splits = data.load(config.data, config.data_arg, splits=config.splits)
+        learner, _ = prepare(config, splits, choose_place("cpu", "float32", local_rank=0))
+        return dict(learner.model.state_dict())
+
+    def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+        return all(torch.equal(one[name], other[name]) for name in one)
+
+    torch.manual_seed(0)
+    own = models.build(BASE["model"], {}, facts=data.facts(data.load(BASE["data"], {}, splits=("train",)))).state_dict()
+    assert same(own, first())
+    assert same(first(init="he"), first(init="he"))
+    assert not same(first(init="he"), first())
+    assert not same(first(init="he"), first(init="he", seed=1))
 
 
 # Optimizers and learning rates

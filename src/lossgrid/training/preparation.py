@@ -16,6 +16,7 @@ from lossgrid.errors import InputError
 from lossgrid.evaluation import Place, make_objective, wants_channels_last
 from lossgrid.evaluation.fit import check_fit
 from lossgrid.training.chance import with_label_noise
+from lossgrid.training.initial import draw_weights
 from lossgrid.training.learner import Learner
 from lossgrid.training.schedule import make_optimizer, make_schedule
 
@@ -39,6 +40,7 @@ def prepare(config: TrainConfig, splits: Mapping[str, data.Split], place: Place)
         )
     torch.manual_seed(config.seed)
     model = models.build(config.model, config.model_arg, facts=data.facts(splits))
+    draw_weights(model, config.init)
     part = config.micro_batch or config.batch_size
     refuse_lone_samples(model, first.samples, config.batch_size, part)
     channels_last = wants_channels_last(model)
