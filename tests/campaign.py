@@ -1,13 +1,14 @@
 """A campaign of faults: jobs that are killed, frozen, stopped, fail or run out of disk at random moments.
 
-    python -m tests.campaign [--rounds 200] [--seed 0] [--ranks 3] [--json FILE]
+    python -m tests.campaign [--rounds 200] [--seed 0] [--ranks 3] [--fault NAME]... [--json FILE]
 
 Every round starts the same run on the same surface, does one thing to it at a random moment between its start and its
 end, and looks at the file: it must open, hold every point it was seen to hold before, and every point marked done must
 have the value, to the bit, of a run that nothing happened to. The next round goes on with the file; when it is complete
 it must be that of the undisturbed run, and a new one begins. A job that has not ended ``HANGS`` seconds after its fault
-hangs. Rounds whose run was over before the fault, the surface complete, are not counted. Prints a table; the exit code
-is 0 where all counts of what must not be are 0.
+hangs. What a job says that was told to stop and ends with another exit code is shown. Rounds whose run was over before
+the fault, the surface complete, are not counted. Prints a table; the exit code is 0 where all counts of what must not
+be are 0.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +42,8 @@ HEARTBEAT = 2
 HANGS = 30.0  # s
 DISK = 1 << 20
 WRITERS = ("parallel", "root")
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+STOPPED = {75, *(128 + number for number in STOP_SIGNALS)}  # the latter where Python was still loading
 STAGES = ("load", "place", "open", "first point", "mid run", "write", "close")  # of programs/fail_at.py
 
 
@@ -113,7 +116,7 @@ def freeze(job: Job, chance: random.Random, ranks: int, place: Place) -> None:
 
 
 def stop(job: Job, chance: random.Random, ranks: int, place: Place) -> None:
-    os.kill(someone(job, chance, ranks), chance.choice((signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)))
+    os.kill(someone(job, chance, ranks), chance.choice(STOP_SIGNALS))
 
 
 def stop_all(job: Job, chance: random.Random, ranks: int, place: Place) -> None:
@@ -179,6 +182,8 @@ def one_round(
     place.free()
     if job.returncode == 0 or was_over:
         return
+    if FAULTS[name] in (stop, stop_all, fill) and job.returncode not in STOPPED:
+        print(f"exit code {job.returncode}: {name}, {writer}\n{said}", file=sys.stderr, flush=True)
     tally.rounds += 1
     tally.codes[job.returncode if job.returncode is not None else -9] += 1
     tally.seconds.append(ended - began)
@@ -210,8 +215,8 @@ def check(place: Place, right: dict[str, bytes], tally: Tally) -> bool:
 Tallies = dict[tuple[str, str], Tally]
 
 
-def campaign(rounds: int, seed: int, ranks: int, place: Place) -> Iterator[Tallies]:
-    """Go through all faults and both writers in turns until ``rounds`` have been counted; yield the count so far."""
+def campaign(rounds: int, seed: int, ranks: int, faults: Sequence[str], place: Place) -> Iterator[Tallies]:
+    """Go through ``faults`` and both writers in turns until ``rounds`` have been counted; yield the count so far."""
     undisturbed = place.folder.parent / "undisturbed"
     undisturbed.mkdir()
     done = launch(0, "lossgrid", *RUN, cwd=undisturbed)
@@ -223,7 +228,7 @@ def campaign(rounds: int, seed: int, ranks: int, place: Place) -> Iterator[Talli
     assert done.returncode == 0, done.stderr
     seconds = time.monotonic() - began  # of a whole run: faults come at any moment of it
     place.out.unlink()
-    faults = [name for name in FAULTS if place.is_disk or name != "disk full, then stopped"]
+    faults = [name for name in faults if place.is_disk or FAULTS[name] is not fill]
     writers = [writer for writer in WRITERS if writer == "root" or store.has_parallel_hdf5()]
     tallies = {(name, writer): Tally() for name in faults for writer in writers}
     surfaces = 0
@@ -266,6 +271,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ranks", type=int, default=3)
+    parser.add_argument("--fault", action="append", choices=FAULTS, help="only this one; repeatable")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -277,7 +283,8 @@ def main() -> int:
             print("NOT RUN: a full disk, as no small one can be mounted here", file=sys.stderr)
         tallies: Tallies = {}
         try:
-            for tallies in campaign(options.rounds, options.seed, options.ranks, Place(disk, is_disk)):
+            faults = options.fault or list(FAULTS)
+            for tallies in campaign(options.rounds, options.seed, options.ranks, faults, Place(disk, is_disk)):
                 if options.json is not None:
                     rows = [{"fault": name, "writer": writer, **vars(own)} for (name, writer), own in tallies.items()]
                     options.json.write_text(json.dumps(rows, indent=2))
