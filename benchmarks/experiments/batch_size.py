@@ -20,7 +20,6 @@ from experiment import Plan, data_options, main
 from steps import Labelled, Step, compare, plot, run, train
 
 MODEL = "vgg9"
-DECAYS = (0.0, 5e-4)
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,7 @@ class Size:
     Attributes:
         data: The data; one of ``experiment.DATA``.
         batches: Samples of an update, small and large.
+        decays: Weight decays, none and some.
         training: Options of ``lossgrid train`` beside these.
         surface: Options of ``lossgrid run`` for all surfaces.
         between: The line from one network to the other, at 0 and 1.
@@ -40,6 +40,7 @@ class Size:
 
     data: str
     batches: tuple[int, int]
+    decays: tuple[float, float]
     training: Mapping[str, Any]
     surface: Mapping[str, Any]
     between: str
@@ -52,20 +53,23 @@ SIZES = {
     "smoke": Size(
         data="digits",
         batches=(16, 256),
+        decays=(0.0, 5e-4),
         training={"epochs": 20, "lr": 0.05, "lr_steps": "12,17"},
         surface={"max_samples": 500},
         between="-0.5:1.5:41", line="-1:1:41", plane="-1:1:15", seeds=3,
     ),
     "small": Size(
         data="cifar10 at 16 x 16",
-        batches=(32, 256),
-        training={"epochs": 20, "lr": 0.05, "lr_steps": "14,18", "max_samples": 2000},
+        batches=(32, 512),  # of 4,000 samples about as much as 8192 is of all
+        decays=(0.0, 5e-3),  # ten times the paper's, as there are thirty times fewer updates for it to act in
+        training={"epochs": 30, "lr": 0.05, "lr_steps": "20,26", "max_samples": 4000},
         surface={"max_samples": 500},
         between="-0.5:1.5:41", line="-1:1:41", plane="-1:1:15", seeds=3,
     ),
     "paper": Size(
         data="cifar10",
         batches=(128, 8192),
+        decays=(0.0, 5e-4),
         training={"epochs": 300, "lr": 0.1, "lr_steps": "150,225,275", "augment": "crop,flip", "init": "he"},
         surface={},
         between="-0.5:1.5:401", line="-1:1:401", plane="-1:1:51", seeds=10,
@@ -82,14 +86,14 @@ def plan(name: str, folder: Path, data: str | None, sizes: Mapping[str, Size] = 
             folder / f"{MODEL}_batch{batch}_decay{decay:g}",
             **network, **size.training, batch_size=batch, weight_decay=decay,
         )
-        for decay in DECAYS
+        for decay in size.decays
         for batch in size.batches
     }  # fmt: skip
     surface = {**network, **size.surface}
     around = figure3(size, folder, trained, surface)
     steps = [*trained.values(), *figure2(size, folder, trained, surface), *around]
     on_lines, on_planes = (step.makes for step in around if step.tells)
-    pairs = tuple((label_of(size.batches[1], decay), label_of(size.batches[0], decay)) for decay in DECAYS)
+    pairs = tuple((label_of(size.batches[1], decay), label_of(size.batches[0], decay)) for decay in size.decays)
     claims = [
         *(Claim("Large batches lead to sharper minima", t, "sharpness", pairs) for t in (on_planes, on_lines)),
         Claim("Large batches lead to narrower minima", on_planes, "area_+0.5", pairs, smaller=True),
@@ -110,7 +114,7 @@ def label_of(batch: int, decay: float) -> str:
 def figure2(size: Size, folder: Path, trained: Mapping[str, Step], surface: Mapping[str, Any]) -> Iterator[Step]:
     """Go from the small batch to the large one, for each weight decay."""
     small, large = size.batches
-    for decay in DECAYS:
+    for decay in size.decays:
         start, end = (trained[label_of(batch, decay)].makes for batch in size.batches)
         line = folder / f"figure2_decay{decay:g}.h5"
         yield run(line, checkpoint=start, to=end, splits="train,test", alpha=size.between, **surface)
