@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A surface on one machine or several, started by mpirun: copy, change what is marked, run.
 #
-# Started again, it goes on where it stood. Exit codes: 0 complete, 1 failed, 2 bad input, 75 stopped, run again.
+# Started again, it goes on where it stood. Exit codes: 0 complete, 1 failed, 2 bad input, 75 stopped, run again. (MPICH's
+# mpirun before 4.1 at times ends with 0 instead of 75 when it has passed on a signal; lossgrid status tells.)
 set -euo pipefail
 
 # ---- change from here ----

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -55,6 +56,16 @@ def pid_of(mpirun: int, rank: int) -> int:
                 if launch is not None and launch.rank == rank:
                     return process
     raise AssertionError(f"no rank {rank} under process {mpirun}")
+
+
+def mpirun_may_forget_exit_codes() -> bool:
+    """Tell whether mpirun at times ends with 0 once it has passed on a signal, whatever its ranks end with.
+
+    That of MPICH before 4.1 takes ranks to which it has sent a signal for killed on purpose (its pull request 5930).
+    """
+    said = subprocess.run(["mpirun", "--version"], text=True, capture_output=True, check=True).stdout
+    found = re.search(r"HYDRA.*?Version: *(\d+)\.(\d+)", said, re.DOTALL)
+    return found is not None and (int(found[1]), int(found[2])) < (4, 1)
 
 
 def done_points(path: Path) -> int:

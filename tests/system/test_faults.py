@@ -14,7 +14,15 @@ import pytest
 
 from lossgrid import store
 from tests.conftest import launch, need_writer
-from tests.system.conftest import assert_same_bytes, done_points, pid_of, running, values, wait_for_points
+from tests.system.conftest import (
+    assert_same_bytes,
+    done_points,
+    mpirun_may_forget_exit_codes,
+    pid_of,
+    running,
+    values,
+    wait_for_points,
+)
 
 RANKS = 3
 GRID = ("--alpha", "-1:1:9", "--beta", "-0.5:0.5:6")
@@ -158,7 +166,9 @@ def test_a_signal_to_mpirun_reaches_all_ranks(start: Any, out: Path, undisturbed
         wait_for_points(job, out, 5)
         job.send_signal(signal.SIGUSR1)  # mpirun forwards it, as SLURM's --signal=USR1 does
         _, said = job.communicate(timeout=SECONDS_TO_END)
-        assert job.returncode == 75, said
+        assert job.returncode == 75 or (job.returncode == 0 and mpirun_may_forget_exit_codes()), said
+    assert "stopped by SIGUSR1" in said
+    assert 5 <= done_points(out) < POINTS
     resume(start, out, undisturbed, "auto")
 
 
@@ -342,7 +352,7 @@ def test_a_second_job_on_a_file_in_use_is_refused(start: Any, out: Path, undistu
         looked = start(0, "lossgrid", "status", out, "--json")
         assert looked.returncode == 0, looked.stderr
         assert '"complete": false' in looked.stdout
-        job.send_signal(signal.SIGUSR1)
+        os.kill(pid_of(job.pid, 1), signal.SIGUSR1)
         _, said = job.communicate(timeout=SECONDS_TO_END)
         assert job.returncode == 75, said
     assert_readable(out, undisturbed)
