@@ -182,7 +182,7 @@ def test_a_job_without_a_new_point_does_not_go_into_the_queue_again(
     pretends.write_text(
         "#!/bin/bash\n"
         f'if [ "$1" = run ]; then echo {after} > points; exit {code}; fi\n'
-        f'printf \'{{\\n  "points": 120,\\n  "done": %s,\\n  "pending": 1\\n}}\\n\' "$(cat points)"\n'
+        f'printf \'{{\\n  "points": 120,\\n  "done": %s,\\n  "pending": 1,\\n  "failed": 0\\n}}\\n\' "$(cat points)"\n'
     )
     pretends.chmod(0o755)
     (tmp_path / "points").write_text(f"{before}\n")
