@@ -16,7 +16,15 @@ from typing import Annotated, Any
 import typer
 
 from lossgrid import parallel
-from lossgrid.errors import EXIT_BAD_INPUT, EXIT_COMPLETE, EXIT_FAILED, EXIT_RESUMABLE, InputError, LossgridError
+from lossgrid.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_COMPLETE,
+    EXIT_FAILED,
+    EXIT_RESUMABLE,
+    InputError,
+    LossgridError,
+    in_short,
+)
 from lossgrid.parallel import World
 
 STARTED = time.monotonic()
@@ -508,7 +516,7 @@ def _load(world: World, module: str) -> ModuleType:
             return import_module(module)
         except (ImportError, OSError, ValueError) as error:
             raise InputError(
-                f"a library cannot be loaded ({type(error).__name__}: {' '.join(str(error).split())}): activate the "
+                f"a library cannot be loaded ({type(error).__name__}: {in_short(error)}): activate the "
                 "environment lossgrid was installed in, and load the modules, as of MPI and HDF5, it was built with"
             ) from None
 

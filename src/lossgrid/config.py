@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 
-from lossgrid.errors import InputError
+from lossgrid.errors import InputError, in_short
 from lossgrid.grid import Axis, Grid
 
 if sys.version_info >= (3, 11):
@@ -229,7 +229,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"--config: cannot read {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"--config: {path} is not TOML: {' '.join(str(error).split())}") from None
+        raise InputError(f"--config: {path} is not TOML: {in_short(error)}") from None
     return {key.replace("-", "_"): value for key, value in table.items()}
 
 

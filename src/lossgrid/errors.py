@@ -1,5 +1,7 @@
 """The errors a user meets, each with the exit code it ends the program with."""
 
+import re
+
 EXIT_COMPLETE = 0
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
@@ -21,3 +23,14 @@ class InputError(LossgridError, ValueError):
 
 class RankError(LossgridError, RuntimeError):
     """One or more ranks failed; the text names rank, host and cause."""
+
+
+def in_short(error: BaseException) -> str:
+    """Return what an error says as one line; of HDF5's account of a file only what the operating system said.
+
+    >>> in_short(OSError("Unable to create file (errno = 28, error message = 'No space left', buf = 0)"))
+    'No space left'
+    """
+    text = " ".join(str(error).split())
+    said = re.search(r"error message = '([^']+)'", text)
+    return said[1] if said else text

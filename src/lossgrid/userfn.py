@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lossgrid.errors import InputError
+from lossgrid.errors import InputError, in_short
 
 
 def is_reference(name: str) -> bool:
@@ -61,5 +61,5 @@ def describe(error: BaseException) -> str:
     """Say what was raised and where, on one line: ``ValueError: bad shape (net.py:12)``."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    text = " ".join(str(error).split())
+    text = in_short(error)
     return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"

@@ -244,7 +244,7 @@ def test_slow_writing_is_told_with_its_numbers() -> None:
     assert "1.5 MB/s" in only(about_trials([Trial("root", point_seconds=1e-3, bandwidth=1.5e6)])).seen
 
 
-@pytest.mark.parametrize("module", [report, seat, trial])
+@pytest.mark.parametrize("module", [report, seat])
 def test_examples(module: object) -> None:
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
 

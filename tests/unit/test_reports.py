@@ -8,13 +8,13 @@ import sys
 import numpy as np
 import pytest
 
-from lossgrid import progress, provenance
+from lossgrid import errors, progress, provenance
 from lossgrid.progress import ProgressDisplay, duration
 from lossgrid.status import as_lines, summarise
 from lossgrid.store import Session, Surface
 
 
-@pytest.mark.parametrize("module", [progress, provenance])
+@pytest.mark.parametrize("module", [errors, progress, provenance])
 def test_examples(module: object) -> None:
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
 

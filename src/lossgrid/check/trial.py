@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import statistics
 import tempfile
@@ -17,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 
 from lossgrid import store
-from lossgrid.errors import LossgridError, RankError
+from lossgrid.errors import LossgridError, RankError, in_short
 from lossgrid.grid import Axis, Grid, Segment
 from lossgrid.parallel import World, collectively, gather, on_root
 
@@ -116,7 +115,7 @@ def try_writing(world: World, place: Path, writer: str) -> Trial:
         point_seconds = _write_points(world, place / f"{writer}.h5", writer)
         bandwidth = _measure(world, place, writer)
     except LossgridError as error:
-        problem = _in_short(str(error))
+        problem = in_short(error)
     return Trial(writer, problem=problem, point_seconds=point_seconds, bandwidth=bandwidth)
 
 
@@ -198,16 +197,6 @@ def _timed(world: World, path: Path, writer: str, wanted: int) -> tuple[int, flo
     return 8 * rows * columns, seconds
 
 
-def _in_short(text: str) -> str:
-    """Take what the system said out of HDF5's account of it.
-
-    >>> _in_short("cannot make a.h5: Unable to create file (errno = 28, error message = 'No space', buf = 0)")
-    'No space'
-    """
-    said = re.search(r"error message = '([^']+)'", text)
-    return said[1] if said else text
-
-
 def _refused(function: Callable[[], T], path: Path) -> T:
     """Call ``function``; what the file system refuses becomes a :class:`RankError`."""
     try:
@@ -215,4 +204,4 @@ def _refused(function: Callable[[], T], path: Path) -> T:
     except (OSError, RuntimeError) as error:
         if isinstance(error, LossgridError):
             raise
-        raise RankError(f"writing {path}: {' '.join(str(error).split())}") from None
+        raise RankError(f"writing {path}: {in_short(error)}") from None

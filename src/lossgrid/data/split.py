@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
 from lossgrid.digest import digest
-from lossgrid.errors import InputError
+from lossgrid.errors import InputError, in_short
 
 SAMPLES_IN_DIGEST = 256  # of a Dataset, which may be far too large to read twice
 
@@ -77,9 +77,7 @@ def _as_tensor(part: Any, source: str) -> torch.Tensor:
     try:
         return torch.as_tensor(part).detach().cpu()
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"{source}: expected tensors or arrays of numbers, got {' '.join(str(error).split())}"
-        ) from None
+        raise InputError(f"{source}: expected tensors or arrays of numbers, got {in_short(error)}") from None
 
 
 def _of_tensors(

@@ -25,7 +25,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from lossgrid.errors import EXIT_FAILED, InputError, LossgridError, RankError
+from lossgrid.errors import EXIT_FAILED, InputError, LossgridError, RankError, in_short
 from lossgrid.parallel.launcher import Launch
 from lossgrid.parallel.libraries import loaded_libraries
 from lossgrid.parallel.stop import SIGNALS
@@ -97,7 +97,7 @@ def connect(launch: Launch, *, patience: float = 0.0) -> World:
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+        reason = in_short(error)
         raise InputError(
             f"started by {launch.launcher}, but mpi4py cannot load its MPI library ({reason}); install the MPI of the "
             "launcher where mpi4py finds it, see lossgrid check"

@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from lossgrid.errors import InputError
+from lossgrid.errors import InputError, in_short
 
 GROUPS = ("xdirection", "ydirection")
 
@@ -54,7 +54,7 @@ def read_directions(path: Path) -> list[StoredDirection]:
     except InputError:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())
+        reason = in_short(error)
         raise InputError(f"--directions: {path} is not a direction file or is damaged ({reason})") from None
 
 
@@ -108,7 +108,7 @@ def write_directions(
                     group.create_dataset(str(number), data=np.asarray(direction.get(name, np.zeros(shape))))
         partial.replace(path)
     except OSError as error:
-        raise InputError(f"cannot write the directions to {path}: {error}") from None
+        raise InputError(f"cannot write the directions to {path}: {in_short(error)}") from None
     finally:
         with suppress(OSError):
             partial.unlink()

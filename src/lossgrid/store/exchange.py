@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from lossgrid.errors import InputError
+from lossgrid.errors import InputError, in_short
 from lossgrid.store.directions import GROUPS
 from lossgrid.store.schema import FORMAT
 
@@ -62,7 +62,7 @@ def read_reference(path: Path) -> ReferenceSurface:
     except InputError:
         raise
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())
+        reason = in_short(error)
         raise InputError(f"{path} is not an HDF5 file or is damaged ({reason})") from None
     directions = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
     return ReferenceSurface(arrays.pop(X), arrays.pop(Y, None), arrays, directions)

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from lossgrid.errors import InputError, RankError
+from lossgrid.errors import InputError, RankError, in_short
 from lossgrid.grid import Grid, Segment
 from lossgrid.store import sessions
 from lossgrid.store.schema import BOOKKEEPING, FORMAT, FORMAT_VERSION, Metric
@@ -98,7 +98,7 @@ def _appearing(path: Path, *, overwrite: bool) -> Iterator[h5py.File]:
             os.fsync(written.fileno())
         publish(partial, path, overwrite=overwrite)
     except OSError as error:
-        raise InputError(f"cannot make {path}: {' '.join(str(error).split())}") from None
+        raise InputError(f"cannot make {path}: {in_short(error)}") from None
     finally:
         with suppress(OSError):
             partial.unlink()
@@ -211,7 +211,7 @@ class SurfaceFile:
         try:
             self._write(segment, values, rank=rank)
         except OSError as error:
-            raise RankError(f"cannot write {self._path}: {' '.join(str(error).split())}") from error
+            raise RankError(f"cannot write {self._path}: {in_short(error)}") from error
 
     def _write(self, segment: Segment, values: npt.NDArray[np.float64], *, rank: int) -> None:
         columns = slice(segment.start, segment.stop)

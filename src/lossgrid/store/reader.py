@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from lossgrid.errors import InputError
+from lossgrid.errors import InputError, in_short
 from lossgrid.store import sessions
 from lossgrid.store.schema import BOOKKEEPING, COORDINATES, FORMAT, FORMAT_VERSION
 from lossgrid.store.surface import Surface
@@ -38,7 +38,7 @@ def read(path: Path | str) -> Surface:
         except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
             # A reader can catch the moment in which the final attributes are being written: look again before judging.
             if attempt == 3:
-                reason = " ".join(str(error).split())
+                reason = in_short(error)
                 raise InputError(f"{path} is not a surface file or is damaged ({reason}); move it away") from None
             time.sleep(0.1)
     raise AssertionError("unreachable")

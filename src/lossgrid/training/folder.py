@@ -22,7 +22,7 @@ from typing import IO, Any
 
 import torch
 
-from lossgrid.errors import InputError, LossgridError
+from lossgrid.errors import InputError, LossgridError, in_short
 
 LAST, TABLE = "last.pt", "epochs.csv"
 FORMAT = "lossgrid training 1"
@@ -137,5 +137,5 @@ def _replace(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
     except (OSError, RuntimeError) as error:  # torch.save makes a RuntimeError of a full disk
         with suppress(OSError):
             partial.unlink()
-        reason = " ".join(str(error).split())
+        reason = in_short(error)
         raise LossgridError(f"cannot write {path}: {reason}; what was kept before is still there") from None
