@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import statistics
 import tempfile
@@ -115,7 +116,8 @@ def try_writing(world: World, place: Path, writer: str) -> Trial:
         point_seconds = _write_points(world, place / f"{writer}.h5", writer)
         bandwidth = _measure(world, place, writer)
     except LossgridError as error:
-        problem = in_short(error)
+        # Of a file that is only tried, the name tells nothing.
+        problem = re.sub(rf"(cannot make|cannot write|writing) {re.escape(str(place))}/[^:]*: ", "", str(error))
     return Trial(writer, problem=problem, point_seconds=point_seconds, bandwidth=bandwidth)
 
 
