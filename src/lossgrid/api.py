@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -117,7 +116,7 @@ def evaluate(
     }
 
     def load(config: RunConfig) -> Problem:
-        own = copy.deepcopy(model).cpu().eval().requires_grad_(False)
+        own = models.copy_of(model, name=type(model).__name__).cpu().eval().requires_grad_(False)
         loaded = {
             name: data_module.split_of(given, source=f"data {name!r}", max_samples=max_samples)
             for name, given in splits.items()

@@ -85,9 +85,7 @@ def test_a_dotted_name_behind_the_colon_reaches_into_no_other_module(module: Wri
         userfn.load(f"{name}:subprocess.check_output", role="model factory")
 
 
-def test_the_current_folder_is_searched_last(
-    module: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_current_folder_is_searched_last(module: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     installed = tmp_path / "site"
     installed.mkdir()
     name = module("def f(): return 'of the folder'")

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 import torch
 
+from lossgrid.models import is_extra
+
 Entries = dict[str, torch.Tensor]
 
 
@@ -19,8 +21,11 @@ def parameters(model: torch.nn.Module) -> Entries:
 
 
 def states(model: torch.nn.Module) -> Entries:
-    """Return all entries of ``model.state_dict()`` in its order: parameters and buffers, integer ones too."""
-    return {name: tensor.detach() for name, tensor in model.state_dict().items()}
+    """Return all entries of ``model.state_dict()`` in its order: parameters and buffers, integer ones too.
+
+    Without the extra state of modules, which is no part of the point where the network stands.
+    """
+    return {name: tensor.detach() for name, tensor in model.state_dict().items() if not is_extra(name)}
 
 
 def copied(entries: Mapping[str, torch.Tensor]) -> Entries:
