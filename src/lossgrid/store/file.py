@@ -265,6 +265,13 @@ def _change_sessions(path: Path, change: Callable[[tuple[Session, ...]], tuple[S
             file.attrs.modify("sessions", np.bytes_(sessions.write(change(before))))
 
 
+def note_difference(path: Path, text: str) -> None:
+    """Note in the file what was found to be wrong with its values."""
+    with h5py.File(path, "r+", locking=False) as file:
+        provenance = {**json.loads(file.attrs["provenance"]), "differs": text}
+        file.attrs["provenance"] = json.dumps(provenance)
+
+
 def finish(path: Path, *, rounding: Mapping[str, Any] | None = None) -> None:
     """Mark the surface complete; ``rounding`` says how far a lower precision is from float32, where it was one."""
     with h5py.File(path, "r+", locking=False) as file:
