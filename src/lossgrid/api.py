@@ -14,7 +14,7 @@ import torch
 
 from lossgrid import data as data_module
 from lossgrid import models, parallel, store
-from lossgrid.closure import refuse_closure
+from lossgrid.closure import refuse_aliases, refuse_closure
 from lossgrid.config import RunConfig, resolve
 from lossgrid.digest import source_digest
 from lossgrid.directions import Entries, match, states
@@ -126,6 +126,7 @@ def evaluate(
 
     def load(config: RunConfig) -> Problem:
         refuse_closure(loss, model)
+        refuse_aliases(model)
         own = copied_model(model)
         loaded = {
             name: data_module.split_of(given, source=f"data {name!r}", max_samples=max_samples)

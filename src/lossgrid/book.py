@@ -122,7 +122,7 @@ def close_book(
         first = np.argwhere((surface.status == store.NOT_FINITE).reshape(config.grid.rows))[0]
         reason = why_not_finite(*config.grid.at(int(first[0]), int(first[1])))
         log.warning(
-            "%d %s a value that is not finite%s",
+            "%d %s a loss that is not finite%s",
             bad,
             "point has" if bad == 1 else "points have",
             f": {reason}" if reason else "",

@@ -12,6 +12,7 @@ import torch
 
 from lossgrid import data, directions, models, store, userfn
 from lossgrid import digest as digest_module
+from lossgrid.closure import refuse_aliases
 from lossgrid.config import DirectionsConfig, ModelConfig, RunConfig
 from lossgrid.digest import digest
 from lossgrid.directions import Entries
@@ -106,6 +107,7 @@ def load_model(config: ModelConfig, facts: Mapping[str, int]) -> torch.nn.Module
     """
     torch.manual_seed(config.seed)
     model = models.build(config.model, config.model_arg, facts=facts)
+    refuse_aliases(model)
     if config.checkpoint is not None:
         models.load_state(model, models.read_checkpoint(config.checkpoint), source=str(config.checkpoint))
     return model.eval().requires_grad_(False)
