@@ -94,11 +94,11 @@ def run(
             points=len(config.grid) if old is None else old.pending, seconds_left=left,
         )  # fmt: skip
         provenance = describe(problem, place, threads, writer, recipe, world)
-        pending = on_root(world, lambda: open_book(config, problem, evaluator, provenance, old))
-        complete, rounding = compute(config, world, evaluator, pending, writer, stop, left), None
+        pending, identity = on_root(world, lambda: open_book(config, problem, evaluator, provenance, old))
+        complete, rounding = compute(config, world, evaluator, pending, writer, stop, left, identity), None
         if complete and not (old is not None and old.complete):
             complete, rounding = measure_rounding(config, evaluator, world, left)
-        on_root(world, lambda: close_book(config, complete, rounding, stop))
+        on_root(world, lambda: close_book(config, complete, rounding, stop, identity))
     return complete
 
 
@@ -115,6 +115,8 @@ def take_over(config: RunConfig, held: ExitStack) -> store.Surface | None:
         raise InputError(f"--out: folder {path.parent} does not exist; make it first")
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"--out: folder {path.parent} cannot be written; choose another place")
+    if config.overwrite or not path.exists():
+        store.refuse_too_large(path, len(config.grid), 2 * len(config.splits))
     held.enter_context(store.locked(path))
     if not path.exists():
         return None
@@ -122,6 +124,8 @@ def take_over(config: RunConfig, held: ExitStack) -> store.Surface | None:
     if config.overwrite:
         return None
     refuse_other_settings(old, config)
+    if not (old.complete or os.access(path, os.W_OK)):
+        raise InputError(f"--out: {path} cannot be written; make it writable to go on with it")
     return old
 
 
@@ -202,11 +206,12 @@ def open_book(
     evaluator: Evaluator,
     provenance: Mapping[str, Any],
     old: store.Surface | None,
-) -> np.ndarray[Any, Any]:
-    """Make the file where there is none; return which points are pending, ``(n_beta, n_alpha)``.
+) -> tuple[np.ndarray[Any, Any], store.Identity]:
+    """Make the file where there is none; return which points are pending, ``(n_beta, n_alpha)``, and which file it is.
 
     Raises:
         InputError: The file cannot be made.
+        RankError: The old one was replaced in the meantime.
     """
     if config.save_directions is not None:
         about = config.model_dump(mode="json", include=DESCRIBES_DIRECTIONS)
@@ -220,14 +225,16 @@ def open_book(
             )  # fmt: skip
         pending = np.isin(old.status, (store.PENDING, store.FAILED)).reshape(config.grid.rows)
         log.info("resuming %s: %d of %d points are pending", config.out, np.count_nonzero(pending), pending.size)
-        return pending
+        return pending, store.identify(config.out, old.id)
     metrics = [store.Metric(column.name, column.units) for column in evaluator.columns]
     settings = config.model_dump(mode="json")
-    store.create(config.out, config.grid, metrics, config=settings, provenance=provenance, overwrite=config.overwrite)
+    identity = store.create(
+        config.out, config.grid, metrics, config=settings, provenance=provenance, overwrite=config.overwrite
+    )
     log.info(
         "computing %s: %s points, writer %s", config.out, " x ".join(map(str, config.grid.shape)), provenance["writer"]
     )
-    return np.ones(config.grid.rows, dtype=bool)
+    return np.ones(config.grid.rows, dtype=bool), identity
 
 
 def compute(
@@ -238,6 +245,7 @@ def compute(
     writer: str,
     stop: Stop,
     seconds_left: Callable[[], float],
+    identity: store.Identity,
 ) -> bool:
     """Compute the pending points into the file; return whether all are done.
 
@@ -248,7 +256,7 @@ def compute(
         return True
     metrics = [store.Metric(column.name, column.units) for column in evaluator.columns]
     parallel = writer == "parallel"
-    slowest = on_root(world, lambda: open_session(config, world))
+    slowest = on_root(world, lambda: open_session(config, world, identity))
     file = (
         store.SurfaceFile(config.out, metrics, world.comm if parallel else None) if parallel or world.is_root else None
     )
@@ -266,14 +274,21 @@ def compute(
     # Not by a ``with``: closing is collective, and a rank that fails must not wait in it for the others.
     if file is not None:
         file.close()
-    on_root(world, lambda: store.end_session(config.out, seconds=time.monotonic() - began))
+    on_root(world, lambda: close_session(identity, seconds=time.monotonic() - began))
     return complete
 
 
-def open_session(config: RunConfig, world: World) -> float:
+def open_session(config: RunConfig, world: World, identity: store.Identity) -> float:
     """Note in the file that its ranks begin; return the seconds of the costliest point so far, 0 for a new one."""
+    identity.verify()
     store.begin_session(config.out, ranks=world.size)
     return float(np.nanmax(store.read(config.out).seconds, initial=0.0))
+
+
+def close_session(identity: store.Identity, *, seconds: float) -> None:
+    """Note in the file, if it still is that of this run, how long its ranks computed."""
+    identity.verify()
+    store.end_session(identity.path, seconds=seconds)
 
 
 def make_task(
@@ -320,11 +335,18 @@ def is_over(world: World, seconds_left: Callable[[], float]) -> bool:
     return over
 
 
-def close_book(config: RunConfig, complete: bool, rounding: Mapping[str, Any] | None, stop: Stop) -> None:
-    """Mark a complete surface, report, draw."""
+def close_book(
+    config: RunConfig, complete: bool, rounding: Mapping[str, Any] | None, stop: Stop, identity: store.Identity
+) -> None:
+    """Mark a complete surface, report, draw.
+
+    Raises:
+        RankError: The file is not that of this run any more, or lacks points.
+    """
+    identity.verify()
     surface = store.read(config.out)
     if complete and not surface.complete:
-        store.finish(config.out, rounding=rounding)
+        surface = store.finish(identity, rounding=rounding)
     seconds = float(np.nansum(surface.seconds))
     for line in lines_of_ranks(summarise(surface)["ranks"]):
         log.info(line)
