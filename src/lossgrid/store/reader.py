@@ -60,7 +60,9 @@ def _surface(held: Contents, path: Path) -> Surface:
     version = about.get("format_version")
     if version != FORMAT_VERSION:
         raise InputError(f"{path} has format version {version}, this lossgrid reads {FORMAT_VERSION}; use a newer one")
-    sealed = _text(about, "digest", "").strip()
+    if about.get("complete") not in (0, 1):
+        raise DamagedError(f"the attribute complete is {about.get('complete')}; expected 0 or 1")
+    sealed = _text(about, "digest", "").strip() if about["complete"] else ""
     if sealed and sealed != digest(held):
         raise DamagedError("its digest is another: something in it was changed after it was complete")
     arrays = _arrays(held)
@@ -72,8 +74,6 @@ def _surface(held: Contents, path: Path) -> Surface:
     check_axes(config, alpha, beta)
     check_splits(config, metrics)
     status = _status(arrays["status"], metrics)
-    if about.get("complete") not in (0, 1):
-        raise DamagedError(f"the attribute complete is {about.get('complete')}; expected 0 or 1")
     try:
         computed_by = sessions.read(_text(about, "sessions", ""))
     except ValueError as error:
