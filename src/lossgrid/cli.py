@@ -60,9 +60,20 @@ Checkpoint = Annotated[
     ),
 ]
 Data = Annotated[
-    str | None, typer.Option(metavar="digits|cifar10:FOLDER|pkg.mod:function", help="The data (default digits).")
+    str | None,
+    typer.Option(
+        metavar="digits|cifar10:FOLDER|pkg.mod:function",
+        help="The data (default digits). Pictures must be normalised as in training: see --data-arg.",
+    ),
 ]
-DataArg = Annotated[list[str] | None, typer.Option(metavar="K=V", help="Argument of the data; repeatable.")]
+DataArg = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="K=V",
+        help="Argument of the data; repeatable. cifar10 takes normalize=li (default, the paper's), imagenet "
+        "(akamaster's and torchvision's), none.",
+    ),
+]
 Directions = Annotated[
     str | None, typer.Option(metavar="random|FILE", help="Random directions, or those of a file (default random).")
 ]
@@ -122,6 +133,14 @@ def run(
     precision: Annotated[
         str | None,
         typer.Option(metavar="float32|tf32|bfloat16|float64", help="Arithmetic of the network (default float32)."),
+    ] = None,
+    max_rounding: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Refuse the run where a lower precision is further than X from float32: relative for losses, absolute "
+            "for accuracies (default 0.05).",
+        ),
     ] = None,
     variant: Annotated[
         str | None,

@@ -35,7 +35,7 @@ Augmentation = Literal["crop", "flip"]
 # surface keeps both in its provenance.
 FREE_TO_CHANGE = frozenset(
     {"checkpoint", "to", "device", "writer", "time_limit", "heartbeat", "out", "overwrite", "plot", "save_directions"}
-    | {"variant", "batch_size", "cuda_graphs"}
+    | {"variant", "batch_size", "cuda_graphs", "max_rounding"}
 )
 
 
@@ -111,6 +111,7 @@ class RunConfig(ModelConfig):
     batch_size: Annotated[int | Literal["auto"], BeforeValidator(_read_batch_size)] = "auto"
     device: Device = "auto"
     precision: Precision = "float32"
+    max_rounding: float = Field(default=0.05, ge=0, allow_inf_nan=False)
     variant: Variant = "auto"
     cuda_graphs: YesNo = "auto"
     writer: WriterChoice = "auto"

@@ -119,6 +119,25 @@ class Grid:
     def __len__(self) -> int:
         return math.prod(self.rows)
 
+    def at(self, row: int, column: int) -> tuple[float, float]:
+        """Return the coordinates (alpha, beta) of a point; beta is 0 on a line."""
+        beta = 0.0 if self.beta is None else float(self.beta.values()[row])
+        return float(self.alpha.values()[column]), beta
+
+    @property
+    def centre(self) -> tuple[int, int] | None:
+        """Row and column of theta* itself, (0, 0); None where it is no point of the grid."""
+        columns = np.flatnonzero(self.alpha.values() == 0.0)
+        rows = np.zeros(1, dtype=int) if self.beta is None else np.flatnonzero(self.beta.values() == 0.0)
+        return (int(rows[0]), int(columns[0])) if len(rows) and len(columns) else None
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """The coordinates furthest from 0 along alpha and beta; 0 for the beta of a line."""
+        ends = [(axis.minimum, axis.maximum) for axis in (self.alpha, self.beta) if axis is not None]
+        furthest = [max(pair, key=abs) for pair in ends]
+        return furthest[0], furthest[1] if len(furthest) == 2 else 0.0
+
 
 def equally_spaced(coordinates: npt.NDArray[np.float64]) -> Axis | None:
     """Return the range whose values are ``coordinates``, but for rounding; None where they are not equally spaced.

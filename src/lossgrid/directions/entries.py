@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from torch.nn.modules.module import _EXTRA_STATE_KEY_SUFFIX
 
 Entries = dict[str, torch.Tensor]
 
@@ -19,8 +20,25 @@ def parameters(model: torch.nn.Module) -> Entries:
 
 
 def states(model: torch.nn.Module) -> Entries:
-    """Return all entries of ``model.state_dict()`` in its order: parameters and buffers, integer ones too."""
-    return {name: tensor.detach() for name, tensor in model.state_dict().items()}
+    """Return all entries of ``model.state_dict()`` in its order: parameters and buffers, integer ones too.
+
+    What layers add to it of their own (``get_extra_state``) is no entry.
+    """
+    return {
+        name: tensor.detach()
+        for name, tensor in model.state_dict().items()
+        if isinstance(tensor, torch.Tensor) and not name.endswith(_EXTRA_STATE_KEY_SUFFIX)
+    }
+
+
+def can_move(entry: torch.Tensor) -> bool:
+    """Tell whether a direction can move an entry: its numbers are real or complex."""
+    return entry.is_floating_point() or entry.is_complex()
+
+
+def exact(entry: torch.Tensor) -> torch.dtype:
+    """Return the dtype directions have for an entry: float64, complex128 for complex numbers."""
+    return torch.complex128 if entry.is_complex() else torch.float64
 
 
 def copied(entries: Mapping[str, torch.Tensor]) -> Entries:

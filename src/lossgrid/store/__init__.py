@@ -9,6 +9,7 @@ from lossgrid.store.file import (
     finish,
     has_parallel_hdf5,
     hdf5_version,
+    note_difference,
     now,
     save,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "locked",
     "make_blocks",
     "memory_left",
+    "note_difference",
     "now",
     "publish",
     "read",

@@ -72,8 +72,8 @@ def check_axes(config: Mapping[str, Any], alpha: npt.NDArray[np.float64], beta: 
             raise DamagedError(f"/{name} has no finite coordinates that rise from one to the next")
         if isinstance(setting, str) and not _is_of(setting, values):
             raise DamagedError(
-                f"/{name} has {len(values)} coordinates from {float(values[0])} to {float(values[-1])}, and its settings "
-                f"say --{name} {setting}"
+                f"/{name} has {len(values)} coordinates from {float(values[0])} to {float(values[-1])}, and its "
+                f"settings say --{name} {setting}"
             )
 
 

@@ -179,6 +179,17 @@ def _change_sessions(path: Path, change: Callable[[tuple[Session, ...]], tuple[S
             _fill(file, "sessions", sessions.write(change(before)))
 
 
+def note_difference(path: Path, text: str) -> None:
+    """Note in the file what was found to be wrong with its values.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    with _changed(path) as file:
+        provenance = {**json.loads(file.attrs["provenance"]), "differs": text}
+        file.attrs["provenance"] = json.dumps(provenance)
+
+
 def finish(identity: Identity, *, rounding: Mapping[str, Any] | None = None) -> Surface:
     """Mark a surface complete: this very file, in which every point is.
 

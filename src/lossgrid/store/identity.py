@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import mmap
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from lossgrid.errors import InputError, RankError
+
+PIECE = 1 << 16  # bytes
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,6 @@ class Identity:
         inode: Its number there.
         size: Its bytes; a surface file never shrinks.
         key: The bytes of its attribute ``id``, made when it was made; empty in files of older versions.
-        offset: Where they are.
     """
 
     path: Path
@@ -29,7 +28,6 @@ class Identity:
     inode: int
     size: int
     key: bytes
-    offset: int
 
     def verify(self) -> None:
         """Make sure that the name still belongs to this very file.
@@ -49,7 +47,7 @@ class Identity:
             now = os.fstat(descriptor)
             if (now.st_dev, now.st_ino) != (self.device, self.inode):
                 self._is_gone()
-            if now.st_size < self.size or os.pread(descriptor, len(self.key), self.offset) != self.key:
+            if now.st_size < self.size or not _holds(descriptor, self.key):
                 raise RankError(
                     f"{self.path} was cut or written over while it was being computed: it is not the file of this run "
                     "any more; move it away, and start again"
@@ -77,13 +75,21 @@ def identify(path: Path, key: str) -> Identity:
     """
     try:
         with path.open("rb") as file:
-            now = os.fstat(file.fileno())
-            offset = 0
-            if key and stat.S_ISREG(now.st_mode) and now.st_size:
-                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                    offset = content.find(key.encode())
+            now, holds = os.fstat(file.fileno()), _holds(file.fileno(), key.encode())
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    if offset < 0:
+    if not holds:
         raise RankError(f"{path} was replaced by another file; move that away, and start again")
-    return Identity(path, now.st_dev, now.st_ino, now.st_size, key.encode(), offset)
+    return Identity(path, now.st_dev, now.st_ino, now.st_size, key.encode())
+
+
+def _holds(descriptor: int, key: bytes) -> bool:
+    """Tell whether an open file holds ``key``, which is near its beginning."""
+    start = 0
+    while part := os.pread(descriptor, PIECE, start):
+        if key in part:
+            return True
+        start += max(1, len(part) - len(key))  # not to miss a key that lies across the end of a piece
+        if len(part) < PIECE:
+            break
+    return not key
