@@ -37,6 +37,8 @@ def take_over(config: RunConfig, held: ExitStack) -> store.Surface | None:
         raise InputError(f"--out: folder {path.parent} does not exist; make it first")
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"--out: folder {path.parent} cannot be written; choose another place")
+    if config.overwrite or not path.exists():
+        store.refuse_too_large(path, len(config.grid), 2 * len(config.splits))
     held.enter_context(store.locked(path))
     if not path.exists():
         return None
@@ -44,6 +46,8 @@ def take_over(config: RunConfig, held: ExitStack) -> store.Surface | None:
     if config.overwrite:
         return None
     refuse_other_settings(old, config)
+    if not (old.complete or os.access(path, os.W_OK)):
+        raise InputError(f"--out: {path} cannot be written; make it writable to go on with it")
     return old
 
 
@@ -53,11 +57,12 @@ def open_book(
     evaluator: Evaluator,
     provenance: Mapping[str, Any],
     old: store.Surface | None,
-) -> np.ndarray[Any, Any]:
-    """Make the file where there is none; return which points are pending, ``(n_beta, n_alpha)``.
+) -> tuple[np.ndarray[Any, Any], store.Identity]:
+    """Make the file where there is none; return which points are pending, ``(n_beta, n_alpha)``, and which file it is.
 
     Raises:
         InputError: The file cannot be made.
+        RankError: The old one was replaced in the meantime.
     """
     if config.save_directions is not None:
         about = config.model_dump(mode="json", include=DESCRIBES_DIRECTIONS)
@@ -79,20 +84,37 @@ def open_book(
             log.info(
                 in_words(list(old.metrics), [float(v.reshape(pending.shape)[centre]) for v in old.metrics.values()])
             )
-        return pending
+        return pending, store.identify(config.out, old.id)
     metrics = [store.Metric(column.name, column.units) for column in evaluator.columns]
     settings = config.model_dump(mode="json")
-    store.create(config.out, config.grid, metrics, config=settings, provenance=provenance, overwrite=config.overwrite)
+    identity = store.create(
+        config.out, config.grid, metrics, config=settings, provenance=provenance, overwrite=config.overwrite
+    )
     log.info(
         "computing %s: %s points, writer %s", config.out, " x ".join(map(str, config.grid.shape)), provenance["writer"]
     )
-    return np.ones(config.grid.rows, dtype=bool)
+    return np.ones(config.grid.rows, dtype=bool), identity
 
 
-def open_session(config: RunConfig, world: World) -> float:
-    """Note in the file that its ranks begin; return the seconds of the costliest point so far, 0 for a new one."""
+def open_session(config: RunConfig, world: World, identity: store.Identity) -> float:
+    """Note in the file that its ranks begin; return the seconds of the costliest point so far, 0 for a new one.
+
+    Raises:
+        RankError: The file is not that of this run any more.
+    """
+    identity.verify()
     store.begin_session(config.out, ranks=world.size)
     return float(np.nanmax(store.read(config.out).seconds, initial=0.0))
+
+
+def close_session(identity: store.Identity, *, seconds: float) -> None:
+    """Note in the file how long its ranks computed.
+
+    Raises:
+        RankError: The file is not that of this run any more.
+    """
+    identity.verify()
+    store.end_session(identity.path, seconds=seconds)
 
 
 def close_book(
@@ -101,11 +123,17 @@ def close_book(
     rounding: Mapping[str, Any] | None,
     stop: Stop,
     why_not_finite: Callable[[float, float], str | None],
+    identity: store.Identity,
 ) -> None:
-    """Mark a complete surface, report, draw."""
+    """Mark a complete surface, report, draw.
+
+    Raises:
+        RankError: The file is not that of this run any more, or lacks points.
+    """
+    identity.verify()
     surface = store.read(config.out)
     if complete and not surface.complete:
-        store.finish(config.out, rounding=rounding)
+        surface = store.finish(identity, rounding=rounding)
     seconds = float(np.nansum(surface.seconds))
     for line in lines_of_ranks(summarise(surface)["ranks"]):
         log.info(line)

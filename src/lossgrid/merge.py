@@ -88,12 +88,16 @@ def merged(surfaces: Sequence[Surface], out: Path) -> Surface:
     Raises:
         InputError: They do not belong together.
     """
+    for surface in surfaces:
+        refuse_unknown_origin(surface)
     refuse_strangers(surfaces)
     warn_of_other_ways(surfaces)
     alpha, columns = join_axes("alpha", surfaces)
     beta, rows = (None, [np.zeros(1, dtype=np.intp)] * len(surfaces))
     if not surfaces[0].is_line:
         beta, rows = join_axes("beta", surfaces)
+    names = {name for surface in surfaces for name in surface.metrics}
+    store.refuse_too_large(out, (1 if beta is None else len(beta)) * len(alpha), len(names))
     places = [np.ix_(*pair) for pair in zip(rows, columns, strict=True)]
     size = (1 if beta is None else len(beta), len(alpha))
     metrics, givers = {}, {}
@@ -121,6 +125,26 @@ def merged(surfaces: Sequence[Surface], out: Path) -> Surface:
         units={name: units for surface in surfaces for name, units in surface.units.items()},
         path=out,
     )
+
+
+def refuse_unknown_origin(surface: Surface) -> None:
+    """Refuse a surface that does not say all that decides whether it belongs to others.
+
+    Raises:
+        InputError: Something is missing; the text names it.
+    """
+    told = surface.provenance
+    missing = [name for name in ("digests", "device_type", "recipe", "threads", "command") if name not in told]
+    missing += [f"digests.{part}" for part in (*CONTENTS, "data") if part not in told.get("digests", {})]
+    missing += [
+        f"recipe.{part}" for part in ("variant", "batch_size", "cuda_graphs") if part not in told.get("recipe", {})
+    ]
+    missing += [f"config.{name}" for name in ("splits", "precision") if name not in surface.config]
+    if missing:
+        raise InputError(f"{surface.path} does not tell {', '.join(missing)}, which merging needs; leave it out")
+    for split in surface.config["splits"]:
+        if split not in told["digests"]["data"]:
+            raise InputError(f"{surface.path} has no digest of the data of split {split}; leave it out")
 
 
 def refuse_strangers(surfaces: Sequence[Surface]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from lossgrid import data, store
 from lossgrid.audit import audit, refuse_other_function
-from lossgrid.book import close_book, open_book, open_session, take_over
+from lossgrid.book import close_book, close_session, open_book, open_session, take_over
 from lossgrid.budget import is_over, time_left
 from lossgrid.centre import centre_first, in_words, warn_of_guessing
 from lossgrid.config import RunConfig
@@ -104,14 +104,14 @@ def run(
             refuse_other_function(old, config, evaluator, provenance, world)
         if old is None or old.pending:
             refuse_rounding(config, evaluator, world)
-        pending = on_root(world, lambda: open_book(config, problem, evaluator, provenance, old))
+        pending, identity = on_root(world, lambda: open_book(config, problem, evaluator, provenance, old))
         report = reporter(config, problem, evaluator)
-        complete, rounding = compute(config, world, evaluator, pending, writer, stop, left, report), None
+        complete, rounding = compute(config, world, evaluator, pending, writer, stop, left, report, identity), None
         if complete and not (old is not None and old.complete):
             complete = not evaluator.fit.deterministic or audit(config, evaluator, world, left)
             if complete:
                 complete, rounding = measure_rounding(config, evaluator, world, left)
-        on_root(world, lambda: close_book(config, complete, rounding, stop, evaluator.why_not_finite))
+        on_root(world, lambda: close_book(config, complete, rounding, stop, evaluator.why_not_finite, identity))
     return complete
 
 
@@ -215,6 +215,7 @@ def compute(
     stop: Stop,
     seconds_left: Callable[[], float],
     report: Callable[[np.ndarray[Any, Any]], None],
+    identity: store.Identity,
 ) -> bool:
     """Compute the pending points into the file; return whether all are done.
 
@@ -225,7 +226,7 @@ def compute(
         return True
     metrics = [store.Metric(column.name, column.units) for column in evaluator.columns]
     parallel = writer == "parallel"
-    slowest = on_root(world, lambda: open_session(config, world))
+    slowest = on_root(world, lambda: open_session(config, world, identity))
     file = (
         store.SurfaceFile(config.out, metrics, world.comm if parallel else None) if parallel or world.is_root else None
     )
@@ -245,7 +246,7 @@ def compute(
     # Not by a ``with``: closing is collective, and a rank that fails must not wait in it for the others.
     if file is not None:
         file.close()
-    on_root(world, lambda: store.end_session(config.out, seconds=time.monotonic() - began))
+    on_root(world, lambda: close_session(identity, seconds=time.monotonic() - began))
     return complete
 
 

@@ -15,7 +15,7 @@ MOST_RANKS = 16  # shown one by one
 
 def summarise(surface: Surface) -> dict[str, Any]:
     """Return the state of ``surface`` as JSON types: points by status, their cost, who computed them, their values."""
-    computed = np.isin(surface.status, (DONE, NOT_FINITE))
+    computed = (surface.status == DONE) | (surface.status == NOT_FINITE)
     timed = computed & ~np.isnan(surface.seconds)  # imported surfaces do not say who computed them, and how long
     seconds = surface.seconds[timed].astype(np.float64)
     numbers, own, points = np.unique(surface.rank[timed], return_inverse=True, return_counts=True)
@@ -44,6 +44,7 @@ def summarise(surface: Surface) -> dict[str, Any]:
             for rank, count, busy in zip(numbers, points, busy_seconds, strict=True)
         ],
         "metrics": {name: _extremes(surface, name) for name in surface.metrics},
+        "centre": _centre(surface),
         "rounding": surface.rounding,
         "model": surface.config.get("model"),
         "writer": surface.provenance.get("writer"),
@@ -69,6 +70,17 @@ def _extremes(surface: Surface, name: str) -> dict[str, float | None]:
         value = values[column] if surface.beta is None else values[np.flatnonzero(surface.beta == 0.0)[0], column]
         centre = float(value) if np.isfinite(value) else None
     return {"lowest": float(finite.min()), "highest": float(finite.max()), "centre": centre}
+
+
+def _centre(surface: Surface) -> dict[str, dict[str, float]]:
+    """Return the values at (0, 0) by split and quantity, where they are known: those of the network itself."""
+    found: dict[str, dict[str, float]] = {}
+    for name in sorted(surface.metrics, key=lambda name: (not name.startswith("train_"), not name.endswith("_loss"))):
+        value = _extremes(surface, name)["centre"]
+        if value is not None:
+            split, _, quantity = name.rpartition("_")
+            found.setdefault(split, {})[quantity] = value
+    return found
 
 
 def lines_of_ranks(ranks: list[dict[str, Any]]) -> list[str]:
@@ -98,6 +110,15 @@ def _state(summary: dict[str, Any]) -> str:
     return state if summary["complete"] else f"{state}: the same command resumes it"
 
 
+def _of_split(split: str, values: dict[str, float]) -> str:
+    """Write the values of a split at the centre.
+
+    >>> _of_split("train", {"loss": 0.33017, "accuracy": 0.894})
+    'train loss 0.3302, accuracy 0.8940'
+    """
+    return f"{split} " + ", ".join(f"{quantity} {value:#.4g}" for quantity, value in values.items())
+
+
 def as_lines(summary: dict[str, Any]) -> list[str]:
     """Write a summary for people."""
     of_what = "" if summary["imported_from"] else f" of {summary['model']}"
@@ -113,6 +134,7 @@ def as_lines(summary: dict[str, Any]) -> list[str]:
         worst = ", ".join(f"{name} {value:.1e}" for name, value in summary["rounding"]["largest"].items())
         points = len(summary["rounding"]["points"])
         lines.append(f"{summary['rounding']['precision']} differs from float32 at {points} points by at most: {worst}")
+    lines += [f"at the centre: {_of_split(split, values)}" for split, values in summary["centre"].items()]
     for name, values in summary["metrics"].items():
         if values["lowest"] is not None:
             centre = "" if values["centre"] is None else f", at the centre {values['centre']:.6g}"
