@@ -26,7 +26,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from lossgrid.errors import EXIT_FAILED, InputError, LossgridError, in_short
+from lossgrid.errors import EXIT_FAILED, InputError, LossgridError
 from lossgrid.parallel import watcher
 from lossgrid.parallel.stop import SIGNALS
 from lossgrid.parallel.tree import Link, meet
@@ -114,7 +114,7 @@ class Watch:
         except OSError as error:
             raise InputError(
                 f"cannot start {sys.executable or 'Python'} as the process that hears the other ranks "
-                f"({in_short(error)}); --heartbeat 0 goes on without, and a frozen rank then hangs the job"
+                f"({error.strerror}); --heartbeat 0 goes on without, and a frozen rank then hangs the job"
             ) from None
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, old)
