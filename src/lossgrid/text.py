@@ -9,12 +9,12 @@ UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 
 
 def one_line(text: str, most: int = 120) -> str:
-    """Return ``text`` on one line of at most ``most`` characters, without what cannot be printed.
+    r"""Return ``text`` on one line of at most ``most`` characters, without what cannot be printed.
 
     Line ends and tabs become spaces. Marks that change the direction of writing are dropped. Bytes of a file name that
     are no characters become U+FFFD. A long text loses its middle, as names of files mostly differ at their ends.
 
-    >>> one_line("two\\nlines"), one_line("0123456789", 5)
+    >>> one_line("two\nlines"), one_line("0123456789", 5)
     ('two lines', '01…89')
     """
     if len(text) > 4 * most:  # enough to show; a hostile text may be huge

@@ -13,8 +13,8 @@ from matplotlib.contour import ContourSet
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
+from lossgrid.plot.coordinates import Drawn, edges
 from lossgrid.plot.scale import Scale
-from lossgrid.plot.words import ALPHA, BETA
 
 BLANK, HATCH = "0.93", "0.80"  # greys of points without a value
 LABEL_SIZE = 6.5  # points
@@ -23,8 +23,8 @@ FRAME = 0.04  # share of the axes along each edge where a contour is not labelle
 
 def draw_plane(
     axes: Axes,
-    alpha: npt.NDArray[np.float64],
-    beta: npt.NDArray[np.float64],
+    alpha: Drawn,
+    beta: Drawn,
     values: npt.NDArray[np.float64],
     *,
     kind: str,
@@ -35,8 +35,8 @@ def draw_plane(
 
     Args:
         axes: Where to draw.
-        alpha: Shape ``(n_alpha,)``, float64.
-        beta: Shape ``(n_beta,)``, float64.
+        alpha: Of ``n_alpha`` coordinates.
+        beta: Of ``n_beta``.
         values: Shape ``(n_beta, n_alpha)``, float64; points not finite stay blank.
         kind: The way to draw.
         scale: Places of the values.
@@ -52,31 +52,22 @@ def draw_plane(
     if places.count():
         if kind == "heat":
             mappable = axes.pcolormesh(
-                edges(alpha), edges(beta), places, norm=scale.norm, cmap=colours, rasterized=True
+                edges(alpha.places), edges(beta.places), places, norm=scale.norm, cmap=colours, rasterized=True
             )
         elif kind == "contourf":
-            mappable = _bands(axes, alpha, beta, places, scale, colours)
+            mappable = _bands(axes, alpha.places, beta.places, places, scale, colours)
         else:
-            _lines(axes, alpha, beta, places, scale, colours)
+            _lines(axes, alpha.places, beta.places, places, scale, colours)
     reach = edges if kind == "heat" else np.asarray
-    axes.set_xlim(*_ends(reach(alpha)))
-    axes.set_ylim(*_ends(reach(beta)))
-    axes.set_xlabel(ALPHA)
-    axes.set_ylabel(BETA)
-    if min(alpha) <= 0 <= max(alpha) and min(beta) <= 0 <= max(beta):
+    axes.set_xlim(*_ends(reach(alpha.places)))
+    axes.set_ylim(*_ends(reach(beta.places)))
+    axes.set_xlabel(alpha.name)
+    axes.set_ylabel(beta.name)
+    if alpha.holds_zero and beta.holds_zero:
         ink, halo = ("black", "white") if kind == "contour" else ("white", "black")
         outline = [withStroke(linewidth=2.2, foreground=halo, alpha=0.6)]
         axes.plot(0, 0, "+", color=ink, markersize=7, markeredgewidth=1.1, path_effects=outline, zorder=5)
     return mappable
-
-
-def edges(coordinates: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the borders of the cells around ``coordinates``, shape ``(n + 1,)``; a single cell is one unit wide."""
-    if len(coordinates) == 1:
-        return np.array([coordinates[0] - 0.5, coordinates[0] + 0.5])
-    middles = (coordinates[:-1] + coordinates[1:]) / 2
-    first, last = 2 * coordinates[0] - middles[0], 2 * coordinates[-1] - middles[-1]
-    return np.concatenate([[first], middles, [last]])
 
 
 def _ends(coordinates: npt.NDArray[np.float64]) -> tuple[float, float]:
