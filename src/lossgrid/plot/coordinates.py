@@ -78,8 +78,9 @@ def refuse_coordinates(surfaces: Sequence[Surface]) -> None:
             if not (axis.size and np.isfinite(axis).all() and (axis[1:] > axis[:-1]).all()):
                 raise InputError(f"{_file(surface)}{name} must be finite numbers that rise; the file holds others")
             if axis.size > 1 and axis[-1] / 2 - axis[0] / 2 <= SAME_COORDINATE * np.abs(axis / 2).max():
+                first, last = float(axis[0]), float(axis[-1])
                 raise InputError(
-                    f"{_file(surface)}{name} goes from {float(axis[0])!r} to {float(axis[-1])!r}, which is but rounding; "
+                    f"{_file(surface)}{name} goes from {first!r} to {last!r}, no further than rounding; "
                     "compute a longer range"
                 )
 

@@ -266,10 +266,8 @@ def _draw_one(
     """
     values = trace.values(name)
     curves = np.stack([mean_of(values), values.min(axis=0), values.max(axis=0)])
-    if _has_log_axis(scale):
-        curves = np.minimum(curves, scale.high * FAR)  # matplotlib would overflow on its way to the limits
-    else:
-        curves = scale.place(curves).filled(np.nan)
+    # On a logarithmic axis matplotlib would overflow with values far above it.
+    curves = np.minimum(curves, scale.high * FAR) if _has_log_axis(scale) else scale.place(curves).filled(np.nan)
     places, mean, lowest, highest = thinned(alpha.places, *curves)
     if len(values) > 1:
         axes.fill_between(places, lowest, highest, color=colour, alpha=BAND, linewidth=0, zorder=1.5)
