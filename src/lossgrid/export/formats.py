@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from lossgrid import store
+from lossgrid import outfile, store
 from lossgrid.errors import InputError
 from lossgrid.exchange import to_reference
 from lossgrid.export import page, table, vtp, xdmf
@@ -72,18 +71,11 @@ def export_file(
     _refuse_to_write(path, file, to, overwrite=overwrite)
     if surface.pending:
         log_of_module.warning("%s: %d of %d points are pending", file, surface.pending, surface.status.size)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with outfile.written_whole(path, overwrite=overwrite) as partial:
         if to in WHOLE:
             WHOLE[to](surface, partial)
         else:
             WITH_HEIGHT[to](surface, partial, options)
-        store.publish(partial, path, overwrite=overwrite)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}; choose another --out") from None
-    finally:
-        with suppress(OSError):
-            partial.unlink()
     return path
 
 
@@ -96,9 +88,7 @@ def _refuse_to_write(path: Path, surface: Path, to: str, *, overwrite: bool) -> 
     ending = f".{FORMATS[to].rpartition('.')[2]}"
     if path.suffix.lower() != ending:
         raise InputError(f"--out: {path}: the name of a file for {to} ends in {ending}")
-    if not path.parent.is_dir():
-        raise InputError(f"--out: {path}: there is no folder {path.parent}; make it first")
-    if path.exists() and path.samefile(surface):
-        raise InputError(f"--out: {path} is the surface itself, which is only read; choose another file")
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists; choose another --out, or --overwrite to replace it")
+    with suppress(OSError):  # of a name that is none, about which the next line complains
+        if path.exists() and path.samefile(surface):
+            raise InputError(f"--out: {path} is the surface itself, which is only read; choose another file")
+    outfile.refuse_to_write([path], overwrite=overwrite)

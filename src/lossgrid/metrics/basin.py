@@ -72,9 +72,9 @@ def sharpness(land: Landscape, radius: float) -> Bound:
     Raises:
         InputError: The radius is not positive, or the centre is not known.
     """
-    if not radius > 0:
+    if not (math.isfinite(radius) and radius > 0):
         raise InputError(f"the radius must be positive, got {radius:g}")
-    if not radius <= LONGEST:
+    if radius > LONGEST:
         raise InputError(f"the radius must be at most {LONGEST:g}, got {radius:g}")
     loss = bottom(land)
     through = profiles(land)

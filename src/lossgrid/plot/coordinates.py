@@ -23,12 +23,19 @@ class Drawn:
     """Coordinates of an axis of a picture.
 
     Attributes:
-        name: What is written at the axis.
-        places: Coordinates over a power of ten, shape ``(n,)``, float64.
+        name: Such as "alpha".
+        places: Coordinates over ``10**power``, shape ``(n,)``, float64.
+        power: Mostly 0.
     """
 
     name: str
     places: Values
+    power: int
+
+    @property
+    def label(self) -> str:
+        """What is written at the axis, as matplotlib takes it."""
+        return self.name + (rf" / $10^{{{self.power}}}$" if self.power else "")
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -44,8 +51,7 @@ class Drawn:
 def drawn(coordinates: Values, name: str, *, power: int | None = None) -> Drawn:
     """Return rising coordinates as they are drawn, over ``10**power``; by default over what they need, mostly 1."""
     power = power_of(coordinates[0], coordinates[-1]) if power is None else power
-    unit = rf" / $10^{{{power}}}$" if power else ""
-    return Drawn(name + unit, coordinates / 10.0**power)
+    return Drawn(name, coordinates / 10.0**power, power)
 
 
 def are_alike(one: Values, other: Values) -> bool:

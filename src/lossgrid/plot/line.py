@@ -252,7 +252,7 @@ def _share_alpha(all_axes: Sequence[Axes], traces: Sequence[Trace]) -> None:
     if alpha.holds_zero:
         for axes in all_axes:
             axes.axvline(0, color="0.6", linewidth=0.6, zorder=0)
-    all_axes[-1].set_xlabel(alpha.name)
+    all_axes[-1].set_xlabel(alpha.label)
 
 
 def _draw_one(

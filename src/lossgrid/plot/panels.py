@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from lossgrid.plot.coordinates import are_alike, drawn
 from lossgrid.plot.notes import notes_of, room_for, write_notes
-from lossgrid.plot.plane import draw_plane
+from lossgrid.plot.plane import draw_plane, thinning
 from lossgrid.plot.relief import draw_relief
 from lossgrid.plot.scale import Scale, ScaleOptions, choose_scale
 from lossgrid.plot.words import (
@@ -74,7 +74,8 @@ def draw_planes(
         else:
             mappable = draw_plane(axes, alpha, beta, surface[metric], kind=kind, scale=scale, colours=colours)
         axes.set_title(plain(label, TITLE_OF_PANEL if len(surfaces) > 1 else TITLE))
-        _note(axes, missing(surface, [metric]))
+        remarks = [missing(surface, [metric]), thinning(surface) if kind in ("contour", "contourf") else ""]
+        _note(axes, "\n".join(filter(None, remarks)))
         _drop_inner_labels(axes)
     figure.suptitle(plain(title))
     words = plain(quantity(surfaces, metric)) + clipping(scale)

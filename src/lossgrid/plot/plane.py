@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,13 @@ from matplotlib.patheffects import withStroke
 
 from lossgrid.plot.coordinates import Drawn, edges
 from lossgrid.plot.scale import Scale
+from lossgrid.store.surface import Surface
 
 BLANK, HATCH = "0.93", "0.80"  # greys of points without a value
 LABEL_SIZE = 6.5  # points
 FRAME = 0.04  # share of the axes along each edge where a contour is not labelled
+MOST_ALONG = 1_000  # points along an axis that contours are drawn of: more than a picture has pixels
+MOST_LABELLED = 1_000  # pieces of contours; of more, no label finds a place
 
 
 def draw_plane(
@@ -45,6 +49,9 @@ def draw_plane(
     Returns:
         What a colour bar is made of.
     """
+    if kind != "heat":
+        values = values[np.ix_(_shown(beta), _shown(alpha))]
+        alpha, beta = (replace(axis, places=axis.places[_shown(axis)]) for axis in (alpha, beta))
     places = scale.place(values)
     if np.ma.is_masked(places):
         _hatch(axes)
@@ -61,13 +68,25 @@ def draw_plane(
     reach = edges if kind == "heat" else np.asarray
     axes.set_xlim(*_ends(reach(alpha.places)))
     axes.set_ylim(*_ends(reach(beta.places)))
-    axes.set_xlabel(alpha.name)
-    axes.set_ylabel(beta.name)
+    axes.set_xlabel(alpha.label)
+    axes.set_ylabel(beta.label)
     if alpha.holds_zero and beta.holds_zero:
         ink, halo = ("black", "white") if kind == "contour" else ("white", "black")
         outline = [withStroke(linewidth=2.2, foreground=halo, alpha=0.6)]
         axes.plot(0, 0, "+", color=ink, markersize=7, markeredgewidth=1.1, path_effects=outline, zorder=5)
     return mappable
+
+
+def thinning(surface: Surface) -> str:
+    """Say how many points contours are drawn of, where these are not all; empty where they are."""
+    left = [f"{MOST_ALONG} of {count}" for count in surface.shape if count > MOST_ALONG]
+    return f"contours of {' and '.join(left)} points along an axis" if left else ""
+
+
+def _shown(axis: Drawn) -> npt.NDArray[np.intp]:
+    """Return which coordinates contours are drawn of, the first and the last among them."""
+    count = len(axis.places)
+    return np.linspace(0, count - 1, min(count, MOST_ALONG)).round().astype(np.intp)
 
 
 def _ends(coordinates: npt.NDArray[np.float64]) -> tuple[float, float]:
@@ -106,6 +125,8 @@ def _lines(
         )
         axes.set_xlim(*_ends(alpha))
         axes.set_ylim(*_ends(beta))
+        if sum(np.count_nonzero(path.codes == path.MOVETO) for path in lines.get_paths()) > MOST_LABELLED:
+            return
         labels = axes.clabel(lines, fmt=scale.write, fontsize=LABEL_SIZE, inline=False)
         _thin_out(axes, list(labels))
 

@@ -60,8 +60,8 @@ def draw_relief(
     axes.yaxis.set_major_locator(MaxNLocator(4, prune="lower"))
     ticks = scale.ticks(5)
     axes.set_zticks(scale.place(ticks).compressed(), [scale.write(place) for place in scale.place(ticks)])
-    axes.set_xlabel(alpha.name, labelpad=-4)
-    axes.set_ylabel(beta.name, labelpad=-4)
+    axes.set_xlabel(alpha.label, labelpad=-4)
+    axes.set_ylabel(beta.label, labelpad=-4)
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
         axis.set_pane_color((1, 1, 1, 0))
     axes.tick_params(pad=-1, labelsize=7)

@@ -225,7 +225,7 @@ def round_values(low: float, high: float, count: int, *, log: bool) -> npt.NDArr
         locator = MaxNLocator(nbins=count, steps=[1, 2, 2.5, 5, 10])
         with np.errstate(over="ignore"):
             series = np.asarray(locator.tick_values(low / unit, high / unit)) * unit
-        inside = series[(series >= low) & (series <= high)][:count]
+        inside = np.unique(series[(series >= low) & (series <= high)])[:count]  # denormal numbers fall together
     if inside.size:
         return inside
     return np.array([math.sqrt(low) * math.sqrt(high) if log else low / 2 + high / 2])
