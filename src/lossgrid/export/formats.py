@@ -7,18 +7,21 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+
 from lossgrid import outfile, store
 from lossgrid.errors import InputError
 from lossgrid.exchange import to_reference
 from lossgrid.export import page, table, vtp, xdmf
 from lossgrid.export.heights import HeightOptions
+from lossgrid.plot.words import is_accuracy
 from lossgrid.store import Surface
 
 log_of_module = logging.getLogger(__name__)
 
 # What holds every metric as it is, and what has one of them as height.
 WHOLE: dict[str, Callable[[Surface, Path], None]] = {
-    "loss-landscape": lambda surface, path: store.write_reference(path, to_reference(surface)),
+    "loss-landscape": lambda surface, path: _write_reference(surface, path),
     "xdmf": xdmf.write,
     "csv": table.write,
 }
@@ -77,6 +80,22 @@ def export_file(
         else:
             WITH_HEIGHT[to](surface, partial, options)
     return path
+
+
+def _write_reference(surface: Surface, path: Path) -> None:
+    """Write a file of the reference tool, whose accuracies are in percent.
+
+    Raises:
+        InputError: An accuracy is no fraction.
+        OSError: The file cannot be written.
+    """
+    for name, values in surface.metrics.items():
+        wrong = values[np.isfinite(values) & ((values < 0) | (values > 1))] if is_accuracy(name) else ()
+        if len(wrong):
+            raise InputError(
+                f"{surface.path}: {name} must be fractions from 0 to 1 for loss-landscape, got {wrong[0]:g}"
+            )
+    store.write_reference(path, to_reference(surface))
 
 
 def _refuse_to_write(path: Path, surface: Path, to: str, *, overwrite: bool) -> None:

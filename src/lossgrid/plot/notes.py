@@ -52,6 +52,6 @@ def write_notes(figure: Figure, notes: Sequence[str], *, at_top: bool) -> None:
     height = figure.get_figheight()
     top = height - MARGIN if at_top else room_for(notes) - MARGIN
     figure.text(
-        0.08 / figure.get_figwidth(), top / height, "\n".join(map(plain, notes)),
+        0.08 / figure.get_figwidth(), top / height, "\n".join(plain(note, len(note)) for note in notes),
         fontsize=SIZE, color=COLOUR, ha="left", va="top", linespacing=1.2,
     )  # fmt: skip

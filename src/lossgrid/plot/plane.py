@@ -86,7 +86,7 @@ def thinning(surface: Surface) -> str:
 def _shown(axis: Drawn) -> npt.NDArray[np.intp]:
     """Return which coordinates contours are drawn of, the first and the last among them."""
     count = len(axis.places)
-    return np.linspace(0, count - 1, min(count, MOST_ALONG)).round().astype(np.intp)
+    return np.asarray(np.linspace(0, count - 1, min(count, MOST_ALONG)).round(), dtype=np.intp)
 
 
 def _ends(coordinates: npt.NDArray[np.float64]) -> tuple[float, float]:
