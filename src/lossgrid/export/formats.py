@@ -90,8 +90,8 @@ def _write_reference(surface: Surface, path: Path) -> None:
         OSError: The file cannot be written.
     """
     for name, values in surface.metrics.items():
-        wrong = values[np.isfinite(values) & ((values < 0) | (values > 1))] if is_accuracy(name) else ()
-        if len(wrong):
+        wrong = values[np.isfinite(values) & ((values < 0) | (values > 1))]
+        if is_accuracy(name) and wrong.size:
             raise InputError(
                 f"{surface.path}: {name} must be fractions from 0 to 1 for loss-landscape, got {wrong[0]:g}"
             )
