@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lossgrid.caveats import caveats_of
 from lossgrid.progress import duration
 from lossgrid.store import DONE, FAILED, NOT_FINITE, PENDING, Surface, in_use, seconds_of
 
@@ -46,6 +47,7 @@ def summarise(surface: Surface) -> dict[str, Any]:
         "metrics": {name: _extremes(surface, name) for name in surface.metrics},
         "centre": _centre(surface),
         "rounding": surface.rounding,
+        "notes": caveats_of(surface),
         "model": surface.config.get("model"),
         "writer": surface.provenance.get("writer"),
         "merged_from": len(surface.provenance.get("merged", [])),
@@ -139,4 +141,4 @@ def as_lines(summary: dict[str, Any]) -> list[str]:
         if values["lowest"] is not None:
             centre = "" if values["centre"] is None else f", at the centre {values['centre']:.6g}"
             lines.append(f"{name}: {values['lowest']:.6g} to {values['highest']:.6g}{centre}")
-    return lines
+    return lines + [f"note: {note}" for note in summary["notes"]]

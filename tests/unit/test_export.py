@@ -384,7 +384,7 @@ def test_a_file_is_replaced_only_when_asked_and_the_surface_never(tmp_path: Path
     path = export_file(file, to=to)
     assert path == tmp_path / f"s{FORMATS[to]}"
     path.write_bytes(b"mine")
-    with pytest.raises(InputError, match="exists; choose another --out, or --overwrite"):
+    with pytest.raises(InputError, match="exists; give --overwrite to replace it"):
         export_file(file, to=to)
     assert path.read_bytes() == b"mine"
     export_file(file, to=to, overwrite=True)
@@ -465,7 +465,7 @@ def test_the_command_says_what_it_wrote_and_what_is_pending(tmp_path: Path, star
     assert arrays(read_vtp(tmp_path / "s.vtp"))["zvalue"].max() == np.log10(50)
     refused = start(0, "lossgrid", "export", "s.h5", "--to", "vtk")
     assert refused.returncode == 2
-    assert refused.stderr == "lossgrid: error: s.vtp exists; choose another --out, or --overwrite to replace it\n"
+    assert refused.stderr == "lossgrid: error: s.vtp exists; give --overwrite to replace it, or choose another --out\n"
 
 
 # direction files
