@@ -151,8 +151,8 @@ def test_a_loss_of_the_weights_gets_the_network_that_moves() -> None:
     inputs, targets = samples()
     net = network()
     for i, alpha in enumerate(line.alpha):
-        weights = [p.double() for name, p in net.named_parameters() if name != "2.weight"]
-        weights.append(net[2].weight.double() + float(alpha) * DELTA["2.weight"].double())
+        weights = [p.detach().double() for name, p in net.named_parameters() if name != "2.weight"]
+        weights.append(net[2].weight.detach().double() + float(alpha) * DELTA["2.weight"].double())
         penalty = 0.1 * sum(float(w.square().sum()) for w in weights)
         logits = outputs_at(float(alpha), net, inputs)
         assert line["train_loss"][i] == pytest.approx(float(F.cross_entropy(logits, targets)) + penalty, rel=1e-6)
@@ -251,7 +251,9 @@ def test_outputs_that_depend_on_the_batch_need_a_batch_size(kind: type[nn.Module
     line = lossgrid.evaluate(model, samples(), alpha=(0, 1, 2), out=out, batch_size=30)
     inputs, targets = samples()
     model.eval()
-    batches = [float(F.cross_entropy(model(x), y)) for x, y in zip(inputs.split(30), targets.split(30), strict=True)]
+    batches = [
+        float(F.cross_entropy(model(x), y).detach()) for x, y in zip(inputs.split(30), targets.split(30), strict=True)
+    ]
     assert line["train_loss"][0] == pytest.approx(np.mean(batches), rel=1e-5)
     assert line.provenance["by_batch"] is True
     with pytest.raises(InputError, match="batch-size is 30 there and 45 now"):
