@@ -15,6 +15,7 @@ from lossgrid.centre import about_weights, hint_where_missing, in_words
 from lossgrid.config import RunConfig
 from lossgrid.errors import InputError
 from lossgrid.evaluation import Evaluator
+from lossgrid.origin import refuse_unknown_origin
 from lossgrid.parallel import Stop, World
 from lossgrid.problem import DESCRIBES_DIRECTIONS, Problem, save_directions
 from lossgrid.progress import duration
@@ -45,6 +46,7 @@ def take_over(config: RunConfig, held: ExitStack) -> store.Surface | None:
     old = store.read(path)  # also to be replaced it must be a surface: nothing else is ever overwritten
     if config.overwrite:
         return None
+    refuse_unknown_origin(old)
     refuse_other_settings(old, config)
     if not (old.complete or os.access(path, os.W_OK)):
         raise InputError(f"--out: {path} cannot be written; make it writable to go on with it")

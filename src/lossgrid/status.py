@@ -112,6 +112,11 @@ def _state(summary: dict[str, Any]) -> str:
     return state if summary["complete"] else f"{state}: the same command resumes it"
 
 
+def _difference(value: float | None) -> str:
+    """Write a difference from float32."""
+    return "not finite in one of them" if value is None else f"{value:.1e}"
+
+
 def _of_split(split: str, values: dict[str, float]) -> str:
     """Write the values of a split at the centre.
 
@@ -133,7 +138,7 @@ def as_lines(summary: dict[str, Any]) -> list[str]:
         lines.append(f"{duration(summary['seconds_per_point'])} a point (median)")
         lines += lines_of_ranks(summary["ranks"])
     if summary["rounding"] is not None:
-        worst = ", ".join(f"{name} {value:.1e}" for name, value in summary["rounding"]["largest"].items())
+        worst = ", ".join(f"{name} {_difference(value)}" for name, value in summary["rounding"]["largest"].items())
         points = len(summary["rounding"]["points"])
         lines.append(f"{summary['rounding']['precision']} differs from float32 at {points} points by at most: {worst}")
     lines += [f"at the centre: {_of_split(split, values)}" for split, values in summary["centre"].items()]

@@ -15,14 +15,14 @@ from lossgrid.store.contents import DamagedError
 TEXTS = ("model", "data", "directions", "norm", "loss", "precision", "out")
 CONFIG = {**dict.fromkeys(TEXTS, str), "splits": list}
 PROVENANCE = {
-    "digests": dict, "recipe": dict, "versions": dict, "machines": dict, "imported": dict, "merged": list,
-    "command": list, "device_type": str,
+    **dict.fromkeys(("digests", "recipe", "sources", "versions", "machines", "imported"), dict),
+    **dict.fromkeys(("merged", "command"), list), "device_type": str,
 }  # fmt: skip
 ROUNDING = {"largest": dict, "points": list, "precision": str}
 
 
-def check_kinds(config: Mapping[str, Any], provenance: Mapping[str, Any], rounding: Mapping[str, Any] | None) -> None:
-    """Make sure that what is there of settings, provenance and rounding has the JSON types that are read of it.
+def check_kinds(config: Mapping[str, Any], provenance: Mapping[str, Any]) -> None:
+    """Make sure that what is there of settings and provenance has the JSON types that are read of it.
 
     Raises:
         DamagedError: Something is of another type.
@@ -32,16 +32,28 @@ def check_kinds(config: Mapping[str, Any], provenance: Mapping[str, Any], roundi
     _check(provenance, PROVENANCE, "provenance")
     _check(provenance.get("digests", {}), {"data": dict}, "provenance: digests")
     _check_all(provenance.get("merged", ()), dict, "provenance: merged")
-    if rounding is not None:
-        if absent := [name for name in ROUNDING if name not in rounding]:
-            raise DamagedError(f"rounding: there is no {absent[0]}")
-        _check(rounding, ROUNDING, "rounding")
-        _check_all(rounding["largest"].values(), (int, float), "rounding: largest")
-        _check_all(rounding["points"], list, "rounding: points")
-        for point in rounding["points"]:
-            _check_all(point, int, "rounding: points")
-            if len(point) != len(("row", "column")):
-                raise DamagedError("rounding: points: expected a row and a column each")
+
+
+def check_rounding(rounding: Mapping[str, Any], shape: tuple[int, ...]) -> None:
+    """Make sure that what is told of rounding has the JSON types that are read of it, and is about points of the grid.
+
+    Args:
+        rounding: What is told.
+        shape: That of the grid.
+
+    Raises:
+        DamagedError: Something is missing, or of another type, or about no point.
+    """
+    if absent := [name for name in ROUNDING if name not in rounding]:
+        raise DamagedError(f"rounding: there is no {absent[0]}")
+    _check(rounding, ROUNDING, "rounding")
+    _check_all(rounding["largest"].values(), (int, float, type(None)), "rounding: largest")
+    _check_all(rounding["points"], list, "rounding: points")
+    rows = (1, *shape)[-2:]
+    for point in rounding["points"]:
+        _check_all(point, int, "rounding: points")
+        if len(point) != len(rows) or not all(0 <= i < most for i, most in zip(point, rows, strict=True)):
+            raise DamagedError(f"rounding: {point} is no point of the grid")
 
 
 def _check(found: Mapping[str, Any], kinds: Mapping[str, type], where: str) -> None:

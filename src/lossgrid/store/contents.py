@@ -11,6 +11,7 @@ import json
 import math
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -60,6 +61,22 @@ class Contents:
     attributes: Mapping[str, Mapping[str, Any]]
     texts: Mapping[str, str]
     arrays: Mapping[str, npt.NDArray[Any]]
+
+
+def refuse_no_file(path: Path, expected: str) -> None:
+    """Refuse a name that belongs to no file, or to something else, such as a folder or a pipe.
+
+    Raises:
+        InputError: It does; the text ends with what was ``expected``.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{path}: no such file; expected {expected}") from None
+    except (OSError, ValueError) as error:  # such as a name that is too long
+        raise InputError(f"{path}: cannot be read ({in_short(error)}); expected {expected}") from None
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path} is not a file; expected {expected}")
 
 
 def contents(path: Path) -> Contents:

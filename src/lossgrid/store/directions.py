@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.errors import InputError
-from lossgrid.store.contents import Contents, DamagedError, contents
+from lossgrid.store.contents import Contents, DamagedError, contents, refuse_no_file
 from lossgrid.store.room import memory_left, of_bytes, refuse_full_disk
 from lossgrid.store.whole import appearing
 
@@ -45,8 +45,10 @@ def read_directions(path: Path) -> list[StoredDirection]:
     Raises:
         InputError: There is no such file, or it is no direction file.
     """
-    if not path.is_file():
-        raise InputError(f"--directions: {path}: no such file; expected 'random' or a direction file")
+    try:
+        refuse_no_file(path, "'random' or a direction file")
+    except InputError as error:
+        raise InputError(f"--directions: {error}") from None
     try:
         held = contents(path)
         groups = [group for group in GROUPS if group in held.attributes and group not in held.arrays]

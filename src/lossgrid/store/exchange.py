@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.errors import InputError
-from lossgrid.store.contents import Contents, DamagedError, contents
+from lossgrid.store.contents import Contents, DamagedError, contents, refuse_no_file
 from lossgrid.store.directions import GROUPS
 from lossgrid.store.schema import FORMAT
 from lossgrid.store.whole import image
@@ -51,8 +51,7 @@ def read_reference(path: Path) -> ReferenceSurface:
     Raises:
         InputError: There is no such file, or it is of another kind, or damaged.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected a surface file of loss-landscape")
+    refuse_no_file(path, "a surface file of loss-landscape")
     try:
         held = contents(path)
     except DamagedError as damage:

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from lossgrid.errors import InputError
 from lossgrid.store import sessions
-from lossgrid.store.agreement import check_axes, check_kinds, check_splits
-from lossgrid.store.contents import Contents, DamagedError, DeadlyError, contents
+from lossgrid.store.agreement import check_axes, check_kinds, check_rounding, check_splits
+from lossgrid.store.contents import Contents, DamagedError, DeadlyError, contents, refuse_no_file
 from lossgrid.store.digest import digest
 from lossgrid.store.lock import in_use
 from lossgrid.store.schema import BOOKKEEPING, COORDINATES, FORMAT, FORMAT_VERSION, ID_BYTES
@@ -30,10 +30,7 @@ def read(path: Path | str) -> Surface:
         InputError: There is no such file, or it is not a surface, or it is damaged, or contradicts itself.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file; expected a surface written by lossgrid run")
-    if not path.is_file():
-        raise InputError(f"{path} is not a file; expected a surface written by lossgrid run")
+    refuse_no_file(path, "a surface written by lossgrid run")
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return _surface(contents(path), path)
@@ -70,7 +67,9 @@ def _surface(held: Contents, path: Path) -> Surface:
     metrics = {name: array for name, array in arrays.items() if name not in COORDINATES and name not in BOOKKEEPING}
     config, provenance = _object(about, "config"), _object(about, "provenance")
     rounding = _object(about, "rounding") if _text(about, "rounding", "").strip() else None
-    check_kinds(config, provenance, rounding)
+    check_kinds(config, provenance)
+    if rounding is not None:
+        check_rounding(rounding, arrays["status"].shape)
     check_axes(config, alpha, beta)
     check_splits(config, metrics)
     status = _status(arrays["status"], metrics)

@@ -56,7 +56,7 @@ def write_whole(path: Path, content: memoryview, *, overwrite: bool) -> None:
             os.fsync(stream.fileno())
         publish(partial, target, overwrite=overwrite)
     except OSError as error:
-        raise InputError(f"cannot make {path}: {in_short(error)}") from None
+        raise InputError(f"cannot make {path}: {error.strerror or in_short(error)}") from None
     finally:
         with suppress(OSError):
             partial.unlink()
