@@ -18,7 +18,7 @@ LOG_NEVER_CLIPPED = 6.0  # decades that a logarithmic scale always shows
 MOST_EXPONENT = 308  # of a float64
 SMALLEST, LARGEST = 5e-324, float(np.finfo(np.float64).max)
 PLAIN = 100  # powers of ten up to which, and down to which, matplotlib can be given numbers as they are
-MOST_POWER = 300  # its inverse is a float64 of full precision
+LEAST_POWER = -300  # of ten that is a float64 of full precision
 FAR = 1e6  # times what is shown: values further off are drawn there, which is the same to the eye and never overflows
 LEVELS = 12
 MOST_LEVELS = 200
@@ -152,7 +152,7 @@ def power_of(low: float, high: float) -> int:
     """Return the power of ten to divide numbers from ``low`` to ``high`` by before they are drawn; mostly 0."""
     most = max(abs(low), abs(high))
     power = math.floor(math.log10(most)) if most else 0
-    return int(np.clip(power, -MOST_POWER, MOST_POWER)) if abs(power) > PLAIN else 0
+    return int(max(power, LEAST_POWER)) if abs(power) > PLAIN else 0
 
 
 def choose_scale(values: npt.NDArray[np.float64], options: ScaleOptions, *, is_loss: bool) -> Scale:
