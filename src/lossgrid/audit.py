@@ -170,7 +170,7 @@ def _fail(config: RunConfig, evaluator: Evaluator, first: Difference, world: Wor
     advice = (
         "the network changes while it is run, or somebody changed the file: compute it again with --overwrite"
         if variant == "plain"
-        else f"variant {variant} is another function than the network: compute it again with --variant plain --overwrite"
+        else f"variant {variant} is another function than it: compute it again with --variant plain --overwrite"
     )
 
     def note_and_refuse() -> None:
