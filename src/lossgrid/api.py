@@ -13,9 +13,12 @@ import torch
 
 from lossgrid import data as data_module
 from lossgrid import models, parallel, store
+from lossgrid.closure import refuse_aliases, refuse_closure
 from lossgrid.config import RunConfig, resolve
+from lossgrid.digest import source_digest
 from lossgrid.directions import Entries, match, states
 from lossgrid.errors import InputError
+from lossgrid.evaluation import arithmetic
 from lossgrid.grid import Axis
 from lossgrid.parallel import World
 from lossgrid.problem import Problem, make_problem, of_file, random_direction, towards
@@ -44,6 +47,7 @@ def evaluate(
     precision: str = "float32",
     variant: str = "auto",
     cuda_graphs: str = "auto",
+    max_rounding: float = 0.05,
     out: str | Path | None = None,
     overwrite: bool = False,
     time_limit: float | None = None,
@@ -65,14 +69,16 @@ def evaluate(
         norm: ``filter``, ``layer``, ``weight`` or ``none``, for random directions.
         perturb_bias_and_norm: Also move biases and the parameters of normalisation layers at random.
         seed: Seed of random directions.
-        loss: ``cross_entropy``, ``mse``, or ``loss(outputs, targets)`` that returns the mean of the batch or a number
-            per sample.
-        max_samples: The first so many of each split.
+        loss: ``cross_entropy``, ``mse``, or ``loss(outputs, targets)`` that returns a number per sample, the pair
+            (total, weight) of the batch, or the plain mean over its samples. A parameter ``model`` gets the network
+            that moves; the one given here does not move.
+        max_samples: So many of each split, spread evenly over it.
         batch_size: Samples per forward pass; ``"auto"`` is about 128, tuned in runs that are not short.
         device: ``auto``, ``cpu`` or ``cuda``.
         precision: ``float32``, ``tf32``, ``bfloat16`` or ``float64``.
         variant: How the network is run: ``auto``, ``plain``, ``folded``, ``fused`` or ``compiled``.
         cuda_graphs: Replay points as CUDA graphs: ``auto`` (where that can be), ``yes`` or ``no``.
+        max_rounding: How far a lower precision may be from float32, as a share of a loss, before it is refused.
         out: A file to compute into, resumable; without one the surface is only returned.
         overwrite: Replace a surface of another run in ``out``.
         time_limit: Stop after so many seconds.
@@ -111,18 +117,23 @@ def evaluate(
         "precision": precision,
         "variant": variant,
         "cuda_graphs": cuda_graphs,
+        "max_rounding": max_rounding,
         "overwrite": overwrite,
         "time_limit": time_limit,
     }
 
     def load(config: RunConfig) -> Problem:
+        refuse_closure(loss, model)
+        refuse_aliases(model)
         own = models.copy_of(model, name=type(model).__name__).cpu().eval().requires_grad_(False)
         loaded = {
             name: data_module.split_of(given, source=f"data {name!r}", max_samples=max_samples)
             for name, given in splits.items()
         }
         delta, eta = _directions(directions, networks, own, config)
-        return make_problem(own, loaded, delta, eta, loss=loss)
+        written = {"model": type(model), **({} if isinstance(loss, str) else {"loss": loss})}
+        sources = {role: source_digest(thing) for role, thing in written.items()}
+        return make_problem(own, loaded, delta, eta, loss=loss, weights="given", sources=sources)
 
     world = _world()
     with ExitStack() as cleanup:
@@ -132,6 +143,7 @@ def evaluate(
         else:
             settings |= {"out": Path(out)}
         config = resolve(RunConfig, settings)
+        cleanup.enter_context(arithmetic.restored())
         with parallel.stop_on_signals() as stop, parallel.guarded(world, config.heartbeat):
             run(config, world, stop, load=load)
         return parallel.on_root(world, lambda: store.read(config.out))

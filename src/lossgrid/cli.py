@@ -28,7 +28,7 @@ from lossgrid.errors import (
 from lossgrid.parallel import World
 
 STARTED = time.monotonic()
-RESUME = "what was done is kept, and the same command goes on from there"
+RESUME = "where the file was made, what was done is kept in it, and the same command goes on from there"
 # Typer brings click along, by its version as a dependency or as a part of itself: its errors are found through one of
 # its own.
 UsageError: type[typer.BadParameter] = next(b for b in typer.BadParameter.__mro__ if b.__name__ == "UsageError")

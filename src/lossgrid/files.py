@@ -23,10 +23,10 @@ KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 
 
 def shown(text: object) -> str:
-    """Return ``text`` as an error shows it: printable, and not longer than a few lines.
+    r"""Return ``text`` as an error shows it: printable, and not longer than a few lines.
 
     >>> shown("a.h5"), shown("a" + chr(0))
-    ('a.h5', "'a\\\\x00'")
+    ('a.h5', "'a\\x00'")
     """
     whole = str(text)
     whole = whole if whole.isprintable() else ascii(whole)

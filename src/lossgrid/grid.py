@@ -19,6 +19,9 @@ from lossgrid.errors import InputError
 # As a share of the largest coordinate: what is closer is the same coordinate. The values of a range are right to a few
 # 1e-16 of it, and a bound may have been typed with fewer digits.
 SAME_COORDINATE = 1e-12
+CLOSEST = 8  # units in the last place of the largest coordinate, between neighbours: rounding takes fewer
+MOST_STEPS = 2**53  # of more, not even the indices are told apart
+LARGE, LESS = 1e280, 2.0**-64  # from where products of a bound and a count may overflow; what prevents it exactly
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,17 @@ class Axis:
             raise InputError(f"a range of one point needs MIN = MAX, got {self}")
         if self.count > 1 and self.minimum >= self.maximum:
             raise InputError(f"a range needs MIN < MAX, got {self}")
+        if self.count > 1 and not self._can_be_told_apart():
+            raise InputError(
+                f"a range needs coordinates that float64 can tell apart, got {self}; give fewer points or a wider range"
+            )
+
+    def _can_be_told_apart(self) -> bool:
+        last = self.count - 1
+        if last > MOST_STEPS:
+            return False
+        step = self.maximum / last - self.minimum / last  # not the span by the steps: the span may overflow
+        return step >= CLOSEST * math.ulp(max(-self.minimum, self.maximum))
 
     @classmethod
     def parse(cls, text: str) -> Axis:
@@ -64,7 +78,8 @@ class Axis:
             return np.array([self.minimum])
         i = np.arange(self.count)
         last = self.count - 1
-        values = (self.minimum * (last - i) + self.maximum * i) / last
+        scale = LESS if max(abs(self.minimum), abs(self.maximum)) > LARGE else 1.0
+        values = (self.minimum * scale * (last - i) + self.maximum * scale * i) / last / scale
         values[0], values[-1] = self.minimum, self.maximum  # not left to rounding
         return values
 
@@ -104,6 +119,25 @@ class Grid:
     def __len__(self) -> int:
         return math.prod(self.rows)
 
+    def at(self, row: int, column: int) -> tuple[float, float]:
+        """Return the coordinates (alpha, beta) of a point; beta is 0 on a line."""
+        beta = 0.0 if self.beta is None else float(self.beta.values()[row])
+        return float(self.alpha.values()[column]), beta
+
+    @property
+    def centre(self) -> tuple[int, int] | None:
+        """Row and column of theta* itself, (0, 0); None where it is no point of the grid."""
+        columns = np.flatnonzero(self.alpha.values() == 0.0)
+        rows = np.zeros(1, dtype=int) if self.beta is None else np.flatnonzero(self.beta.values() == 0.0)
+        return (int(rows[0]), int(columns[0])) if len(rows) and len(columns) else None
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """The coordinates furthest from 0 along alpha and beta; 0 for the beta of a line."""
+        ends = [(axis.minimum, axis.maximum) for axis in (self.alpha, self.beta) if axis is not None]
+        furthest = [max(pair, key=abs) for pair in ends]
+        return furthest[0], furthest[1] if len(furthest) == 2 else 0.0
+
 
 def equally_spaced(coordinates: npt.NDArray[np.float64]) -> Axis | None:
     """Return the range whose values are ``coordinates``, but for rounding; None where they are not equally spaced.
@@ -112,7 +146,8 @@ def equally_spaced(coordinates: npt.NDArray[np.float64]) -> Axis | None:
         coordinates: Rising, shape ``(n,)``, float64.
     """
     axis = Axis(float(coordinates[0]), float(coordinates[-1]), len(coordinates))
-    distance = np.abs(axis.values() - coordinates).max()
+    with np.errstate(over="ignore"):
+        distance = np.abs(axis.values() - coordinates).max()
     return axis if distance <= SAME_COORDINATE * np.abs(coordinates).max() else None
 
 

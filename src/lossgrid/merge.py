@@ -18,16 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid import store
-from lossgrid.config import RunConfig, resolve
 from lossgrid.errors import InputError
 from lossgrid.grid import equally_spaced, union
+from lossgrid.origin import axes_of, digests, refuse_strangers, refuse_unknown_origin, warn_of_other_ways
 from lossgrid.store import Surface
 
 log = logging.getLogger(__name__)
-
-AXES = ("alpha", "beta")
-MAKE_DIRECTIONS = frozenset({"directions", "norm", "perturb_bias_and_norm", "seed"})
-CONTENTS = {"theta": "the network (model or checkpoint)", "delta": "direction delta", "eta": "direction eta"}
 
 # How far apart rounding can bring a loss computed in two ways, as a share of it; of SMALL_LOSS where it is smaller, as
 # the rounding of the outputs does not shrink with it.
@@ -88,12 +84,16 @@ def merged(surfaces: Sequence[Surface], out: Path) -> Surface:
     Raises:
         InputError: They do not belong together.
     """
+    for surface in surfaces:
+        refuse_unknown_origin(surface)
     refuse_strangers(surfaces)
     warn_of_other_ways(surfaces)
     alpha, columns = join_axes("alpha", surfaces)
     beta, rows = (None, [np.zeros(1, dtype=np.intp)] * len(surfaces))
     if not surfaces[0].is_line:
         beta, rows = join_axes("beta", surfaces)
+    names = {name for surface in surfaces for name in surface.metrics}
+    store.refuse_too_large(out, (1 if beta is None else len(beta)) * len(alpha), len(names))
     places = [np.ix_(*pair) for pair in zip(rows, columns, strict=True)]
     size = (1 if beta is None else len(beta), len(alpha))
     metrics, givers = {}, {}
@@ -121,69 +121,6 @@ def merged(surfaces: Sequence[Surface], out: Path) -> Surface:
         units={name: units for surface in surfaces for name, units in surface.units.items()},
         path=out,
     )
-
-
-def refuse_strangers(surfaces: Sequence[Surface]) -> None:
-    """Refuse surfaces that are not of one network, with the same directions, data and loss.
-
-    Raises:
-        InputError: One does not belong to those before it; the text names all that differs.
-    """
-    first = surfaces[0]
-    holders: dict[str, Surface] = {}
-    for surface in surfaces:
-        found = differences(surface, first)
-        for split, digest in digests(surface)["data"].items():
-            holder = holders.setdefault(split, surface)
-            if digests(holder)["data"][split] != digest:
-                found.append(f"the data of split {split} differ from those in {holder.path}")
-        if found:
-            raise InputError(
-                f"{surface.path} does not belong to {first.path}: {'; '.join(found)}; leave one of them out"
-            )
-
-
-def differences(surface: Surface, first: Surface) -> list[str]:
-    """Return in words what makes ``surface`` one of another run than ``first``, but for axes and splits."""
-    theirs, ours = settings(surface), settings(first)
-    contents = [part for part in CONTENTS if digests(surface)[part] != digests(first)[part]]
-    found = []
-    if surface.is_line != first.is_line:
-        found = [f"it is a {'line' if surface.is_line else 'plane'}, not a {'line' if first.is_line else 'plane'}"]
-        contents = [part for part in contents if part != "eta"]
-    # How directions were made does not matter where they are the same, as with a file that holds random ones.
-    free = frozenset() if contents else MAKE_DIRECTIONS
-    found += [
-        f"{name.replace('_', '-')} is {_short(theirs[name])}, not {_short(ours[name])}"
-        for name in ours
-        if theirs[name] != ours[name] and name not in free
-    ]
-    return found + [f"{CONTENTS[part]} differs" for part in contents]
-
-
-def settings(surface: Surface) -> dict[str, Any]:
-    """Return the settings that decide the values of a surface, but for axes and splits, and the kind of device."""
-    ranges = dict.fromkeys(axes_of(surface), "0:0:1")  # those of a merged surface may be none
-    identity = resolve(RunConfig, {**surface.config, **ranges}).identity()
-    own = {name: value for name, value in identity.items() if name not in (*AXES, "splits")}
-    return {**own, "device": surface.provenance["device_type"]}
-
-
-def warn_of_other_ways(surfaces: Sequence[Surface]) -> None:
-    """Say where points were evaluated in other ways, on which their last bits depend."""
-    first, *others = surfaces
-    if other := [surface for surface in others if _way(surface) != _way(first)]:
-        log.warning(
-            "last bits may differ: %s is of %s; %s of %s%s",
-            first.path, _way(first), other[0].path, _way(other[0]),
-            f"; {len(other) - 1} more of other ways than the first" if len(other) > 1 else "",
-        )  # fmt: skip
-
-
-def _way(surface: Surface) -> str:
-    recipe, threads = surface.provenance["recipe"], surface.provenance["threads"]
-    graphs = "with" if recipe["cuda_graphs"] else "no"
-    return f"variant {recipe['variant']}, batches of {recipe['batch_size']}, {graphs} CUDA graphs, {threads} threads"
 
 
 def join_axes(name: str, surfaces: Sequence[Surface]) -> tuple[Values, list[npt.NDArray[np.intp]]]:
@@ -311,33 +248,18 @@ def join_roundings(
 ) -> dict[str, Any] | None:
     """Return the largest differences from float32 that any of the surfaces tells; None where none does."""
     points: set[tuple[int, int]] = set()
-    largest: dict[str, float] = {}
+    largest: dict[str, float | None] = {}
     told = None
     for surface, row, column in zip(surfaces, rows, columns, strict=True):
         if surface.rounding is not None:
             told = told or surface.rounding
             points |= {(int(row[j]), int(column[i])) for j, i in surface.rounding["points"]}
             for name, value in surface.rounding["largest"].items():
-                largest[name] = max(value, largest.get(name, 0.0))
+                known = largest.get(name, 0.0)
+                largest[name] = None if value is None or known is None else max(value, known)  # None: not finite
     return None if told is None else {**told, "points": sorted(map(list, points)), "largest": largest}
-
-
-def axes_of(surface: Surface) -> dict[str, Values]:
-    """Return the coordinates of a surface by the name of their axis, alpha first."""
-    return {"alpha": surface.alpha} if surface.beta is None else {"alpha": surface.alpha, "beta": surface.beta}
-
-
-def digests(surface: Surface) -> Mapping[str, Any]:
-    """Return what identifies network, directions and data of a surface."""
-    found: Mapping[str, Any] = surface.provenance["digests"]
-    return found
 
 
 def _rows(surface: Surface, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return an array over the grid with a line as one row."""
     return values.reshape(-1, len(surface.alpha))
-
-
-def _short(value: Any) -> str:
-    text = "unset" if value is None else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -6,11 +6,14 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 
-from lossgrid import data, directions, models, store
+from lossgrid import data, directions, models, store, userfn
+from lossgrid import digest as digest_module
+from lossgrid.closure import refuse_aliases
 from lossgrid.config import DirectionsConfig, ModelConfig, RunConfig
 from lossgrid.digest import digest
 from lossgrid.directions import Entries
@@ -31,6 +34,9 @@ class Problem:
         eta: Direction of the beta axis; None for a line.
         objectives: What is measured on each split.
         digests: What identifies all of these, for resuming: ``theta``, ``delta``, ``eta``, and ``data`` by split.
+        weights: Where theta* comes from: ``checkpoint``; ``given`` from Python; ``random``, of a built-in network
+            without checkpoint; ``factory``, of a user's.
+        sources: Digests of the source of what users wrote: ``model``, ``data``, ``loss``; to say what has changed.
     """
 
     model: torch.nn.Module
@@ -39,6 +45,8 @@ class Problem:
     eta: Entries | None
     objectives: Mapping[str, Objective]
     digests: Mapping[str, Any]
+    weights: str
+    sources: Mapping[str, str | None]
 
 
 def load_problem(config: RunConfig) -> Problem:
@@ -50,7 +58,15 @@ def load_problem(config: RunConfig) -> Problem:
     splits = data.load(config.data, config.data_arg, splits=config.splits, max_samples=config.max_samples)
     model = load_model(config, data.facts(splits))
     delta, eta = make_directions(config, model, axes=len(config.grid.shape))
-    return make_problem(model, splits, delta, eta, loss=config.loss)
+    users = {"model": config.model, "data": config.data, "loss": config.loss}
+    sources = {
+        role: digest_module.source_digest(userfn.load(name, role=role))
+        for role, name in users.items()
+        if userfn.is_reference(name) and not name.startswith("cifar10:")
+    }
+    without = "factory" if userfn.is_reference(config.model) else "random"
+    weights = without if config.checkpoint is None else "checkpoint"
+    return make_problem(model, splits, delta, eta, loss=config.loss, weights=weights, sources=sources)
 
 
 def make_problem(
@@ -60,12 +76,20 @@ def make_problem(
     eta: Entries | None,
     *,
     loss: str | Callable[..., object],
+    weights: str = "given",
+    sources: Mapping[str, str | None] = MappingProxyType({}),
 ) -> Problem:
     """Put the parts together and take their digests.
 
     Raises:
-        InputError: The loss is unknown or does not fit the targets.
+        InputError: The loss is unknown or does not fit the targets, or a direction moves nothing.
     """
+    for axis, direction in (("alpha", delta), ("beta", eta)):
+        if direction is not None and not any(bool(tensor.any()) for tensor in direction.values()):
+            raise InputError(
+                f"the direction of {axis} moves nothing: every number of it is 0, or the network has no tensors of two "
+                "or more dimensions; give --perturb-bias-and-norm or another direction"
+            )
     objectives = {name: make_objective(loss, classification=split.classification) for name, split in splits.items()}
     digests = {
         "theta": digest(directions.states(model)),
@@ -73,7 +97,7 @@ def make_problem(
         "eta": None if eta is None else digest(eta),
         "data": {name: split.digest() for name, split in splits.items()},
     }
-    return Problem(model, splits, delta, eta, objectives, digests)
+    return Problem(model, splits, delta, eta, objectives, digests, weights, sources)
 
 
 def load_model(config: ModelConfig, facts: Mapping[str, int]) -> torch.nn.Module:
@@ -85,6 +109,7 @@ def load_model(config: ModelConfig, facts: Mapping[str, int]) -> torch.nn.Module
     torch.manual_seed(config.seed)
     model = models.build(config.model, config.model_arg, facts=facts)
     models.check_module(model, name=config.model)
+    refuse_aliases(model)
     if getattr(config, "precision", "") == "float64":
         model = model.double()  # first, so that a checkpoint in float64 keeps all its digits
     if config.checkpoint is not None:
@@ -96,19 +121,13 @@ def make_directions(config: ModelConfig, model: torch.nn.Module, *, axes: int) -
     """Return delta, and eta where ``axes`` is 2, as the settings ask: of a file, towards checkpoints, random.
 
     Raises:
-        InputError: A file is missing or of another network, or nothing would move.
+        InputError: A file is missing or of another network.
     """
     if config.directions != "random":
         made = of_file(Path(config.directions), model, axes)
     else:
         made = [towards(models.read_checkpoint(path), model, source=str(path)) for path in config.to[:axes]]
         made += [random_direction(model, config, axis) for axis in range(len(made), axes)]
-    for direction in made:
-        if not direction:
-            raise InputError(
-                "the directions move nothing: the network has no tensors of two or more dimensions; "
-                "give --perturb-bias-and-norm"
-            )
     return made[0], made[1] if axes == 2 else None
 
 
@@ -131,7 +150,7 @@ def towards(state: Entries, model: torch.nn.Module, *, source: str) -> Entries:
         models.load_state(model, state, source=source)
         return directions.difference(theta, directions.states(model), source=source)
     finally:
-        model.load_state_dict(start)
+        model.load_state_dict(start, strict=False)  # what layers keep beside their entries stays as it is
 
 
 def of_file(path: Path, model: torch.nn.Module, axes: int) -> list[Entries]:

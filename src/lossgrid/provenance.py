@@ -12,7 +12,7 @@ from typing import Any
 
 from lossgrid.config import RunConfig, resolve
 from lossgrid.errors import InputError
-from lossgrid.evaluation import Place
+from lossgrid.evaluation import Place, arithmetic, processor
 from lossgrid.grid import equally_spaced
 from lossgrid.parallel import World, gather, library
 from lossgrid.problem import Problem
@@ -22,7 +22,9 @@ from lossgrid.store import Surface
 PACKAGES = ("lossgrid", "torch", "numpy", "h5py", "mpi4py")
 
 
-def describe(problem: Problem, place: Place, threads: int, writer: str, recipe: Recipe, world: World) -> dict[str, Any]:
+def describe(
+    problem: Problem, place: Place, threads: int, writer: str, recipe: Recipe, world: World, *, by_batch: bool = False
+) -> dict[str, Any]:
     """Return the provenance of a surface, as JSON types: digests, versions, and the ranks by what they compute on.
 
     Collective: all ranks of ``world`` must call this.
@@ -32,6 +34,11 @@ def describe(problem: Problem, place: Place, threads: int, writer: str, recipe: 
         machines.setdefault(text, []).append(rank)
     return {
         "digests": dict(problem.digests),
+        "sources": dict(problem.sources),
+        "weights": problem.weights,
+        "by_batch": by_batch,
+        "arithmetic": arithmetic.current(),
+        "processors": sorted(set(gather(world, processor()))),
         "device_type": place.device.type,
         "threads": threads,
         "writer": writer,

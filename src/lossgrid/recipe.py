@@ -87,7 +87,7 @@ def choose_recipe(
     """
     asked = by_hand(config) if recorded is None else recorded
     if points == 0 and recorded is not None:
-        return Recipe(**recorded)
+        return run_as_recorded(Recipe(**recorded), evaluator, world)
     evaluator.rebatch(asked.get("batch_size") or even_batches(max(evaluator.samples.values()), USUAL_BATCH))
     variant = asked.get("variant")
     climb(evaluator, world, None if variant == "compiled" else variant)
@@ -107,6 +107,17 @@ def choose_recipe(
     text = f"{', '.join(about)}" + (f" ({'; '.join(why)})" if why else "")
     log.info("variant %s: %s", network.variant, text)
     return Recipe(network.variant, evaluator.batch_size, evaluator.is_captured, text)
+
+
+def run_as_recorded(recorded: Recipe, evaluator: Evaluator, world: World) -> Recipe:
+    """Run the network as a complete file says, as far as that takes no time; return ``recorded``.
+
+    Collective: all ranks of ``world`` must call this, with equal arguments.
+    """
+    evaluator.rebatch(recorded.batch_size)
+    if recorded.variant != "compiled":
+        attempt(world, lambda: evaluator.use(recorded.variant))
+    return recorded
 
 
 def tune(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext
@@ -13,19 +11,25 @@ from typing import Any
 import numpy as np
 
 from lossgrid import data, store
+from lossgrid.audit import audit, refuse_other_function
+from lossgrid.book import close_book, close_session, open_book, open_session, take_over
+from lossgrid.budget import is_over, time_left
+from lossgrid.centre import centre_first, warn_of_guessing
 from lossgrid.config import RunConfig
 from lossgrid.errors import InputError, RankError
 from lossgrid.evaluation import (
     USUAL_BATCH,
     Evaluator,
     Place,
+    arithmetic,
     choose_place,
     freed_memory_kept,
     own_cores,
     share_threads,
+    twin_of,
     wants_channels_last,
 )
-from lossgrid.grid import Grid, segments
+from lossgrid.grid import Grid
 from lossgrid.parallel import (
     Progress,
     Stop,
@@ -34,20 +38,18 @@ from lossgrid.parallel import (
     broadcast,
     collectively,
     coordinate,
-    end_of_job,
     gather,
     loaded_libraries,
     on_root,
 )
-from lossgrid.problem import DESCRIBES_DIRECTIONS, Problem, load_problem, save_directions
-from lossgrid.progress import ProgressDisplay, duration
-from lossgrid.provenance import describe, refuse_other_contents, refuse_other_settings
+from lossgrid.problem import Problem, load_problem
+from lossgrid.progress import ProgressDisplay
+from lossgrid.provenance import describe, refuse_other_contents
 from lossgrid.recipe import choose_recipe
-from lossgrid.rounding import measure_rounding
-from lossgrid.status import lines_of_ranks, summarise
+from lossgrid.rounding import measure_rounding, refuse_rounding
+from lossgrid.status import lines_of_centre
 
 log = logging.getLogger(__name__)
-BEFORE_END_OF_JOB = 10.0  # s in which files are closed and the job script says what is to come
 
 
 def run(
@@ -84,45 +86,34 @@ def run(
         if is_over(world, left):
             return False
         problem = collectively(world, lambda: load(config))
+        arithmetic.set_to(arithmetic.wanted(config.precision))  # again: what was imported may have changed it
         same_everywhere(world, problem.digests)
+        recorded = None if old is None else old.provenance.get("recipe")
         if old is not None:
             on_root(world, lambda: refuse_other_contents(old, problem.digests, place.device.type, config.out))
-        evaluator = collectively(world, lambda: make_evaluator(config, problem, place, share=world.local_size))
+        evaluator = collectively(
+            world, lambda: make_evaluator(config, problem, place, share=world.local_size, recorded=recorded)
+        )
         held.enter_context(freed_memory_kept())
         recipe = choose_recipe(
-            config, evaluator, None if old is None else old.provenance.get("recipe"), world,
+            config, evaluator, recorded, world,
             points=len(config.grid) if old is None else old.pending, seconds_left=left,
         )  # fmt: skip
-        provenance = describe(problem, place, threads, writer, recipe, world)
-        pending = on_root(world, lambda: open_book(config, problem, evaluator, provenance, old))
-        complete, rounding = compute(config, world, evaluator, pending, writer, stop, left), None
+        collectively(world, lambda: arithmetic.refuse_other_arithmetic(config.precision))
+        provenance = describe(problem, place, threads, writer, recipe, world, by_batch=evaluator.fit.by_batch)
+        if old is not None and evaluator.fit.deterministic:
+            refuse_other_function(old, config, evaluator, provenance, world)
+        if old is None or old.pending:
+            refuse_rounding(config, evaluator, world)
+        pending, identity = on_root(world, lambda: open_book(config, problem, evaluator, provenance, old))
+        report = reporter(config, problem, evaluator)
+        complete, rounding = compute(config, world, evaluator, pending, writer, stop, left, report, identity), None
         if complete and not (old is not None and old.complete):
-            complete, rounding = measure_rounding(config, evaluator, world, left)
-        on_root(world, lambda: close_book(config, complete, rounding, stop))
+            complete = not evaluator.fit.deterministic or audit(config, evaluator, world, left)
+            if complete:
+                complete, rounding = measure_rounding(config, evaluator, world, left)
+        on_root(world, lambda: close_book(config, complete, rounding, stop, evaluator.why_not_finite, identity))
     return complete
-
-
-def take_over(config: RunConfig, held: ExitStack) -> store.Surface | None:
-    """Lock the output and return what it holds; None where it is to be made. Cheap, so it comes before all loading.
-
-    Raises:
-        InputError: The file is in use, or not a surface, or of another run, or its folder cannot be written.
-    """
-    path = config.out
-    if path.is_dir():
-        raise InputError(f"--out: {path} is a folder; give a file such as {path / 'surface.h5'}")
-    if not path.parent.is_dir():
-        raise InputError(f"--out: folder {path.parent} does not exist; make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise InputError(f"--out: folder {path.parent} cannot be written; choose another place")
-    held.enter_context(store.locked(path))
-    if not path.exists():
-        return None
-    old = store.read(path)  # also to be replaced it must be a surface: nothing else is ever overwritten
-    if config.overwrite:
-        return None
-    refuse_other_settings(old, config)
-    return old
 
 
 def choose_writer(choice: str, world: World) -> str:
@@ -151,33 +142,53 @@ def divide_cores(world: World) -> int:
     return share_threads(neighbours, world.local_rank)
 
 
-def make_evaluator(config: RunConfig, problem: Problem, place: Place, *, share: int) -> Evaluator:
-    """Bring the network and the data to the device of this rank and try them on the first batch.
+def make_evaluator(
+    config: RunConfig, problem: Problem, place: Place, *, share: int, recorded: Mapping[str, Any] | None = None
+) -> Evaluator:
+    """Bring the network and the data to the device of this rank and try them on some batches.
 
     Args:
         config: The settings.
         problem: The network, which is taken over, the data and the directions.
         place: The device.
         share: How many ranks take of the same memory.
+        recorded: The recipe of the file to go on with; None for a new one.
 
     Raises:
         InputError: The network, the data and the loss do not fit each other.
     """
     channels_last = wants_channels_last(problem.model)
+    by_hand = config.batch_size if recorded is None else recorded["batch_size"]
     batches = {
         name: data.place(
             split,
             device=place.device,
             dtype=place.dtype,
-            batch_size=USUAL_BATCH if config.batch_size == "auto" else config.batch_size,
+            batch_size=USUAL_BATCH if by_hand == "auto" else by_hand,
             channels_last=channels_last,
             share=share,
         )
         for name, split in problem.splits.items()
     }
-    evaluator = Evaluator(problem.model, batches, problem.objectives, place, delta=problem.delta, eta=problem.eta)
-    if not evaluator.check(config.model):
+    twin = twin_of(problem.model)
+    evaluator = Evaluator(
+        problem.model, batches, problem.objectives, place,
+        delta=problem.delta, eta=problem.eta, reach=config.grid.reach,
+    )  # fmt: skip
+    fit = evaluator.check(config.model)
+    if not fit.deterministic:
         log.warning("model %s gives other outputs for the same inputs: the surface will be noisy", config.model)
+    elif twin is not None and not evaluator.follows_its_entries(twin):
+        raise InputError(
+            f"model {config.model}: moved, it computes other outputs than a fresh copy of it: it keeps what it made of "
+            "its weights before, or reads them elsewhere than in its parameters and buffers; forward() must "
+            "compute from these"
+        )
+    if fit.by_batch and by_hand == "auto":
+        raise InputError(
+            f"model {config.model}: the outputs of a sample depend on its batch, as with batch normalisation without "
+            "running statistics, and so would the surface; give --batch-size N, which then belongs to the surface"
+        )
     return evaluator
 
 
@@ -196,40 +207,6 @@ def same_everywhere(world: World, digests: Mapping[str, Any]) -> None:
     collectively(world, compare)
 
 
-def open_book(
-    config: RunConfig,
-    problem: Problem,
-    evaluator: Evaluator,
-    provenance: Mapping[str, Any],
-    old: store.Surface | None,
-) -> np.ndarray[Any, Any]:
-    """Make the file where there is none; return which points are pending, ``(n_beta, n_alpha)``.
-
-    Raises:
-        InputError: The file cannot be made.
-    """
-    if config.save_directions is not None:
-        about = config.model_dump(mode="json", include=DESCRIBES_DIRECTIONS)
-        made = (problem.delta, problem.eta)
-        save_directions(config.save_directions, problem.model, *made, about=about, overwrite=config.overwrite)
-    if old is not None:
-        if old.provenance["threads"] != provenance["threads"]:
-            log.warning(
-                "%s was computed with %s CPU threads per rank, now there are %s: last bits may differ",
-                config.out, old.provenance["threads"], provenance["threads"],
-            )  # fmt: skip
-        pending = np.isin(old.status, (store.PENDING, store.FAILED)).reshape(config.grid.rows)
-        log.info("resuming %s: %d of %d points are pending", config.out, np.count_nonzero(pending), pending.size)
-        return pending
-    metrics = [store.Metric(column.name, column.units) for column in evaluator.columns]
-    settings = config.model_dump(mode="json")
-    store.create(config.out, config.grid, metrics, config=settings, provenance=provenance, overwrite=config.overwrite)
-    log.info(
-        "computing %s: %s points, writer %s", config.out, " x ".join(map(str, config.grid.shape)), provenance["writer"]
-    )
-    return np.ones(config.grid.rows, dtype=bool)
-
-
 def compute(
     config: RunConfig,
     world: World,
@@ -238,6 +215,8 @@ def compute(
     writer: str,
     stop: Stop,
     seconds_left: Callable[[], float],
+    report: Callable[[np.ndarray[Any, Any]], None],
+    identity: store.Identity,
 ) -> bool:
     """Compute the pending points into the file; return whether all are done.
 
@@ -248,11 +227,11 @@ def compute(
         return True
     metrics = [store.Metric(column.name, column.units) for column in evaluator.columns]
     parallel = writer == "parallel"
-    slowest = on_root(world, lambda: open_session(config, world))
+    slowest = on_root(world, lambda: open_session(config, world, identity))
     file = (
         store.SurfaceFile(config.out, metrics, world.comm if parallel else None) if parallel or world.is_root else None
     )
-    task = make_task(config.grid, evaluator, file, collects=not parallel, stop=stop)
+    task = make_task(config.grid, evaluator, file, collects=not parallel, stop=stop, report=report)
     began = time.monotonic()
     with ProgressDisplay(total) if world.is_root else nullcontext() as display:
 
@@ -262,18 +241,14 @@ def compute(
             if file is not None:
                 file.look()
 
-        complete = coordinate(world, segments(pending), task, time_left=seconds_left, slowest=slowest, on_progress=show)
+        complete = coordinate(
+            world, centre_first(pending, config.grid), task, time_left=seconds_left, slowest=slowest, on_progress=show
+        )
     # Not by a ``with``: closing is collective, and a rank that fails must not wait in it for the others.
     if file is not None:
         file.close()
-    on_root(world, lambda: store.end_session(config.out, seconds=time.monotonic() - began))
+    on_root(world, lambda: close_session(identity, seconds=time.monotonic() - began))
     return complete
-
-
-def open_session(config: RunConfig, world: World) -> float:
-    """Note in the file that its ranks begin; return the seconds of the costliest point so far, 0 for a new one."""
-    store.begin_session(config.out, ranks=world.size)
-    return float(np.nanmax(store.read(config.out).seconds, initial=0.0))
 
 
 def make_task(
@@ -283,13 +258,21 @@ def make_task(
     *,
     collects: bool,
     stop: Stop,
+    report: Callable[[np.ndarray[Any, Any]], None] = lambda _: None,
 ) -> Task:
-    """Say what a rank does with a point: evaluate it, and write it where this rank has something to write into."""
+    """Say what a rank does with a point: evaluate it, and write it where this rank has something to write into.
+
+    ``report`` is called with the values at the centre of the grid, by the rank that has computed them.
+    """
     alphas = grid.alpha.values()
     betas = np.zeros(1) if grid.beta is None else grid.beta.values()
+    centre = grid.centre
 
     def point(row: int, column: int, tick: Callable[[], None]) -> np.ndarray[Any, Any]:
-        return evaluator.point(float(alphas[column]), float(betas[row]), tick=tick)
+        values = evaluator.point(float(alphas[column]), float(betas[row]), tick=tick)
+        if (row, column) == centre:
+            report(values[:-1])
+        return values
 
     def leave_to_root(segment: Any, values: Any, *, rank: int) -> None:
         """The results reach the file through root."""
@@ -298,49 +281,15 @@ def make_task(
     return Task(point, write, collect=write if collects else None, wants_stop=lambda: bool(stop))
 
 
-def time_left(config: RunConfig, began: float, stop: Stop) -> Callable[[], float]:
-    """Return how many seconds the time limit and the batch system leave, none after a stop signal, as a function."""
-    end = math.inf if config.time_limit is None else began + config.time_limit
-    job_ends = end_of_job()
-    if job_ends is not None:
-        left = job_ends - time.time()
-        end = min(end, time.monotonic() + left - BEFORE_END_OF_JOB)
-        log.info("this job ends in %s, the run before that", duration(left))
-    return lambda: 0.0 if stop else end - time.monotonic()
+def reporter(config: RunConfig, problem: Problem, evaluator: Evaluator) -> Callable[[np.ndarray[Any, Any]], None]:
+    """Return a function that tells the user the values at the centre, and warns where they are those of guessing."""
+    names = [column.name for column in evaluator.columns]
+    classes = {name: split.num_classes for name, split in problem.splits.items()}
 
+    def report(values: np.ndarray[Any, Any]) -> None:
+        for line in lines_of_centre(dict(zip(names, values.tolist(), strict=True))):
+            log.info(line)
+        if problem.weights in ("checkpoint", "given"):
+            warn_of_guessing(names, values.tolist(), evaluator.samples, classes, config.data)
 
-def is_over(world: World, seconds_left: Callable[[], float]) -> bool:
-    """Tell whether no rank can go on to load anything: one was told to stop, or there is no time left.
-
-    Collective: all ranks of ``world`` must call this.
-    """
-    over = min(gather(world, seconds_left())) <= 0
-    if over:
-        log.warning("stopped by a signal or the time limit before anything was loaded; run the same command again")
-    return over
-
-
-def close_book(config: RunConfig, complete: bool, rounding: Mapping[str, Any] | None, stop: Stop) -> None:
-    """Mark a complete surface, report, draw."""
-    surface = store.read(config.out)
-    if complete and not surface.complete:
-        store.finish(config.out, rounding=rounding)
-    seconds = float(np.nansum(surface.seconds))
-    for line in lines_of_ranks(summarise(surface)["ranks"]):
-        log.info(line)
-    if complete:
-        log.info("%s is complete: %d points, %s of computing", config.out, surface.status.size, duration(seconds))
-    else:
-        why = f"{stop.signal.name}" if stop.signal else "a stop signal or the time limit"
-        log.warning(
-            "stopped by %s with %d of %d points pending; run the same command again to go on",
-            why, surface.pending, surface.status.size,
-        )  # fmt: skip
-    bad = int(np.count_nonzero(surface.status == store.NOT_FINITE))
-    if bad:
-        log.warning("%d %s a loss that is not finite", bad, "point has" if bad == 1 else "points have")
-    if config.plot and complete:
-        from lossgrid import plot  # here, or every rank of every run waited for matplotlib
-
-        for picture in plot.write_all(surface, config.out.with_suffix(""), overwrite=True):
-            log.info("drew %s", picture)
+    return report

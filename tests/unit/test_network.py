@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from lossgrid import data, directions, models
 from lossgrid.evaluation import Differs, Evaluator, Place, Unsuitable, choose_place, make_objective
 from lossgrid.evaluation.network import Network, make_network
+from lossgrid.evaluation.plane import Plane
+from lossgrid.evaluation.sameness import THETA, refuse_other_function
 
 CPU = torch.device("cpu")
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.float32}
@@ -44,7 +46,10 @@ def pictures(channels: int = 3, count: int = 5) -> torch.Tensor:
 
 
 def of(variant: str, model: nn.Module, sample: torch.Tensor, precision: str = "float64") -> Network:
-    return make_network(variant, model, [sample], Place(CPU, precision, DTYPES[precision], "cpu"))
+    place = Place(CPU, precision, DTYPES[precision], "cpu")
+    network = make_network(variant, model, sample, place)
+    refuse_other_function(network.run, network.refresh, model, Plane(model, {}), [THETA], [sample], place)
+    return network
 
 
 def distance(one: torch.Tensor, other: torch.Tensor) -> float:

@@ -27,10 +27,14 @@ def make(path: Path, grid: Grid = PLANE) -> Path:
 def test_the_schema_is_that_of_the_contract(tmp_path: Path) -> None:
     with h5py.File(make(tmp_path / "s.h5"), "r") as file:
         assert bytes(file.attrs["sessions"]).strip() == b"[]"
-        varies = {"created": "", "config": "", "provenance": "", "finished": b"", "sessions": b""}
+        varies = {"created": "", "config": "", "provenance": "", "finished": b"", "sessions": b"", "id": b""}
+        assert len(file.attrs["id"]) == 32
+        assert (bytes(file.attrs["rounding"]), bytes(file.attrs["digest"])) == (b" " * 2000, b" " * 64)
+        varies |= {"rounding": b"", "digest": b""}
         assert dict(file.attrs) | varies == {
             "format": "lossgrid", "format_version": 1, "complete": 0,
             "created": "", "config": "", "provenance": "", "finished": b"", "sessions": b"",
+            "id": b"", "rounding": b"", "digest": b"",
         }  # fmt: skip
         assert json.loads(file.attrs["config"]) == {"model": "mlp"}
         shapes = {name: (dataset.shape, dataset.dtype.str) for name, dataset in file.items()}
@@ -72,7 +76,11 @@ def test_what_is_written_is_read(tmp_path: Path, grid: Grid) -> None:
     assert surface.pending == len(grid) - 2
     assert not surface.complete
     assert surface.finished is None
-    store.finish(path)
+    file = store.SurfaceFile(path, METRICS)
+    for line in range(grid.rows[0]):
+        file.write(Segment(line, 0, 5), np.full((5, 3), 2.0), rank=0)
+    file.close()
+    store.finish(store.identify(path, surface.id))
     assert store.read(path).complete
     assert (store.read(path).finished or "").startswith("20")
 
@@ -84,7 +92,7 @@ def test_writing_and_finishing_leave_the_structure_alone(tmp_path: Path) -> None
     for row in range(3):
         file.write(Segment(row, 0, 5), np.ones((5, 3)), rank=0)
     file.close()
-    store.finish(path)
+    store.finish(store.identify(path, ""), rounding={"precision": "tf32", "points": [[0, 0]], "largest": {}})
     assert path.stat().st_size == size
 
 
@@ -235,7 +243,7 @@ def test_a_file_that_is_gone_is_noticed_but_not_looked_for_all_the_time(
     file = store.SurfaceFile(path, METRICS)
     path.rename(tmp_path / "t.h5")
     file.look()  # too soon after the last look
-    monkeypatch.setattr("lossgrid.store.file.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("lossgrid.store.writer.LOOK_SECONDS", 0.0)
     with pytest.raises(RankError, match="was moved or deleted"):
         file.look()
     (tmp_path / "t.h5").rename(path)

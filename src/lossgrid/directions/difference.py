@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from lossgrid.directions.entries import Entries
+from lossgrid.directions.entries import Entries, can_move, exact
 from lossgrid.errors import InputError
 
 
@@ -19,15 +19,15 @@ def difference(start: Mapping[str, torch.Tensor], end: Mapping[str, torch.Tensor
         source: Where ``end`` comes from, for errors.
 
     Returns:
-        Name to direction, float64, on the CPU; integer entries stay where they are.
+        Name to direction, float64, complex128 for complex entries, on the CPU; integer entries stay where they are.
 
     Raises:
         InputError: The two are the same network, so that there is no direction between them.
     """
     direction = {
-        name: end[name].cpu().double() - tensor.cpu().double()
+        name: end[name].cpu().to(exact(tensor)) - tensor.cpu().to(exact(tensor))
         for name, tensor in start.items()
-        if tensor.is_floating_point()
+        if can_move(tensor)
     }
     if not any(tensor.any() for tensor in direction.values()):
         raise InputError(f"--to: {source} holds the same network as --checkpoint; give another one")

@@ -23,9 +23,23 @@ def parameters(model: torch.nn.Module) -> Entries:
 def states(model: torch.nn.Module) -> Entries:
     """Return all entries of ``model.state_dict()`` in its order: parameters and buffers, integer ones too.
 
-    Without the extra state of modules, which is no part of the point where the network stands.
+    What layers add to it of their own (``get_extra_state``) is no entry.
     """
-    return {name: tensor.detach() for name, tensor in model.state_dict().items() if not is_extra(name)}
+    return {
+        name: tensor.detach()
+        for name, tensor in model.state_dict().items()
+        if isinstance(tensor, torch.Tensor) and not is_extra(name)
+    }
+
+
+def can_move(entry: torch.Tensor) -> bool:
+    """Tell whether a direction can move an entry: its numbers are real or complex."""
+    return entry.is_floating_point() or entry.is_complex()
+
+
+def exact(entry: torch.Tensor) -> torch.dtype:
+    """Return the dtype directions have for an entry: float64, complex128 for complex numbers."""
+    return torch.complex128 if entry.is_complex() else torch.float64
 
 
 def copied(entries: Mapping[str, torch.Tensor]) -> Entries:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch.nn.modules.conv import _ConvTransposeNd
 
-from lossgrid.directions.entries import Entries
+from lossgrid.directions.entries import Entries, exact
 
 EPSILON = 1e-10
 NO_GROUPS: Mapping[str, int] = MappingProxyType({})
@@ -56,12 +56,23 @@ def normalise(
             with its number of groups.
 
     Returns:
-        Name to direction, float64, on the CPU.
+        Name to direction, float64, complex128 where it is complex, on the CPU. The length of a complex filter is that
+        of its real and imaginary parts together; ``weight`` multiplies each part by the same part of theta.
     """
     return {name: _normalise(tensor, theta[name], norm, transposed.get(name)) for name, tensor in direction.items()}
 
 
 def _normalise(direction: torch.Tensor, theta: torch.Tensor, norm: str, groups: int | None) -> torch.Tensor:
+    if direction.is_complex():  # a complex number is two real ones, along a last dimension
+        d, w = (torch.view_as_real(tensor.detach().cpu().to(exact(tensor))) for tensor in (direction, theta))
+        return torch.view_as_complex(_normalise_real(d, w, norm, groups, scalar_ndim=2).contiguous())
+    return _normalise_real(direction, theta, norm, groups, scalar_ndim=1)
+
+
+def _normalise_real(
+    direction: torch.Tensor, theta: torch.Tensor, norm: str, groups: int | None, *, scalar_ndim: int
+) -> torch.Tensor:
+    """Rescale real numbers; up to ``scalar_ndim`` dimensions are one filter."""
     # NumPy's sums have one order on every processor, those of torch depend on the width of its vectors.
     d, w = (tensor.detach().cpu().double().numpy() for tensor in (direction, theta))
     if norm == "weight":
@@ -73,7 +84,7 @@ def _normalise(direction: torch.Tensor, theta: torch.Tensor, norm: str, groups: 
         inputs_and_kernel = (1, *range(3, len(by_group)))
         d = _rescaled(d.reshape(by_group), w.reshape(by_group), inputs_and_kernel).reshape(d.shape)
     elif norm == "filter":
-        d = _rescaled(d, w, tuple(range(1 if d.ndim > 1 else 0, d.ndim)))
+        d = _rescaled(d, w, tuple(range(1 if d.ndim > scalar_ndim else 0, d.ndim)))
     return torch.from_numpy(np.asarray(d))
 
 

@@ -27,12 +27,14 @@ def gaussian(
             layers, which the paper leaves alone (Li et al. 2018, section 4).
 
     Returns:
-        Name to direction, float64, on the CPU.
+        Name to direction, float64, on the CPU; complex128 for complex parameters, whose real and imaginary parts are
+        drawn one after the other.
     """
     generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, axis])))
     direction: Entries = {}
     for name, tensor in theta.items():
-        drawn = generator.standard_normal(tuple(tensor.shape))
+        drawn = generator.standard_normal((*tensor.shape, *([2] if tensor.is_complex() else [])))
         if tensor.ndim > 1 or perturb_bias_and_norm:
-            direction[name] = torch.from_numpy(np.asarray(drawn))
+            numbers = torch.from_numpy(np.asarray(drawn))
+            direction[name] = torch.view_as_complex(numbers) if tensor.is_complex() else numbers
     return direction

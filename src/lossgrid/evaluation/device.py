@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from lossgrid.errors import InputError
+from lossgrid.evaluation import arithmetic
 
 
 @dataclass(frozen=True)
@@ -32,21 +33,16 @@ class Place:
     name: str
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Return the context in which the network runs: bfloat16 arithmetic over float32 parameters, or nothing."""
-        if self.precision == "bfloat16":
-            return torch.autocast(self.device.type, dtype=torch.bfloat16, cache_enabled=False)
-        return nullcontext()
+        """Return the context in which the network runs: bfloat16 arithmetic over float32 parameters, or none.
 
-    @contextmanager
-    def in_float32(self) -> Iterator[Place]:
-        """Return the same place computing in float32, while the block runs."""
-        matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-        before = matmul.allow_tf32, cudnn.allow_tf32
-        matmul.allow_tf32 = cudnn.allow_tf32 = False
-        try:
-            yield replace(self, precision="float32")
-        finally:
-            matmul.allow_tf32, cudnn.allow_tf32 = before
+        Autocast is switched off where it is not asked for: a user's module may have switched it on.
+        """
+        is_low = self.precision == "bfloat16"
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_low, cache_enabled=False)
+
+    def in_float32(self) -> Place:
+        """Return the same place in float32; see also :func:`lossgrid.evaluation.arithmetic.in_float32`."""
+        return replace(self, precision="float32")
 
     def wait(self, tick: Callable[[], None] = lambda: None) -> None:
         """Wait until the device has done what it was given; ``tick`` is called meanwhile."""
@@ -75,14 +71,11 @@ def choose_place(device: str, precision: str, *, local_rank: int) -> Place:
     if precision == "tf32" and not use_cuda:
         raise InputError("--precision tf32 is an arithmetic of NVIDIA GPUs; on the CPU use float32 or bfloat16")
     dtype = torch.float64 if precision == "float64" else torch.float32
+    arithmetic.set_to(arithmetic.wanted(precision))
     if not use_cuda:
         return Place(torch.device("cpu"), precision, dtype, "cpu")
     index = local_rank % torch.cuda.device_count()
     torch.cuda.set_device(index)  # before anything else touches CUDA, or every rank opens a context on GPU 0
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
-    # The same bits whichever rank computes a point: no search for algorithms by their speed of the moment.
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True
     properties = torch.cuda.get_device_properties(index)
     identity = getattr(properties, "uuid", index)  # since torch 2.5; tells apart what several ranks share
     return Place(torch.device("cuda", index), precision, dtype, f"{properties.name} (GPU-{identity})")

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from lossgrid.data import Batches
+from lossgrid.evaluation import arithmetic
 from lossgrid.evaluation.captured import Captured
 from lossgrid.evaluation.device import Place
-from lossgrid.evaluation.fit import check_fit
-from lossgrid.evaluation.network import Differs, Network, Unsuitable, describe, make_network
+from lossgrid.evaluation.fit import Fit, check_fit
+from lossgrid.evaluation.head import keep_head_in_float32
+from lossgrid.evaluation.network import FEW, Network, make_network
 from lossgrid.evaluation.objective import Objective
 from lossgrid.evaluation.plane import Plane
+from lossgrid.evaluation.sameness import (
+    THETA,
+    Differs,
+    Point,
+    Unsuitable,
+    describe,
+    far_point,
+    follows_its_entries,
+    refuse_other_function,
+)
+from lossgrid.evaluation.settling import to_place
 
 Tick = Callable[[], None]
 
@@ -41,6 +56,7 @@ class Evaluator:
         *,
         delta: Mapping[str, torch.Tensor],
         eta: Mapping[str, torch.Tensor] | None,
+        reach: Point = (1.0, 1.0),
     ) -> None:
         """Bring the network to the device, into evaluation mode, and lay out the plane.
 
@@ -51,10 +67,16 @@ class Evaluator:
             place: Device and number format.
             delta: First direction, by entry.
             eta: Second direction; None for a line.
+            reach: The coordinates of the grid that are furthest from 0, along delta and along eta.
         """
         self._model = to_place(model, place)
-        self._batches, self._objectives, self.place = dict(batches), dict(objectives), place
+        self._batches, self.place = dict(batches), place
+        self._objectives = {split: objective.bound_to(self._model) for split, objective in objectives.items()}
+        if place.precision == "bfloat16":
+            keep_head_in_float32(self._model, self.first_inputs(1), place)
         self._plane = Plane(self._model, delta, eta)
+        self._reach: Point = (reach[0], 0.0 if eta is None else reach[1])
+        self._far: Point | None = None
         self.network = Network("plain", self._model)
         self._captured: Captured | None = None
 
@@ -90,26 +112,66 @@ class Evaluator:
         return np.append(means.cpu().numpy(), time.perf_counter() - began)
 
     @torch.inference_mode()
-    def point_in_float32(self, alpha: float, beta: float = 0.0) -> npt.NDArray[np.float64]:
-        """Evaluate one point with the plain network in float32, to tell the error of what is faster; as :meth:`point`.
+    def plain_point(self, alpha: float, beta: float = 0.0, *, shaken: float = 0.0) -> npt.NDArray[np.float64]:
+        """Evaluate one point with the plain network, to check what is faster; as :meth:`point`.
+
+        Args:
+            alpha: Coordinate along delta.
+            beta: Coordinate along eta.
+            shaken: Every number that moves is first changed by up to this share of it, as rounding would.
 
         Returns:
             As :meth:`point`, without the seconds.
         """
         self._plane.move(alpha, beta)
-        with self.place.in_float32() as exact:
-            return self._means(Network("plain", self._model), exact).cpu().numpy()
+        if shaken:
+            self._plane.shake(shaken)
+        return self._means(Network("plain", self._model), self.place).cpu().numpy()
 
-    def _means(self, network: Network, place: Place, tick: Tick = lambda: None) -> torch.Tensor:
-        """Run all data through ``network`` as it stands now; return the values of a point, float64, on the device."""
+    @torch.inference_mode()
+    def point_in_float32(self, alpha: float, beta: float = 0.0) -> npt.NDArray[np.float64]:
+        """Evaluate one point with the plain network in float32, to tell the error of a lower precision.
+
+        Returns:
+            As :meth:`point`, without the seconds.
+        """
+        self._plane.move(alpha, beta)
+        with arithmetic.in_float32():
+            return self._means(Network("plain", self._model), self.place.in_float32()).cpu().numpy()
+
+    @torch.inference_mode()
+    def glance(
+        self, alpha: float, beta: float, batches: int
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Evaluate one point on the first batches alone, as the network is run, and plainly in float32.
+
+        Args:
+            alpha: Coordinate along delta.
+            beta: Coordinate along eta.
+            batches: How many batches of each split.
+
+        Returns:
+            The values of both, each as :meth:`plain_point` returns them.
+        """
+        self._plane.move(alpha, beta)
+        found = self._means(self.network, self.place, most=batches).cpu().numpy()
+        with arithmetic.in_float32():
+            plain = Network("plain", self._model)
+            return found, self._means(plain, self.place.in_float32(), most=batches).cpu().numpy()
+
+    def _means(
+        self, network: Network, place: Place, tick: Tick = lambda: None, most: int | None = None
+    ) -> torch.Tensor:
+        """Run the data through ``network`` as it stands now; return the values of a point, float64, on the device."""
         network.refresh()
-        sums = [self._sums(network, place, split, tick) / self._batches[split].samples for split in self._objectives]
-        return torch.cat(sums)
+        sums = torch.cat([self._sums(network, place, split, tick, most) for split in self._objectives])
+        return sums[:, 0] / sums[:, 1]
 
-    def _sums(self, network: Network, place: Place, split: str, tick: Tick) -> torch.Tensor:
+    def _sums(self, network: Network, place: Place, split: str, tick: Tick, most: int | None) -> torch.Tensor:
         objective = self._objectives[split]
-        total = torch.zeros(2 if objective.counts_correct else 1, dtype=torch.float64, device=place.device)
-        for inputs, targets in self._batches[split]:
+        rows = 2 if objective.counts_correct else 1
+        total = torch.zeros((rows, 2), dtype=torch.float64, device=place.device)
+        for inputs, targets in islice(self._batches[split], most):
             with place.autocast():
                 outputs = network.run(inputs)
             total += objective.sums(outputs, targets)
@@ -119,7 +181,8 @@ class Evaluator:
     def use(self, variant: str) -> None:
         """Run the network as ``variant`` from now on; where that cannot be it runs as before.
 
-        Compared with the plain network on the first and the last batch of each split, at theta*.
+        Compared with the plain network on the first and the last batch of each split, at theta* and where the
+        directions lead.
 
         Raises:
             Unsuitable: The network cannot be run so.
@@ -127,7 +190,19 @@ class Evaluator:
         """
         self._plane.restore()
         samples = [inputs for batches in self._batches.values() for inputs, _ in batches.ends()]
-        self.network, self._captured = make_network(variant, self._model, samples, self.place), None
+        network = make_network(variant, self._model, samples[0], self.place)
+        if variant != "plain":
+            points = [THETA] if self.far == THETA else [THETA, self.far]
+            run, refresh = network.run, network.refresh
+            refuse_other_function(run, refresh, self._model, self._plane, points, samples, self.place)
+        self.network, self._captured = network, None
+
+    @property
+    def far(self) -> Point:
+        """The furthest point of the grid, towards both axes, at which the outputs are still finite."""
+        if self._far is None:
+            self._far = far_point(self._model, self._plane, self._reach, self.first_inputs(FEW), self.place)
+        return self._far
 
     @property
     def batch_size(self) -> int:
@@ -169,9 +244,23 @@ class Evaluator:
         """Tell whether points are replayed as a CUDA graph."""
         return self._captured is not None
 
-    def check(self, name: str) -> bool:
+    def check(self, name: str) -> Fit:
         """Try the network, which is called ``name``, and the losses on the data; see :func:`.check_fit`."""
-        return check_fit(name, self._model, self._batches, self._objectives, self.place)
+        fit = check_fit(name, self._model, self._batches, self._objectives, self.place)
+        self._objectives, self.fit = dict(fit.objectives), fit
+        return fit
+
+    def follows_its_entries(self, twin: torch.nn.Module) -> bool:
+        """Tell whether the network, moved, computes what a fresh copy of it computes; see :mod:`.sameness`."""
+        twin = to_place(twin, self.place)
+        if self.place.precision == "bfloat16":
+            keep_head_in_float32(twin, self.first_inputs(1), self.place)
+        return follows_its_entries(self._model, twin, self._plane, self.far, self.first_inputs(FEW), self.place)
+
+    def why_not_finite(self, alpha: float, beta: float = 0.0) -> str | None:
+        """Say why the outputs at a point are not finite; None where the entries of the network do not explain it."""
+        self._plane.move(alpha, beta)
+        return self._plane.why_not_finite()
 
     @torch.inference_mode()
     def seconds_of(self, inputs: torch.Tensor) -> float:
@@ -182,6 +271,11 @@ class Evaluator:
             self.network.run(inputs)
         self.place.wait()
         return time.perf_counter() - began
+
+    @property
+    def batches(self) -> int:
+        """Number of batches of the split with most samples."""
+        return math.ceil(max(self.samples.values()) / self.batch_size)
 
     def first_inputs(self, count: int) -> torch.Tensor:
         """Return up to ``count`` inputs of the split with most samples, on the device."""
@@ -198,16 +292,3 @@ class Evaluator:
         inputs = self.first_inputs(1)
         with self.place.autocast():
             return inputs.nbytes + self._model(inputs).nbytes  # type: ignore[no-any-return]
-
-
-def to_place(model: torch.nn.Module, place: Place) -> torch.nn.Module:
-    """Put ``model`` on the device and in the dtype of ``place``, in evaluation mode, on CUDA laid out as its inputs."""
-    model = model.to(device=place.device, dtype=place.dtype).eval().requires_grad_(False)
-    if place.device.type == "cuda" and wants_channels_last(model):
-        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-    return model  # oneDNN brings weights into a layout of its own, which takes half the time from contiguous ones
-
-
-def wants_channels_last(model: torch.nn.Module) -> bool:
-    """Tell whether ``model`` has two-dimensional convolutions, which are faster with channels innermost."""
-    return any(isinstance(module, torch.nn.Conv2d) for module in model.modules())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import operator
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr
 from typing import Any
 
 import torch
@@ -10,6 +13,10 @@ from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+
+from lossgrid.evaluation.head import Float32Linear
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 LINEAR = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
@@ -20,7 +27,73 @@ ADDITIONS = (operator.add, torch.add)
 # Functions that put their result into memory of its own, so that it is no view of what they read.
 FRESH = {*ADDITIONS, *RELUS, F.gelu, F.pad, F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d}
 
+# What may be asked of a tensor while tracing: answers that do not depend on its numbers.
+SHAPES = {
+    getattr(torch.Tensor, name).__get__ for name in ("shape", "dtype", "device", "ndim", "layout", "requires_grad")
+}
+SHAPES |= {torch.Tensor.size, torch.Tensor.dim, torch.Tensor.numel, torch.Tensor.is_floating_point}
+SHAPES |= {torch.Tensor.is_complex, torch.Tensor.stride, torch.Tensor.is_contiguous, torch.Tensor.__len__}
+
+NOWHERE = -1  # the memory of tensors that are empty or not plain
+
 Modules = dict[str, nn.Module]
+
+
+class Frozen(Exception):  # noqa: N818
+    """Tracing would compute something of the weights once and for all."""
+
+
+class Tracer(fx.Tracer):
+    """Records a network so that parameters and buffers are read at every call."""
+
+    proxy_buffer_attributes = True
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Tell whether a layer is recorded as one call."""
+        return isinstance(m, Float32Linear) or super().is_leaf_module(m, module_qualified_name)
+
+
+class NothingFrozen(TorchFunctionMode):
+    """While a network is traced, refuses what computes with its numbers instead of being recorded.
+
+    Such are weights reached through a plain list, or looked at on the host by ``.item()``: their values would stay in
+    the graph as constants.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        """Know the memory of everything in ``model`` that can move."""
+        super().__init__()
+        entries = [*model.parameters(), *model.buffers()]
+        can_move = [entry for entry in entries if entry.is_floating_point() or entry.is_complex()]
+        self._places = {_memory(entry) for entry in can_move} - {NOWHERE}
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call ``func`` unless it computes with what can move.
+
+        Raises:
+            Frozen: It does.
+        """
+        given = tree_leaves((args, kwargs))
+        recorded = any(isinstance(value, fx.Proxy) for value in given)
+        tensors = [] if recorded or func in SHAPES else [value for value in given if isinstance(value, torch.Tensor)]
+        if any(_memory(tensor) in self._places for tensor in tensors):
+            name = getattr(func, "__name__", str(func))
+            raise Frozen(f"it computes {name} of weights that are no attribute of a layer")
+        return func(*args, **(kwargs or {}))
+
+
+def _memory(tensor: torch.Tensor) -> int:
+    """Return where the memory of a tensor begins, the same for all its views; NOWHERE where it has none."""
+    try:
+        return tensor.untyped_storage().data_ptr() or NOWHERE
+    except (RuntimeError, NotImplementedError):
+        return NOWHERE
 
 
 def trace(model: nn.Module, sample: torch.Tensor) -> fx.GraphModule:
@@ -31,16 +104,21 @@ def trace(model: nn.Module, sample: torch.Tensor) -> fx.GraphModule:
         sample: A batch, from which shapes and dtypes inside the network are known.
 
     Raises:
-        Exception: Whatever tracing raises: the network has control flow that depends on values, or does what
+        Frozen: Tracing would compute something of the weights once and for all.
+        Exception: Whatever else tracing raises: the network has control flow that depends on values, or does what
             torch.fx cannot follow.
     """
-    graph = fx.symbolic_trace(model)
+    tracer = Tracer()
+    with NothingFrozen(model):
+        recorded = tracer.trace(model)
+    graph = fx.GraphModule(tracer.root, recorded)
     modules = dict(graph.named_modules())
     for node in list(graph.graph.nodes):
         if is_plain(node, modules, IDLE):
             node.replace_all_uses_with(node.args[0])
             graph.graph.erase_node(node)
-    ShapeProp(graph).propagate(sample)
+    with redirect_stderr(io.StringIO()):  # it prints a traceback of what it raises too
+        ShapeProp(graph).propagate(sample)
     return graph
 
 

@@ -12,7 +12,6 @@ All read the weights the module has at the moment; :meth:`Network.refresh` takes
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -23,21 +22,10 @@ from torch import nn
 from lossgrid.evaluation.device import Place
 from lossgrid.evaluation.folded import Folds, fold_norms
 from lossgrid.evaluation.fused import fuse_layers, library_for
-from lossgrid.evaluation.graph import compute_in_place, trace
+from lossgrid.evaluation.graph import Frozen, compute_in_place, trace
+from lossgrid.evaluation.sameness import Unsuitable
 
 FEW = 8  # samples show the shapes inside a network as well as a whole batch
-
-
-# How far apart rounding alone can bring two variants, as a share of the largest output.
-SAME = {"float64": 1e-10, "float32": 1e-4, "tf32": 2e-2, "bfloat16": 1e-1}
-
-
-class Unsuitable(Exception):  # noqa: N818
-    """A variant cannot be made of a network, for the reason given."""
-
-
-class Differs(Unsuitable):
-    """A variant was made, and turned out to be another function."""
 
 
 class Step(Protocol):
@@ -71,48 +59,22 @@ class Network:
 
 
 @torch.inference_mode()
-def make_network(variant: str, model: nn.Module, samples: Sequence[torch.Tensor], place: Place) -> Network:
-    """Return ``model``, which stays as it is, as the variant of that name, compared with itself on some batches.
+def make_network(variant: str, model: nn.Module, sample: torch.Tensor, place: Place) -> Network:
+    """Return ``model``, which stays as it is, as the variant of that name, not yet compared with it.
 
     Args:
         variant: One of those at the top of this module.
-        model: On its device, in evaluation mode.
-        samples: Batches of inputs.
+        model: On its device, in evaluation mode, at theta*.
+        sample: A batch of inputs.
         place: Device and number format.
 
     Raises:
-        Unsuitable: It cannot be rewritten so, or does not run.
-        Differs: It gives other outputs than ``model``, by more than rounding.
+        Unsuitable: It cannot be rewritten so.
     """
     if variant == "plain":
         return Network("plain", model)
     make = _compiled if variant == "compiled" else _rewritten
-    network = make(variant, model, samples[0], place)
-    network.refresh()
-    for inputs in samples:
-        with place.autocast():
-            expected = model(inputs)
-            try:
-                found = network.run(inputs)
-            except Exception as error:  # kernels and compilers that are missing here, or do not take this network
-                raise Unsuitable(f"it fails ({describe(error)})") from None
-        distance = _distance(expected, found)
-        if not distance <= SAME[place.precision]:
-            raise Differs(f"its outputs differ by {distance:.1e} of the largest")
-    return network
-
-
-def describe(error: Exception) -> str:
-    """Return the kind of an error and the first line of its text."""
-    text = (str(error).strip().splitlines() or ["no message"])[0]
-    return f"{type(error).__name__}: {text[:200]}"
-
-
-def _distance(expected: torch.Tensor, found: torch.Tensor) -> float:
-    """Return the largest difference as a share of the largest output; infinite where shapes or types differ."""
-    if expected.shape != found.shape or expected.dtype != found.dtype:
-        return math.inf
-    return float((expected - found).abs().max() / expected.abs().max())
+    return make(variant, model, sample, place)
 
 
 def _rewritten(variant: str, model: nn.Module, sample: torch.Tensor, place: Place) -> Network:
@@ -120,7 +82,8 @@ def _rewritten(variant: str, model: nn.Module, sample: torch.Tensor, place: Plac
         with place.autocast():
             graph = trace(model, sample[:FEW])
     except Exception as error:  # what users write into a network is not limited to what torch.fx can follow
-        raise Unsuitable(f"torch.fx cannot follow the network ({type(error).__name__})") from None
+        why = str(error) if isinstance(error, Frozen) else type(error).__name__
+        raise Unsuitable(f"torch.fx cannot follow the network ({why})") from None
     steps: list[Step] = []
     about = []
     if folds := fold_norms(graph):

@@ -1,17 +1,23 @@
-"""What is measured on a batch: the loss of every sample, and for classes whether it was recognised."""
+"""What is measured on a batch: the loss, summed over samples or weights, and for classes how many were recognised."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from lossgrid import userfn
 from lossgrid.errors import InputError
 
-SampleLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+# Numbers whose sum is the loss of a batch times its weight, and that weight.
+Terms = tuple[torch.Tensor, torch.Tensor | int]
+USERS_UNITS = "loss per sample"
 
 
 @dataclass(frozen=True)
@@ -20,28 +26,57 @@ class Objective:
 
     Attributes:
         name: ``cross_entropy``, ``mse``, or a user's function.
-        per_sample: ``per_sample(outputs, targets)`` returns the loss of every sample, shape ``(n,)``.
+        terms: ``terms(outputs, targets)`` returns numbers whose sum is the loss of the batch times its weight, and the
+            weight: the loss of every sample, shape ``(n,)``, and n; or a total, shape ``(1,)``, and its weight.
         units: What the loss counts.
         counts_correct: Whether accuracy is measured too: the targets are classes.
+        is_users: Whether a user wrote the loss.
+        takes_model: Whether the loss is given the network too; then :meth:`bound_to` comes first.
     """
 
     name: str
-    per_sample: SampleLoss
+    terms: Callable[..., Terms]
     units: str
     counts_correct: bool
+    is_users: bool = False
+    takes_model: bool = False
+
+    def bound_to(self, model: nn.Module) -> Objective:
+        """Return the same loss, given ``model``, the network that moves, where it has a parameter of that name."""
+        return replace(self, terms=partial(self.terms, model=model), takes_model=False) if self.takes_model else self
+
+    def without_accuracy(self) -> Objective:
+        """Return the loss alone."""
+        return replace(self, counts_correct=False)
 
     def sums(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Return the sum of losses and, where counted, of correct samples, shape ``(1,)`` or ``(2,)``, float64.
+        """Return what a batch adds to each mean: a row ``[total, weight]`` for the loss and, where counted, accuracy.
 
         Args:
             outputs: What the network made of a batch; logits ``(n, num_classes)`` for classes.
             targets: Its targets, ``(n, ...)``.
+
+        Returns:
+            Shape ``(1, 2)`` or ``(2, 2)``, float64, on the device; the number of correct samples is NaN where the
+            largest score of a sample is not finite.
         """
-        loss = self.per_sample(outputs, targets).sum(dtype=torch.float64)
-        if not self.counts_correct:
-            return loss.reshape(1)
-        correct = _mean_of_sample(outputs.argmax(dim=1) == targets).sum(dtype=torch.float64)
-        return torch.stack([loss, correct])
+        terms, weight = self.terms(outputs, targets)
+        rows = [terms.sum(dtype=torch.float64), _as_number(weight, terms)]
+        if self.counts_correct:
+            rows += [_correct(outputs, targets), _as_number(len(targets), terms)]
+        return torch.stack(rows).reshape(-1, 2)
+
+
+def _as_number(weight: torch.Tensor | int, like: torch.Tensor) -> torch.Tensor:
+    if isinstance(weight, torch.Tensor):
+        return weight.to(torch.float64).reshape(())
+    return torch.full((), weight, dtype=torch.float64, device=like.device)
+
+
+def _correct(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    highest, classes = outputs.max(dim=1)
+    correct = _mean_of_sample(classes == targets).sum(dtype=torch.float64)
+    return torch.where(highest.isfinite().all(), correct, torch.nan)
 
 
 def make_objective(loss: str | Callable[..., object], *, classification: bool) -> Objective:
@@ -49,28 +84,52 @@ def make_objective(loss: str | Callable[..., object], *, classification: bool) -
 
     Args:
         loss: ``cross_entropy``, ``mse`` (for classes the mean over them of (softmax - one-hot)^2, as the reference
-            tool has it), ``package.module:function``, or a function ``loss(outputs, targets)`` that returns the mean
-            of the batch or a number per sample.
+            tool has it), ``package.module:function``, or a function ``loss(outputs, targets)``. It returns a number
+            for each sample, or a pair ``(total, weight)`` of the batch, or the mean over the samples of the batch. The
+            network that moves is given to a parameter ``model``.
         classification: Whether targets are classes; then accuracy is measured too.
 
     Raises:
         InputError: The name is unknown, or the loss does not fit the targets.
     """
     if not isinstance(loss, str):
-        name = getattr(loss, "__qualname__", type(loss).__qualname__)
-        return Objective(name, _users_loss(loss, name), "loss per sample", classification)
+        return _users(loss, getattr(loss, "__qualname__", type(loss).__qualname__), classification)
     name = loss
     if userfn.is_reference(name):
-        function = userfn.load(name, role="loss function")
-        return Objective(name, _users_loss(function, name), "loss per sample", classification)
+        return _users(userfn.load(name, role="loss function"), name, classification)
     if name == "cross_entropy":
         if not classification:
-            raise InputError("--loss cross_entropy needs integer classes as targets; for real numbers use --loss mse")
-        return Objective(name, _cross_entropy, "nats per sample", True)
+            raise InputError(
+                "--loss cross_entropy needs integer classes as targets, got real numbers: convert classes to integers; "
+                "for probabilities of classes give your own loss as package.module:function; for other numbers use "
+                "--loss mse"
+            )
+        return Objective(name, _per_sample(_cross_entropy), "nats per sample", True)
     if name == "mse":
-        loss = _mse_of_classes if classification else _mse
-        return Objective(name, loss, "squared error per sample", classification)
+        function = _mse_of_classes if classification else _mse
+        return Objective(name, _per_sample(function), "squared error per sample", classification)
     raise InputError(f"--loss: expected cross_entropy, mse or package.module:function, got {name!r}")
+
+
+def _users(function: Callable[..., object], name: str, classification: bool) -> Objective:
+    takes_model = has_parameter(function, "model")
+    return Objective(name, _users_terms(function, name), USERS_UNITS, classification, True, takes_model)
+
+
+def has_parameter(function: Callable[..., object], name: str) -> bool:
+    """Tell whether a function, or the forward pass of a module, names a parameter so."""
+    try:
+        signature = inspect.signature(function.forward if isinstance(function, nn.Module) else function)
+    except (TypeError, ValueError):  # of an extension module, which does not tell
+        return False
+    return name in signature.parameters
+
+
+def _per_sample(function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Callable[..., Terms]:
+    def terms(outputs: torch.Tensor, targets: torch.Tensor) -> Terms:
+        return function(outputs, targets), len(targets)
+
+    return terms
 
 
 def _cross_entropy(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -90,6 +149,8 @@ def _mse(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         outputs = outputs.reshape(targets.shape)  # (n, 1) against (n,)
     if outputs.shape != targets.shape:
         raise InputError(f"--loss mse: outputs have shape {tuple(outputs.shape)}, targets {tuple(targets.shape)}")
+    if outputs.is_complex() or targets.is_complex():
+        return _mean_of_sample(torch.view_as_real((outputs - targets).resolve_conj()).square().sum(dim=-1))
     return _mean_of_sample((outputs - targets).square())
 
 
@@ -103,18 +164,42 @@ def _full_precision(outputs: torch.Tensor) -> torch.Tensor:
     return outputs.float() if outputs.dtype in (torch.bfloat16, torch.float16) else outputs
 
 
-def _users_loss(function: Callable[..., object], name: str) -> SampleLoss:
-    """Wrap a user's loss, which may return the mean over the batch, a scalar, or one number per sample, ``(n,)``."""
+def _users_terms(function: Callable[..., object], name: str) -> Callable[..., Terms]:
+    """Wrap a user's loss: a number per sample, ``(n,)``; the mean over the batch, a scalar; or (total, weight)."""
 
-    def per_sample(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        loss = userfn.call(function, outputs, targets, name=name, role="loss function")
+    def terms(outputs: torch.Tensor, targets: torch.Tensor, **model: nn.Module) -> Terms:
+        given = _full_precision(outputs) if isinstance(outputs, torch.Tensor) else outputs
+        loss = userfn.call(function, given, targets, name=name, role="loss function", **model)
         samples = len(targets)
-        if not isinstance(loss, torch.Tensor) or loss.shape not in ((), (samples,)):
-            given = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
-            raise InputError(
-                f"loss function {name}: expected a tensor with the mean of the batch, shape (), or a number per "
-                f"sample, shape ({samples},), got {given}"
-            )
-        return loss.expand(samples) if loss.ndim == 0 else loss
+        if isinstance(loss, (tuple, list)) and len(loss) == 2:
+            total, weight = (_scalar(part, outputs) for part in loss)
+            if total is not None and weight is not None:
+                return total.reshape(1), weight
+        if isinstance(loss, torch.Tensor) and not loss.is_complex():
+            if loss.shape == (samples,):
+                return loss, samples
+            if loss.ndim == 0:
+                return loss.expand(samples), samples
+        raise InputError(
+            f"loss function {name}: expected a tensor with the mean of the batch, shape (), or a number per sample, "
+            f"shape ({samples},), or a pair (total, weight) of the batch, got {_kind(loss)}"
+        )
 
-    return per_sample
+    return terms
+
+
+def _scalar(part: object, like: torch.Tensor) -> torch.Tensor | None:
+    """Return a real number as a tensor without dimensions; None where it is none."""
+    if isinstance(part, torch.Tensor):
+        return part.reshape(()) if part.numel() == 1 and not part.is_complex() else None
+    if isinstance(part, (int, float)) and not isinstance(part, bool):
+        return torch.full((), part, dtype=torch.float64, device=like.device)
+    return None
+
+
+def _kind(loss: Any) -> str:
+    if isinstance(loss, torch.Tensor):
+        return f"{'complex numbers of ' if loss.is_complex() else ''}shape {tuple(loss.shape)}"
+    if isinstance(loss, (tuple, list)):
+        return f"a {type(loss).__name__} of {len(loss)}: {', '.join(type(part).__name__ for part in loss)}"
+    return type(loss).__name__

@@ -10,7 +10,7 @@ ALIGNMENT = 64  # bytes; where every tensor starts, as vector units and GPUs lik
 
 
 class Plane:
-    """The entries of a network that directions move, kept in flat buffers.
+    """The entries of a network that directions move, kept in flat buffers of real numbers.
 
     The network's own parameters and buffers become views of one flat ``theta``. Every point is computed from the
     snapshot ``theta*``, never from the point before, so nothing drifts.
@@ -26,7 +26,7 @@ class Plane:
 
         Args:
             model: The network at theta*, on its device, in its dtype.
-            delta: Name to direction, shapes of the entries, any floating dtype and device.
+            delta: Name to direction, shapes of the entries, any floating dtype and device, complex where they are.
             eta: The same for the second axis; None for a line.
         """
         self._own = dict(model.named_parameters()) | dict(model.named_buffers())
@@ -34,7 +34,7 @@ class Plane:
         self._places = list(_lay_out({name: self._own[name] for name in names}))
         size = self._places[-1][2] if self._places else 0
         sample = self._own[names[0]] if names else torch.empty(0)
-        self._start = torch.zeros(size, dtype=sample.dtype, device=sample.device)
+        self._start = torch.zeros(size, dtype=sample.dtype.to_real(), device=sample.device)
         self._delta = torch.zeros_like(self._start)
         self._eta = None if eta is None else torch.zeros_like(self._start)
         for name, begin, end in self._places:
@@ -60,20 +60,52 @@ class Plane:
         """Put the network back at theta*, to the bit."""
         self._theta.copy_(self._start)
 
+    @torch.inference_mode()
+    def shake(self, share: float) -> None:
+        """Change every number that moves by up to ``share`` of it, as rounding would; always by the same shares."""
+        generator = torch.Generator(self._theta.device).manual_seed(0)
+        noise = torch.empty_like(self._theta).uniform_(-share, share, generator=generator)
+        self._theta.addcmul_(self._theta, noise)
+
+    @torch.inference_mode()
+    def why_not_finite(self) -> str | None:
+        """Say which entries of the network, where it stands, lead to outputs that are not finite; None for none."""
+        infinite = [name for name in self.names if not bool(self._own[name].isfinite().all())]
+        negative = [
+            name for name, entry in self._own.items() if name.endswith("running_var") and bool((entry < 0).any())
+        ]
+        if infinite:
+            return f"{len(infinite)} entries of the network, such as {infinite[0]}, are not finite there"
+        if negative:
+            return (
+                f"the variance of {len(negative)} normalisation layers, such as {negative[0]}, is below 0: beyond "
+                "the two networks statistics are extrapolated; keep the range within 0:1"
+            )
+        return None
+
+    @property
+    def names(self) -> list[str]:
+        """The entries that move, in the network's order."""
+        return [name for name, _, _ in self._places]
+
 
 def _lay_out(entries: Mapping[str, torch.Tensor]) -> Iterator[tuple[str, int, int]]:
     """Yield name, begin and aligned end of each entry in a flat buffer, in elements."""
     begin = 0
     for name, entry in entries.items():
-        step = ALIGNMENT // entry.element_size()
-        end = begin + -(-entry.numel() // step) * step
+        numbers = entry.numel() * (2 if entry.is_complex() else 1)
+        step = ALIGNMENT // entry.dtype.to_real().itemsize
+        end = begin + -(-numbers // step) * step
         yield name, begin, end
         begin = end
 
 
 def _view(flat: torch.Tensor, entry: torch.Tensor, begin: int, end: int) -> torch.Tensor:
-    """Return the part of ``flat`` that holds ``entry``, in its shape and memory format."""
-    part = flat[begin:end][: entry.numel()]
+    """Return the part of ``flat`` that holds ``entry``, in its shape and memory format; a complex number is two."""
+    if entry.is_complex():
+        part = torch.view_as_complex(flat[begin:end][: 2 * entry.numel()].view(-1, 2))
+    else:
+        part = flat[begin:end][: entry.numel()]
     if entry.ndim == 4 and entry.is_contiguous(memory_format=torch.channels_last) and not entry.is_contiguous():
         n, c, h, w = entry.shape
         return part.view(n, h, w, c).permute(0, 3, 1, 2)

@@ -301,10 +301,16 @@ def abort_guard(world: World, *, advice: str = "") -> Iterator[None]:
             raise
         if world.size == 1 and not isinstance(error, Exception):
             raise  # the user's Ctrl-C, a call of sys.exit
-        headline = f"{world} failed" + (f"; {advice}" if advice else "")
-        _print_traceback(headline, error)
-        if world.size == 1:
-            raise RankError(headline) from error
+        if isinstance(error, LossgridError):  # its text says what is wrong and what to do: no fault of ours
+            if world.size == 1:
+                raise
+            sys.stderr.write(f"lossgrid: error: {world} failed: {' '.join(str(error).split())}\n")
+            sys.stderr.flush()
+        else:
+            headline = f"{world} failed" + (f"; {advice}" if advice else "")
+            _print_traceback(headline, error)
+            if world.size == 1:
+                raise RankError(headline) from error
         time.sleep(0.2)  # the launcher forwards what was written before the job is torn down
         abort()
         os._exit(EXIT_FAILED)  # an MPI whose Abort returns must not let this rank go on

@@ -9,18 +9,19 @@ network that the datasets belong to, and ``moved``, the names of those that move
 from __future__ import annotations
 
 import json
-import os
+import math
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
-from lossgrid.errors import InputError, in_short
+from lossgrid.errors import InputError
+from lossgrid.store.contents import Contents, DamagedError, contents, refuse_no_file
+from lossgrid.store.room import memory_left, of_bytes, refuse_full_disk
+from lossgrid.store.whole import appearing
 
 GROUPS = ("xdirection", "ydirection")
 
@@ -44,31 +45,53 @@ def read_directions(path: Path) -> list[StoredDirection]:
     Raises:
         InputError: There is no such file, or it is no direction file.
     """
-    if not path.is_file():
-        raise InputError(f"--directions: {path}: no such file; expected 'random' or a direction file")
     try:
-        with h5py.File(path, "r", locking=False) as file:
-            if GROUPS[0] not in file:
-                raise InputError(f"--directions: {path} holds no group {GROUPS[0]!r}; it is not a direction file")
-            return [_read_group(file[group]) for group in GROUPS if group in file]
-    except InputError:
-        raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
-        reason = in_short(error)
-        raise InputError(f"--directions: {path} is not a direction file or is damaged ({reason})") from None
+        refuse_no_file(path, "'random' or a direction file")
+    except InputError as error:
+        raise InputError(f"--directions: {error}") from None
+    try:
+        held = contents(path)
+        groups = [group for group in GROUPS if group in held.attributes and group not in held.arrays]
+        if groups[:1] != [GROUPS[0]]:
+            raise InputError(f"--directions: {path} holds no group {GROUPS[0]!r}; it is not a direction file")
+        return [_direction(held, group) for group in groups]
+    except DamagedError as damage:
+        raise InputError(f"--directions: {path} is not a direction file or is damaged ({damage})") from None
 
 
-def _read_group(group: h5py.Group) -> StoredDirection:
-    arrays = [group[str(i)][...] for i in range(len(group))]
-    text = group.attrs.get("names")
-    names = None if text is None else [str(name) for name in json.loads(text)]
+def _direction(held: Contents, group: str) -> StoredDirection:
+    members = [name.removeprefix(f"{group}/") for name in held.arrays if name.startswith(f"{group}/")]
+    if absent := {str(i) for i in range(len(members))}.difference(members):
+        raise DamagedError(f"/{group} has {len(members)} tensors, and none is named {min(absent)}")
+    arrays = [held.arrays[f"{group}/{i}"] for i in range(len(members))]
+    names = _names(held, group, "names")
     if names is not None and len(names) != len(arrays):
-        raise ValueError(f"{group.name} has {len(arrays)} tensors and {len(names)} names")
-    if names is None or "moved" not in group.attrs:
+        raise DamagedError(f"/{group} has {len(arrays)} tensors and {len(names)} names")
+    moved = _names(held, group, "moved")
+    if names is None or moved is None:
         return StoredDirection(arrays, names)
-    moved = [str(name) for name in json.loads(group.attrs["moved"])]
     named = dict(zip(names, arrays, strict=True))
+    if absent := set(moved).difference(named):
+        raise DamagedError(f"/{group} says that {min(absent)!r} moves, and has no tensor of that name")
     return StoredDirection([named[name] for name in moved], moved)
+
+
+def _names(held: Contents, group: str, attribute: str) -> list[str] | None:
+    """Return the different names that an attribute lists; None where there is no such attribute.
+
+    Raises:
+        DamagedError: It is something else.
+    """
+    text = held.attributes[group].get(attribute)
+    if text is None:
+        return None
+    try:
+        names = json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise DamagedError(f"/{group}: the attribute {attribute} is no list of different names in JSON")
+    return names
 
 
 def write_directions(
@@ -93,22 +116,25 @@ def write_directions(
     """
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists; choose another name for the directions or give --overwrite")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with h5py.File(partial, "x", locking=False) as file:
-            file.attrs["lossgrid"] = json.dumps(about)
-            for group_name, direction in zip(GROUPS, directions, strict=False):
-                group = file.create_group(group_name)
-                # Names of large networks exceed the 64 KB an ordinary attribute holds: variable length goes to the
-                # heap.
-                shapes = entries or {name: array.shape for name, array in direction.items()}
-                group.attrs["names"] = json.dumps(list(shapes))
-                group.attrs["moved"] = json.dumps(list(direction))
-                for number, (name, shape) in enumerate(shapes.items()):
-                    group.create_dataset(str(number), data=np.asarray(direction.get(name, np.zeros(shape))))
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write the directions to {path}: {in_short(error)}") from None
-    finally:
-        with suppress(OSError):
-            partial.unlink()
+    made = [
+        (direction, entries or {name: array.shape for name, array in direction.items()}) for direction in directions
+    ]
+    needed = sum(
+        math.prod(shape) * direction[name].dtype.itemsize if name in direction else math.prod(shape) * 8
+        for direction, shapes in made
+        for name, shape in shapes.items()
+    )
+    refuse_full_disk(path, needed, "choose another --out")
+    if needed > memory_left():
+        raise InputError(
+            f"{path} needs {of_bytes(needed)} of memory to be made, and {of_bytes(memory_left())} are left"
+        )
+    with appearing(path, overwrite=overwrite) as file:
+        file.attrs["lossgrid"] = json.dumps(about)
+        for group_name, (direction, shapes) in zip(GROUPS, made, strict=False):
+            group = file.create_group(group_name)
+            # Names of large networks exceed the 64 KB an ordinary attribute holds: variable length goes to the heap.
+            group.attrs["names"] = json.dumps(list(shapes))
+            group.attrs["moved"] = json.dumps(list(direction))
+            for number, (name, shape) in enumerate(shapes.items()):
+                group.create_dataset(str(number), data=np.asarray(direction.get(name, np.zeros(shape))))

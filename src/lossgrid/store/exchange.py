@@ -14,15 +14,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
-from lossgrid.errors import InputError, in_short
+from lossgrid.errors import InputError
+from lossgrid.store.contents import Contents, DamagedError, contents, refuse_no_file
 from lossgrid.store.directions import GROUPS
 from lossgrid.store.schema import FORMAT
+from lossgrid.store.whole import image
 
 DIRECTIONS = "dir_file"
 X, Y = "xcoordinates", "ycoordinates"
@@ -51,34 +51,30 @@ def read_reference(path: Path) -> ReferenceSurface:
     Raises:
         InputError: There is no such file, or it is of another kind, or damaged.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected a surface file of loss-landscape")
+    refuse_no_file(path, "a surface file of loss-landscape")
     try:
-        with h5py.File(path, "r", locking=False) as file:
-            _refuse_other_kinds(file, path)
-            numbers = {name: data for name, data in file.items() if _is_numbers(data)}
-            arrays = {name: np.asarray(data[...], dtype=np.float64) for name, data in numbers.items()}
-            text = file[DIRECTIONS][()] if DIRECTIONS in file else b""
-    except InputError:
-        raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
-        reason = in_short(error)
-        raise InputError(f"{path} is not an HDF5 file or is damaged ({reason})") from None
-    directions = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
-    return ReferenceSurface(arrays.pop(X), arrays.pop(Y, None), arrays, directions)
+        held = contents(path)
+    except DamagedError as damage:
+        raise InputError(f"{path} is not an HDF5 file or is damaged ({damage})") from None
+    _refuse_other_kinds(held, path)
+    arrays = {name: np.asarray(array, dtype=np.float64) for name, array in held.arrays.items() if _is_real(array)}
+    for name in (X, Y):
+        if name in held.attributes and name not in arrays:
+            raise InputError(f"{path}: {name} is no array of real numbers; expected the coordinates of a grid")
+    return ReferenceSurface(arrays.pop(X), arrays.pop(Y, None), arrays, held.texts.get(DIRECTIONS, ""))
 
 
-def _refuse_other_kinds(file: h5py.File, path: Path) -> None:
-    if file.attrs.get("format") == FORMAT:
+def _refuse_other_kinds(held: Contents, path: Path) -> None:
+    if held.attributes[""].get("format") == FORMAT:
         raise InputError(f"{path} is a surface of lossgrid already; there is nothing to import")
-    if GROUPS[0] in file:
+    if GROUPS[0] in held.attributes:
         raise InputError(f"{path} is a direction file; lossgrid run --directions reads it as it is")
-    if X not in file:
+    if X not in held.attributes:
         raise InputError(f"{path} holds no {X}; it is not a surface file of loss-landscape")
 
 
-def _is_numbers(data: Any) -> bool:
-    return isinstance(data, h5py.Dataset) and data.ndim > 0 and data.dtype.kind in "fiu"
+def _is_real(array: npt.NDArray[np.generic]) -> bool:
+    return array.ndim > 0 and array.dtype.kind in "fiu"
 
 
 def write_reference(path: Path, surface: ReferenceSurface) -> None:
@@ -87,10 +83,13 @@ def write_reference(path: Path, surface: ReferenceSurface) -> None:
     Raises:
         OSError: It cannot be written, or there is one.
     """
-    with h5py.File(path, "x", locking=False) as file:
+    with image() as (file, content):
         file[DIRECTIONS] = surface.directions
         file[X] = surface.x
         if surface.y is not None:
             file[Y] = surface.y
         for name, values in surface.values.items():
             file[name] = values
+        file.close()
+        with path.open("xb") as stream:
+            stream.write(content.getbuffer())

@@ -18,6 +18,7 @@ import numpy as np
 
 LOCKS = ("flock", "fcntl")  # the first keeps two jobs off one surface, the second is what MPI-IO uses
 TAKEN = "taken"
+HEADERS = 1 << 16  # bytes that HDF5 takes beside the values
 PIECE = 1 << 19  # elements of 8 bytes, written at a time
 
 
@@ -101,9 +102,22 @@ def make_blocks(path: Path, rows: int, columns: int) -> None:
     properties.set_layout(h5py.h5d.CONTIGUOUS)
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    # On a full disk HDF5 would crash as it closes the file: the system says before that there is space, and keeps it.
+    _keep_space(path, 8 * rows * columns + HEADERS)
+    path.unlink()
     with h5py.File(path, "x", locking=False) as file:
         space = h5py.h5s.create_simple((rows, columns))
         h5py.h5d.create(file.id, b"blocks", h5py.h5t.NATIVE_DOUBLE, space, properties)
+    _keep_space(path, path.stat().st_size)
+
+
+def _keep_space(path: Path, count: int) -> None:
+    with path.open("ab") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, count)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # some file systems cannot
+                raise
 
 
 def write_blocks(path: Path, row: int, comm: Any = None) -> float:

@@ -2,10 +2,12 @@
 
 ::
 
-    /                attributes: format = "lossgrid", format_version = 1, config (JSON), provenance (JSON),
-                     complete (0/1), created, finished (ISO 8601, blank before), sessions (JSON, padded with
-                     blanks: [ranks, UNIX time of the beginning, seconds] of the runs that computed it); with tf32
-                     and bfloat16, once complete, rounding (JSON): largest differences from float32 at a few points
+    /                attributes: format = "lossgrid", format_version = 1, id (random, the same for the life of the
+                     file), config (JSON), provenance (JSON), complete (0/1), created, finished (ISO 8601, blank
+                     before), sessions (JSON, padded with blanks: [ranks, UNIX time of the beginning, seconds] of the
+                     runs that computed it), rounding (JSON, padded; blank where the precision is not lower and before
+                     the end): largest differences from float32 at a few points, digest (blank before the end):
+                     SHA-256 of all numbers and of what describes them. Files of older versions lack id and digest
     /alpha           (n_alpha,) float64, dimension scale, coordinates along delta
     /beta            (n_beta,)  float64, dimension scale, coordinates along eta; absent for a line
     /<split>_loss, /<split>_accuracy   (n_beta, n_alpha) float64, NaN where pending
@@ -29,6 +31,8 @@ import numpy as np
 
 FORMAT = "lossgrid"
 FORMAT_VERSION = 1
+ID_BYTES, DIGEST_BYTES = 32, 64  # hexadecimal
+ROUNDING_BYTES = 2000
 COORDINATES = ("alpha", "beta")
 BOOKKEEPING: dict[str, tuple[Any, Any]] = {  # dataset -> dtype, value where pending
     "status": (np.uint8, 0),

@@ -29,8 +29,25 @@ class Session:
 
 
 def read(text: str) -> tuple[Session, ...]:
-    """Read what :func:`write` wrote; the last one may go on."""
-    return tuple(Session(*entry) for entry in json.loads(text or "[]"))
+    """Read what :func:`write` wrote; the last one may go on.
+
+    Raises:
+        ValueError: The text is something else.
+    """
+    try:
+        entries = json.loads(text or "[]")
+    except RecursionError:
+        raise ValueError("too deeply nested") from None
+    if not isinstance(entries, list) or not all(map(_is_session, entries)):
+        raise ValueError("expected [ranks, time, seconds] for each session")
+    return tuple(Session(*entry) for entry in entries)
+
+
+def _is_session(entry: object) -> bool:
+    if not isinstance(entry, list) or len(entry) != len(("ranks", "began", "seconds")):
+        return False
+    ranks, began, seconds = entry
+    return isinstance(ranks, int) and isinstance(began, (int, float)) and isinstance(seconds, (int, float, type(None)))
 
 
 def write(sessions: Sequence[Session]) -> str:

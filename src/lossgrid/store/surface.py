@@ -37,6 +37,7 @@ class Surface:
         rounding: Largest differences from float32 at a few points; None where the precision is not lower.
         units: What each metric counts, by its name.
         path: The file it was read from; None for a surface that was never written.
+        id: What tells that file from others; empty for a surface that was never written, and in older files.
     """
 
     alpha: npt.NDArray[np.float64]
@@ -54,6 +55,7 @@ class Surface:
     rounding: Mapping[str, Any] | None = None
     units: Mapping[str, str] = field(default_factory=dict)
     path: Path | None = None
+    id: str = ""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -69,6 +71,11 @@ class Surface:
     def pending(self) -> int:
         """Number of points not computed yet."""
         return int(np.count_nonzero(self.status == PENDING))
+
+    @property
+    def done(self) -> int:
+        """Number of points whose values are there, finite or not."""
+        return int(np.count_nonzero((self.status == DONE) | (self.status == NOT_FINITE)))
 
     def __getitem__(self, name: str) -> npt.NDArray[np.float64]:
         """Return the metric of that name, ``shape``, float64.

@@ -53,7 +53,8 @@ class Learner:
         for x, y in zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True):
             with self.place.autocast():
                 outputs = self.model(x)
-            loss = self.objectives[split].per_sample(outputs, y).sum() / len(inputs)
+            terms, weight = self.objectives[split].terms(outputs, y)
+            loss = terms.sum() * (len(y) / weight) / len(inputs)
             loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.schedule.step()
@@ -76,7 +77,8 @@ class Learner:
                 with self.place.autocast():
                     outputs = self.model(inputs)
                 sums.append(self.objectives[split].sums(outputs, targets))
-            means = torch.stack(sums).sum(dim=0) / batches.samples
+            whole = torch.stack(sums).sum(dim=0)
+            means = whole[:, 0] / whole[:, 1]
             found |= dict(zip((f"{split}_loss", f"{split}_accuracy"), means.tolist(), strict=False))
         self.model.train()
         return found

@@ -50,9 +50,10 @@ def prepare(config: TrainConfig, splits: Mapping[str, data.Split], place: Place)
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     samples = {name: _resident(name, split, place, part, channels_last) for name, split in splits.items()}
     objectives = {
-        name: make_objective(config.loss, classification=split.classification) for name, split in splits.items()
+        name: make_objective(config.loss, classification=split.classification).bound_to(model)
+        for name, split in splits.items()
     }
-    check_fit(config.model, model.eval(), samples, objectives, place)
+    objectives = dict(check_fit(config.model, model.eval(), samples, objectives, place).objectives)
     if config.label_noise:
         samples[config.splits[0]] = _with_noise(config, first, samples[config.splits[0]])
     optimizer = make_optimizer(config, model.train())

@@ -1,0 +1,38 @@
+"""A small batch that stands for a split: samples from all over it, of every kind of target."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from lossgrid.data.batches import Batch, Batches, Resident
+
+SPREAD, KINDS = 32, 32  # samples from all over the split, and of as many different targets
+
+
+def mixed(batches: Batches) -> Batch:
+    """Return up to ``SPREAD + KINDS`` samples on the device, in the order of the split; fewer where it has fewer.
+
+    A batch of a sorted split holds one class alone. A loss that weighs classes, or ignores some targets, shows only in
+    a batch of several.
+    """
+    chosen = set(np.linspace(0, batches.samples - 1, min(batches.samples, SPREAD)).astype(int).tolist())
+    if isinstance(batches, Resident):
+        indices = torch.tensor(sorted(chosen | _of_each_kind(batches.targets)), device=batches.inputs.device)
+        return batches.inputs[indices], batches.targets[indices]
+    samples = [batches.split.dataset[index] for index in sorted(chosen)]
+    inputs = torch.stack([torch.as_tensor(sample[0]) for sample in samples])
+    return batches.target(inputs, torch.stack([torch.as_tensor(sample[1]) for sample in samples]))
+
+
+def _of_each_kind(targets: torch.Tensor) -> set[int]:
+    """Return the index of a sample of each class, or with the lowest and the highest label of a sequence."""
+    if targets.is_floating_point() or targets.is_complex():
+        return set()
+    flat = targets.reshape(len(targets), -1)
+    if flat.shape[1] == 1:
+        _, kinds = torch.unique(flat[:, 0], return_inverse=True)
+        first = torch.full((int(kinds.max()) + 1,), len(flat), device=flat.device)
+        first = first.scatter_reduce(0, kinds, torch.arange(len(flat), device=flat.device), "amin")
+        return set(first[torch.linspace(0, len(first) - 1, min(len(first), KINDS)).long()].tolist())
+    return {int(flat.amin(dim=1).argmin()), int(flat.amax(dim=1).argmax()), int(flat.amin(dim=1).argmax())}

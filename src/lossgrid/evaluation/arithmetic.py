@@ -1,0 +1,105 @@
+"""The process-wide settings of torch that decide how numbers are computed: set, checked, recorded, restored.
+
+A network's module, or a library it imports, may allow TF32 or bfloat16 inside float32, or let cuDNN choose algorithms
+by their speed of the moment. The settings are therefore made after the user's modules were imported, and compared
+before the first point. Only torch's newer switches (``fp32_precision``) are read: the older ones raise an error where
+both kinds were used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from lossgrid.errors import InputError
+
+Settings = dict[str, Any]
+
+# Operations of which torch may compute float32 in another format, by their place in torch.backends.
+ON_CUDA = ("cuda.matmul", "cudnn.conv", "cudnn.rnn")
+ON_CPU = ("mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
+
+
+def wanted(precision: str) -> Settings:
+    """Return the settings of a run in ``precision``, by name.
+
+    ``ieee`` is float32 itself. cuDNN may not search for algorithms: the fastest of the moment can differ between ranks.
+    """
+    on_cuda = "tf32" if precision == "tf32" else "ieee"
+    return {
+        "float32_matmul_precision": "high" if precision == "tf32" else "highest",
+        **dict.fromkeys(ON_CUDA, on_cuda),
+        **dict.fromkeys(ON_CPU, "ieee"),
+        "cudnn.benchmark": False,
+        "cudnn.deterministic": True,
+    }
+
+
+def current() -> Settings:
+    """Return the settings as they are now, by the names of :func:`wanted`."""
+    backends: Any = torch.backends
+    return {
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        **{name: _operation(name).fp32_precision for name in (*ON_CUDA, *ON_CPU)},
+        "cudnn.benchmark": backends.cudnn.benchmark,
+        "cudnn.deterministic": backends.cudnn.deterministic,
+    }
+
+
+def set_to(settings: Mapping[str, Any]) -> None:
+    """Make torch compute so."""
+    # The older switch comes first, as it sets some of the newer ones too.
+    torch.set_float32_matmul_precision(settings["float32_matmul_precision"])
+    for name in (*ON_CUDA, *ON_CPU):
+        _operation(name).fp32_precision = settings[name]
+    torch.backends.cudnn.benchmark = settings["cudnn.benchmark"]
+    torch.backends.cudnn.deterministic = settings["cudnn.deterministic"]
+
+
+def _operation(name: str) -> Any:
+    library, operation = name.split(".")
+    return getattr(getattr(torch.backends, library), operation)
+
+
+def refuse_other_arithmetic(precision: str) -> None:
+    """Make sure that torch still computes as a run in ``precision`` wants.
+
+    Raises:
+        InputError: Something has changed a setting since; the text names it.
+    """
+    now = current()
+    asked = wanted(precision)
+    changed = [f"{name} is {now[name]}, not {value}" for name, value in asked.items() if now[name] != value]
+    if changed:
+        raise InputError(
+            f"--precision {precision}: the network or a module it imports changes how torch computes "
+            f"({', '.join(changed)}); take that out of its code"
+        )
+
+
+@contextmanager
+def restored() -> Iterator[None]:
+    """Put back the settings, the number of threads and the current CUDA device when the block ends."""
+    before, threads = current(), torch.get_num_threads()
+    device = torch.cuda.current_device() if torch.cuda.is_available() else None
+    try:
+        yield
+    finally:
+        set_to(before)
+        torch.set_num_threads(threads)
+        if device is not None:
+            torch.cuda.set_device(device)
+
+
+@contextmanager
+def in_float32() -> Iterator[None]:
+    """Compute in float32 itself while the block runs."""
+    before = current()
+    set_to(wanted("float32"))
+    try:
+        yield
+    finally:
+        set_to(before)

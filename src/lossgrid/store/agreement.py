@@ -1,0 +1,121 @@
+"""Whether a surface agrees with what it says of itself: settings, axes and metrics, each held against the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lossgrid.errors import InputError
+from lossgrid.grid import SAME_COORDINATE, Axis
+from lossgrid.store.contents import DamagedError
+
+TEXTS = ("model", "data", "directions", "norm", "loss", "precision", "out")
+CONFIG = {**dict.fromkeys(TEXTS, str), "splits": list}
+PROVENANCE = {
+    **dict.fromkeys(("digests", "recipe", "sources", "versions", "machines", "imported"), dict),
+    **dict.fromkeys(("merged", "command"), list), "device_type": str,
+}  # fmt: skip
+ROUNDING = {"largest": dict, "points": list, "precision": str}
+
+
+def check_kinds(config: Mapping[str, Any], provenance: Mapping[str, Any]) -> None:
+    """Make sure that what is there of settings and provenance has the JSON types that are read of it.
+
+    Raises:
+        DamagedError: Something is of another type.
+    """
+    _check(config, CONFIG, "config")
+    _check_all(config.get("splits", ()), str, "config: splits")
+    _check(provenance, PROVENANCE, "provenance")
+    _check(provenance.get("digests", {}), {"data": dict}, "provenance: digests")
+    _check_all(provenance.get("merged", ()), dict, "provenance: merged")
+
+
+def check_rounding(rounding: Mapping[str, Any], shape: tuple[int, ...]) -> None:
+    """Make sure that what is told of rounding has the JSON types that are read of it, and is about points of the grid.
+
+    Args:
+        rounding: What is told.
+        shape: That of the grid.
+
+    Raises:
+        DamagedError: Something is missing, or of another type, or about no point.
+    """
+    if absent := [name for name in ROUNDING if name not in rounding]:
+        raise DamagedError(f"rounding: there is no {absent[0]}")
+    _check(rounding, ROUNDING, "rounding")
+    _check_all(rounding["largest"].values(), (int, float, type(None)), "rounding: largest")
+    _check_all(rounding["points"], list, "rounding: points")
+    rows = (1, *shape)[-2:]
+    for point in rounding["points"]:
+        _check_all(point, int, "rounding: points")
+        if len(point) != len(rows) or not all(0 <= i < most for i, most in zip(point, rows, strict=True)):
+            raise DamagedError(f"rounding: {point} is no point of the grid")
+
+
+def _check(found: Mapping[str, Any], kinds: Mapping[str, type], where: str) -> None:
+    for name, kind in kinds.items():
+        if name in found and not isinstance(found[name], kind):
+            raise DamagedError(f"{where}: {name} is {type(found[name]).__name__} in JSON; expected {kind.__name__}")
+
+
+def _check_all(found: Iterable[Any], kind: type | tuple[type, ...], where: str) -> None:
+    for value in found:
+        if not isinstance(value, kind):
+            raise DamagedError(f"{where}: {type(value).__name__} in JSON is not what belongs there")
+
+
+def check_axes(config: Mapping[str, Any], alpha: npt.NDArray[np.float64], beta: npt.NDArray[np.float64] | None) -> None:
+    """Make sure that the coordinates rise, and are those of the settings.
+
+    Raises:
+        DamagedError: They do not, or are not.
+    """
+    for name, values in (("alpha", alpha), ("beta", beta)):
+        setting = config.get(name)
+        if values is None:
+            if setting is not None:
+                raise DamagedError(f"it has no /{name}, and its settings say --{name} {setting}")
+            continue
+        if not values.size or not np.isfinite(values).all() or not (np.diff(values) > 0).all():
+            raise DamagedError(f"/{name} has no finite coordinates that rise from one to the next")
+        if isinstance(setting, str) and not _is_of(setting, values):
+            raise DamagedError(
+                f"/{name} has {len(values)} coordinates from {float(values[0])} to {float(values[-1])}, and its "
+                f"settings say --{name} {setting}"
+            )
+
+
+def _is_of(setting: str, values: npt.NDArray[np.float64]) -> bool:
+    """Tell whether ``values`` are the coordinates of a setting, but for rounding."""
+    count, _, rest = setting.partition(" ")
+    if rest:  # of merged and imported files: so many "coordinates, not equally spaced"
+        return count == str(len(values))
+    try:
+        axis = Axis.parse(setting)
+    except InputError:
+        return False
+    if axis.count != len(values):
+        return False
+    with np.errstate(over="ignore"):
+        return bool(np.abs(axis.values() - values).max() <= SAME_COORDINATE * np.abs(values).max())
+
+
+def check_splits(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
+    """Make sure that the metrics are those of the splits that the settings name.
+
+    Raises:
+        DamagedError: One is missing, or there are others.
+    """
+    splits = config.get("splits")
+    if splits is None:
+        return
+    for split in splits:
+        if f"{split}_loss" not in metrics:
+            raise DamagedError(f"it has no /{split}_loss, and its settings say --splits {','.join(splits)}")
+    for name in metrics:
+        if not any(name.startswith(f"{split}_") for split in splits):
+            raise DamagedError(f"/{name} belongs to none of the splits that its settings name: {','.join(splits)}")

@@ -1,0 +1,225 @@
+"""What an HDF5 file holds, read by a process of its own: a file that crashes or halts HDF5 costs that process only.
+
+The process is started with the first file and serves all others. It has the packages of this one, none of the
+launcher's variables, so that it is no rank of any job, and no plug-ins of HDF5.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import math
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from lossgrid.errors import InputError, in_short
+from lossgrid.store.room import memory_left, of_bytes
+from lossgrid.store.trust import LENGTH
+
+SECONDS = 5.0  # of processor time that HDF5 has for a file, beside what its size takes
+PROGRAM = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from lossgrid.store.trust import serve; serve()"
+KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR", "SYSTEMROOT")
+OWN = {
+    "MPI4PY_RC_INITIALIZE": "0",  # an h5py with MPI must not start it here
+    "HDF5_PLUGIN_PRELOAD": "::",  # and HDF5 load no filters
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+DAMAGE = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL}
+
+
+class DamagedError(ValueError):
+    """The file is not HDF5, or damaged; the text says what HDF5 says."""
+
+
+class DeadlyError(DamagedError):
+    """HDF5 crashes on the file, or never returns."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds.
+
+    Attributes:
+        attributes: Text and numbers by name, by the path of their owner; ``""`` for those of the file.
+        texts: Datasets of one text, by path.
+        arrays: Datasets of numbers, by path: ``"alpha"``, ``"xdirection/0"``; any shape, dtype in native byte order.
+    """
+
+    attributes: Mapping[str, Mapping[str, Any]]
+    texts: Mapping[str, str]
+    arrays: Mapping[str, npt.NDArray[Any]]
+
+
+def refuse_no_file(path: Path, expected: str) -> None:
+    """Refuse a name that belongs to no file, or to something else, such as a folder or a pipe.
+
+    Raises:
+        InputError: It does; the text ends with what was ``expected``.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{path}: no such file; expected {expected}") from None
+    except (OSError, ValueError) as error:  # such as a name that is too long
+        raise InputError(f"{path}: cannot be read ({in_short(error)}); expected {expected}") from None
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path} is not a file; expected {expected}")
+
+
+def contents(path: Path) -> Contents:
+    """Read the file ``path``.
+
+    Raises:
+        InputError: It may not be read, or holds what is not taken of foreign files, or more than fits into memory.
+        DamagedError: It is no HDF5 file, or HDF5 cannot read it.
+    """
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+    except PermissionError:
+        raise InputError(f"{path}: no permission to read it") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    request = {"path": os.path.abspath(path), "size": size, "seconds": SECONDS}  # noqa: PTH100 (resolves no links)
+    with _lock:
+        for last in (False, True):
+            try:
+                return _reader().read(json.dumps(request).encode() + b"\n")
+            except _EndedError as ended:
+                # Of what else may end it, such as a signal to all processes of a job, the file is innocent.
+                reason = ended.reason
+                if reason is not None:
+                    raise DeadlyError(reason) from None
+                if last:
+                    raise InputError(f"{path}: the process that reads it was ended: {ended}") from None
+            except _RefusedError as refused:
+                raise InputError(f"{path} is refused: {refused}") from None
+    raise AssertionError("unreachable")
+
+
+class _EndedError(Exception):
+    """The process that reads has ended."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"signal {-code}" if code < 0 else f"exit code {code}")
+        self.reason: str | None = None
+        if -code in DAMAGE:
+            self.reason = "HDF5 crashes on it"
+        elif code == -signal.SIGPROF:
+            self.reason = "HDF5 does not come to an end with it"
+
+
+class _RefusedError(Exception):
+    """The file holds what is not taken."""
+
+
+class _Reader:
+    """The process that reads."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        environment = {name: os.environ[name] for name in KEPT if name in os.environ}
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-c", PROGRAM, json.dumps(sys.path)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                env=environment | OWN, start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            raise InputError(f"cannot start {sys.executable}, which reads files: {in_short(error)}") from None
+
+    def read(self, request: bytes) -> Contents:
+        """Have a file read; after an error the process can be asked again only where that was :class:`DamagedError`."""
+        try:
+            with suppress(BrokenPipeError):  # it has ended, which shows in its answer
+                self._input.write(request)
+                self._input.flush()
+            return self._answer()
+        except (DamagedError, _RefusedError):
+            raise
+        except BaseException:  # also Ctrl-C: the rest of the answer must not be taken for that to the next request
+            self.end()
+            raise
+
+    def _answer(self) -> Contents:
+        answer = json.loads(self._take(self._length()))
+        if "error" in answer:
+            raise (_RefusedError if answer["refused"] else DamagedError)(answer["error"])
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        claimed = sum(np.dtype(dtype).itemsize * math.prod(shape) for _, dtype, shape in answer["arrays"])
+        if claimed > memory_left():
+            self.end()
+            raise _RefusedError(
+                f"its numbers take {of_bytes(claimed)}, and {of_bytes(memory_left())} of memory are left"
+            )
+        damage = None
+        for path, dtype, shape in answer["arrays"]:
+            length = self._length()
+            if length < 0:
+                damage = f"/{path}: {self._take(self._length()).decode()}"
+                continue
+            arrays[path] = np.empty(shape, dtype=dtype)
+            self._fill(arrays[path].reshape(-1).view(np.uint8).data)
+        if damage is not None:
+            raise DamagedError(damage)
+        return Contents(answer["attributes"], answer["texts"], arrays)
+
+    @property
+    def _input(self) -> Any:
+        return self._process.stdin
+
+    @property
+    def _output(self) -> BinaryIO:
+        return self._process.stdout  # type: ignore[return-value]
+
+    def _length(self) -> int:
+        return int.from_bytes(self._take(LENGTH), "little", signed=True)
+
+    def _take(self, length: int) -> bytes:
+        part = bytearray(length)
+        self._fill(memoryview(part))
+        return bytes(part)
+
+    def _fill(self, part: memoryview) -> None:
+        while part:
+            count = self._output.readinto(part)  # type: ignore[attr-defined]
+            if not count:
+                raise _EndedError(self._process.wait())
+            part = part[count:]
+
+    def end(self) -> None:
+        """End the process."""
+        global _running
+        if _running is self:
+            _running = None
+        with suppress(OSError):
+            self._input.close()
+        self._output.close()
+        self._process.kill()
+        self._process.wait()
+
+
+_lock = threading.Lock()
+_running: _Reader | None = None
+
+
+def _reader() -> _Reader:
+    """Return the process that reads, started where there is none; that of a parent is not ours to ask."""
+    global _running
+    if _running is None or _running.owner != os.getpid():
+        _running = _Reader()
+        atexit.register(_running.end)
+    return _running

@@ -1,0 +1,238 @@
+"""What is taken of an HDF5 file that anybody may have made: numbers and text that the file itself holds.
+
+Everything is looked at before it is read: links, storage, filters, types and sizes. Nothing leads to another file, and
+no size is believed that the bytes of the file cannot hold. HDF5 itself may crash or never return on a damaged file, so
+:func:`serve` runs in a process of its own, which :mod:`lossgrid.store.contents` starts and asks.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import resource
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import h5py
+import numpy as np
+
+from lossgrid.errors import in_short
+
+MOST_MEMBERS = 100_000  # a direction file has one dataset for each tensor of a network
+MOST_TEXT = 64 << 20  # bytes of all text together
+MOST_EXPANSION = 1032  # bytes that one byte of deflate can stand for
+SMALL_CHUNK = 1 << 20  # bytes
+FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
+LOCAL = {h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED, h5py.h5d.COMPACT}
+WIDTHS = {"i": 8, "u": 8, "f": 8, "c": 16}  # bytes of the widest number of each kind
+BYTES_PER_SECOND = 20e6  # that even compressed data are read with
+LENGTH = 8  # bytes of the number in front of every part of an answer
+FAILED = -1  # in its place where the part is an error
+
+
+class RefusedError(ValueError):
+    """The file holds what is not taken."""
+
+
+def serve() -> None:
+    """Answer requests, one JSON object a line on standard input, until it ends.
+
+    An answer is a JSON object, ``{"error": ...}`` or what :func:`describe` returns, then the bytes of its arrays. In
+    front of each of these stands its length; where an array cannot be read, ``FAILED`` and the length of the reason.
+    """
+    # What ends or stops the run, its process that reads outlives: it ends with its input.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF})
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    answers = sys.stdout.buffer
+    for line in sys.stdin.buffer:
+        request = json.loads(line)
+        # Of processor time, as a file system may be slow. The system ends the process: Python cannot interrupt HDF5.
+        signal.setitimer(signal.ITIMER_PROF, request["seconds"] + request["size"] / BYTES_PER_SECOND)
+        try:
+            with h5py.File(request["path"], "r", locking=False) as file:
+                description, datasets = describe(file, request["size"])
+                _send(answers, json.dumps(description).encode())
+                for dataset in datasets:
+                    _send_numbers(answers, dataset)
+        except Exception as error:  # whatever it is, the other side must get an answer
+            _send(answers, json.dumps({"error": _text_of(error), "refused": isinstance(error, RefusedError)}).encode())
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        answers.flush()
+
+
+def _text_of(error: Exception) -> str:
+    return in_short(error) or type(error).__name__
+
+
+def _send(answers: BinaryIO, part: bytes | memoryview) -> None:
+    answers.write(len(part).to_bytes(LENGTH, "little", signed=True))
+    answers.write(part)
+
+
+def _send_numbers(answers: BinaryIO, dataset: h5py.Dataset) -> None:
+    try:
+        numbers = np.ascontiguousarray(dataset[...], dtype=dataset.dtype.newbyteorder("="))
+    except Exception as error:
+        answers.write(FAILED.to_bytes(LENGTH, "little", signed=True))
+        _send(answers, _text_of(error).encode())
+        return
+    _send(answers, numbers.reshape(-1).view(np.uint8).data)
+
+
+def describe(file: h5py.File, size: int) -> tuple[dict[str, Any], list[h5py.Dataset]]:
+    """Check all that a file holds, without reading any array.
+
+    Args:
+        file: The open file.
+        size: Its bytes.
+
+    Returns:
+        ``attributes``, those that are text or one number, by the path of their owner (``""`` for the file); ``texts``,
+        datasets of one text, by path; ``arrays``, ``[path, dtype, shape]`` each. And the datasets of these arrays.
+
+    Raises:
+        RefusedError: Something in it is not taken.
+    """
+    attributes: dict[str, dict[str, Any]] = {}
+    texts: dict[str, str] = {}
+    arrays: list[Any] = []
+    datasets: list[h5py.Dataset] = []
+    claimed = 0
+    for path, member in _members(file):
+        attributes[path] = attributes_of(member)
+        if not isinstance(member, h5py.Dataset):
+            continue
+        refuse_other_places(path, member)
+        if member.id.get_type().get_class() == h5py.h5t.STRING:
+            texts[path] = _text(path, member)
+            continue
+        claimed += refuse_other_numbers(path, member, size)
+        if claimed > MOST_EXPANSION * size:
+            raise RefusedError(f"its datasets claim {claimed} bytes in all, the file has {size}")
+        arrays.append([path, member.dtype.newbyteorder("=").str, member.shape])
+        datasets.append(member)
+    if sum(map(len, texts.values())) > MOST_TEXT:
+        raise RefusedError("it holds too much text")
+    return {"attributes": attributes, "texts": texts, "arrays": arrays}, datasets
+
+
+def _members(file: h5py.File) -> Iterator[tuple[str, Any]]:
+    """Yield the file, its members and those of its groups, none of which is reached through another file."""
+    yield "", file
+    for name, member in _linked(file, ""):
+        yield name, member
+        if isinstance(member, h5py.Group):
+            for inner, leaf in _linked(member, f"{name}/"):
+                if not isinstance(leaf, h5py.Dataset):
+                    raise RefusedError(f"/{name}/{inner} is no dataset; expected datasets in /{name}")
+                yield f"{name}/{inner}", leaf
+
+
+def _linked(group: h5py.Group, prefix: str) -> Iterator[tuple[str, Any]]:
+    if len(group) > MOST_MEMBERS:
+        raise RefusedError(f"/{prefix} has {len(group)} members; expected at most {MOST_MEMBERS}")
+    for name in group:
+        if not name.isprintable():
+            raise RefusedError(f"the name {prefix + name!r} has characters that cannot be printed")
+        link = group.id.links.get_info(name.encode()).type
+        if link != h5py.h5l.TYPE_HARD:
+            kind = {h5py.h5l.TYPE_SOFT: "a soft link", h5py.h5l.TYPE_EXTERNAL: "an external link"}
+            raise RefusedError(
+                f"/{prefix}{name} is {kind.get(link, 'a link')}; expected the numbers in the file itself"
+            )
+        member = group[name]
+        if not isinstance(member, (h5py.Dataset, h5py.Group)):
+            raise RefusedError(f"/{prefix}{name} is neither a dataset nor a group")
+        yield name, member
+
+
+def refuse_other_places(path: str, dataset: h5py.Dataset) -> None:
+    """Refuse a dataset whose numbers are not in this file, or pass through a filter that is not HDF5's or h5py's own.
+
+    Raises:
+        RefusedError: It is one.
+    """
+    creation = dataset.id.get_create_plist()
+    if creation.get_layout() not in LOCAL:
+        raise RefusedError(f"/{path} is a virtual dataset; expected the numbers in the file itself")
+    if creation.get_external_count():
+        raise RefusedError(f"/{path} has external storage; expected the numbers in the file itself")
+    for number in range(creation.get_nfilters()):
+        code = creation.get_filter(number)[0]
+        if code not in FILTERS:
+            raise RefusedError(f"/{path} was written with the filter {code}; expected gzip, lzf, or none")
+
+
+def refuse_other_numbers(path: str, dataset: h5py.Dataset, size: int) -> int:
+    """Refuse a dataset that holds anything but numbers, or claims more of them than the file can hold.
+
+    Args:
+        path: Its name.
+        dataset: It.
+        size: Bytes of the file.
+
+    Returns:
+        The bytes of its numbers.
+
+    Raises:
+        RefusedError: It is one.
+    """
+    kind = dataset.dtype.kind if dataset.id.get_type().get_class() in _NUMBERS else None
+    if kind not in WIDTHS or dataset.dtype.itemsize > WIDTHS[kind]:
+        raise RefusedError(f"/{path} holds {dataset.dtype}; expected numbers of at most 64 bits")
+    if dataset.shape is None:
+        raise RefusedError(f"/{path} is empty; expected numbers")
+    claimed: int = math.prod(dataset.shape) * dataset.dtype.itemsize
+    stored = int(dataset.id.get_storage_size())
+    layout = dataset.id.get_create_plist().get_layout()
+    if layout == h5py.h5d.CHUNKED:
+        chunk = math.prod(dataset.chunks) * int(dataset.dtype.itemsize)
+        holds = MOST_EXPANSION * min(stored, size) if chunk <= max(claimed, SMALL_CHUNK) else 0
+    elif layout == h5py.h5d.CONTIGUOUS:
+        offset = dataset.id.get_offset()
+        holds = 0 if offset is None or offset + stored > size else stored
+    else:
+        holds = stored
+    if claimed > holds:
+        raise RefusedError(
+            f"/{path} claims {claimed} bytes ({dataset.shape} of {dataset.dtype}), more than the file holds"
+        )
+    return claimed
+
+
+_NUMBERS = {h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.COMPOUND}  # h5py keeps complex numbers as compounds
+
+
+def attributes_of(owner: Any) -> dict[str, Any]:
+    """Return the attributes that are one text or one number; the others, such as those of dimension scales, stay."""
+    found: dict[str, Any] = {}
+    if len(owner.attrs) > MOST_MEMBERS:
+        raise RefusedError(f"{owner.name} has {len(owner.attrs)} attributes; expected at most {MOST_MEMBERS}")
+    for name in owner.attrs:
+        attribute = owner.attrs.get_id(name)
+        kind = attribute.get_type().get_class()
+        if attribute.get_space().get_simple_extent_type() != h5py.h5s.SCALAR:
+            continue
+        if kind == h5py.h5t.STRING:
+            found[name] = _plain(owner.attrs[name])
+        elif kind in (h5py.h5t.INTEGER, h5py.h5t.FLOAT):
+            found[name] = owner.attrs[name].item()
+    if sum(len(value) for value in found.values() if isinstance(value, str)) > MOST_TEXT:
+        raise RefusedError(f"{owner.name} has too much text in its attributes")
+    return found
+
+
+def _text(path: str, dataset: h5py.Dataset) -> str:
+    if dataset.shape != ():
+        raise RefusedError(f"/{path} holds an array of text; expected numbers")
+    return _plain(dataset[()])
+
+
+def _plain(text: str | bytes) -> str:
+    """Return text whose every character can be encoded again."""
+    raw = text.encode(errors="surrogateescape") if isinstance(text, str) else bytes(text)
+    return raw.decode(errors="replace")
