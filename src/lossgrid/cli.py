@@ -104,7 +104,7 @@ def run(
         str | None, typer.Option(metavar="train[,test]", help="Splits to evaluate (default train).")
     ] = None,
     max_samples: Annotated[
-        int | None, typer.Option(metavar="N", help="The first N samples of each split (default all).")
+        int | None, typer.Option(metavar="N", help="N samples spread evenly over each split (default all).")
     ] = None,
     loss: Annotated[
         str | None, typer.Option(metavar="cross_entropy|mse|pkg.mod:function", help="The loss (default cross_entropy).")
@@ -371,7 +371,7 @@ def train(
         typer.Option(metavar="train[,test]", help="Splits to measure; the first is learned (default train,test)."),
     ] = None,
     max_samples: Annotated[
-        int | None, typer.Option(metavar="N", help="The first N samples of each split (default all).")
+        int | None, typer.Option(metavar="N", help="N samples spread evenly over each split (default all).")
     ] = None,
     loss: Annotated[
         str | None, typer.Option(metavar="cross_entropy|mse|pkg.mod:function", help="The loss (default cross_entropy).")

@@ -21,7 +21,6 @@ from lossgrid.config import DirectionsConfig, RunConfig, resolve
 from lossgrid.errors import InputError
 from lossgrid.problem import load_model, towards
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.*is deprecated")  # people have networks with it
 
 
