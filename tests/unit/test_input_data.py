@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 import pickle
 from pathlib import Path
@@ -32,7 +33,7 @@ def placed(given: Any, dtype: torch.dtype = torch.float32, **changes: Any) -> An
 def test_samples_are_spread_one_in_each_part(total: int, count: int) -> None:
     chosen = spread(total, count)
     assert len(chosen) == min(total, count)
-    assert all(a < b for a, b in zip(chosen, chosen[1:], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(chosen))
     assert 0 <= chosen[0] <= chosen[-1] < total
     assert all(k * total // len(chosen) <= i < (k + 1) * total // len(chosen) for k, i in enumerate(chosen))
 
@@ -120,7 +121,7 @@ def test_other_things_than_numbers_are_one_line(inputs: Any, targets: Any, words
     ids=["x", "y", "complex"],
 )
 def test_numbers_too_large_for_the_precision_are_refused(given: Any) -> None:
-    with pytest.raises(InputError, match="too large for (float32|complex64); scale them or give --precision float64"):
+    with pytest.raises(InputError, match=r"too large for (float32|complex64); scale them or give --precision float64"):
         placed(given)
     assert placed(given, dtype=torch.float64).samples == 6
 

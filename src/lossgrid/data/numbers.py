@@ -12,8 +12,8 @@ from lossgrid.errors import InputError, in_short
 
 UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)  # which torch can hardly compute with
 SEVERAL = (
-    "several inputs for one sample are not taken: pack them into one tensor, and give a network around yours that takes "
-    "it apart"
+    "several inputs for one sample are not taken: pack them into one tensor, and give a network around yours that "
+    "takes it apart"
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 GOLDEN = 0.6180339887498949  # (sqrt(5) - 1) / 2: its multiples fill 0..1 evenly and follow no period
 
 
@@ -23,5 +25,5 @@ def spread(total: int, count: int) -> list[int]:
     edges = [part * total // count for part in range(count + 1)]
     return [
         start + int((part + 1) * GOLDEN % 1 * (end - start))
-        for part, (start, end) in enumerate(zip(edges[:-1], edges[1:], strict=True))
+        for part, (start, end) in enumerate(itertools.pairwise(edges))
     ]
