@@ -6,6 +6,7 @@ import copy
 import io
 import pickle
 import random
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -245,6 +246,23 @@ def test_damaged_pictures(layout: str, tmp_path: Path) -> None:
         path.write_bytes(content)
         refused += refused_in_one_line(lambda: data.load(f"cifar10:{tmp_path}", {}, splits=("test",)))
     assert refused > 100
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x02}r\xff\xff\xff\x7f.",  # an object of number 2**31 - 1
+        b"\x80\x04\x8e" + b"\xff" * 7 + b"\x7f" + b"x.",  # so many bytes
+        b"\x80\x04\x95" + b"\xff" * 7 + b"\x7f" + b"x.",  # a frame of as many
+        b"\x80\x02" + b"(" * 100_000 + b"l" * 100_000 + b".",
+        pickle.dumps({"data": np.zeros((1, 3072), np.uint8), "labels": [2**70]}, protocol=2),
+    ],
+)
+def test_pickles_without_end(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "test_batch").write_bytes(content)
+    began = time.monotonic()
+    assert refused_in_one_line(lambda: data.load(f"cifar10:{tmp_path}", {}, splits=("test",)))
+    assert time.monotonic() - began < 20  # that of C takes memory for a minute
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])

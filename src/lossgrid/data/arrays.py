@@ -79,8 +79,12 @@ _KNOWN: dict[tuple[str, str], Any] = {
 }
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """Builds stand-ins for arrays and plain containers; refuses every other class or function a pickle names."""
+class _ArraysOnly(pickle._Unpickler):
+    """Builds stand-ins for arrays and plain containers; refuses every other class or function a pickle names.
+
+    Of Python's two unpicklers this is the one in Python: that in C takes memory for as many objects as a file says that
+    it has.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what a pickle may name.
