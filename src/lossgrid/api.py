@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -25,7 +24,6 @@ from lossgrid.parallel import World
 from lossgrid.problem import Problem, make_problem, of_file, random_direction, towards
 from lossgrid.run import run
 from lossgrid.store import Surface
-from lossgrid.userfn import describe
 
 Range = str | tuple[float, float, int] | Axis
 Network = torch.nn.Module | Mapping[str, torch.Tensor] | str | Path
@@ -127,7 +125,7 @@ def evaluate(
     def load(config: RunConfig) -> Problem:
         refuse_closure(loss, model)
         refuse_aliases(model)
-        own = copied_model(model)
+        own = models.copy_of(model, name=type(model).__name__).cpu().eval().requires_grad_(False)
         loaded = {
             name: data_module.split_of(given, source=f"data {name!r}", max_samples=max_samples)
             for name, given in splits.items()
@@ -164,21 +162,6 @@ def open(path: str | Path) -> Surface:
 def _world() -> World:
     launch = parallel.detect()
     return parallel.alone() if launch is None else parallel.connect(launch)
-
-
-def copied_model(model: torch.nn.Module) -> torch.nn.Module:
-    """Return a copy of the user's network on the CPU, in evaluation mode.
-
-    Raises:
-        InputError: It cannot be copied or frozen.
-    """
-    try:
-        return copy.deepcopy(model).cpu().eval().requires_grad_(False)
-    except Exception as error:  # what users write into a network is not limited to what can be copied
-        raise InputError(
-            f"model: a {type(model).__name__} cannot be copied ({describe(error)}); in the place of the old "
-            "torch.nn.utils.weight_norm use parametrizations.weight_norm, in that of a TorchScript program its module"
-        ) from error
 
 
 def _axis(given: Range) -> Axis:

@@ -12,7 +12,7 @@ from lossgrid.errors import InputError
 
 NAME_MAX, PATH_MAX = 255, 4095  # bytes, as on Linux
 PARTIAL = 30  # bytes a file's name grows by while the file is being written
-SHOWN = 200  # characters of a text an error shows
+SHOWN = 600  # characters of a text an error shows
 KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -23,10 +23,10 @@ KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 
 
 def shown(text: object) -> str:
-    """Return ``text`` as an error shows it: printable, and not longer than a few lines.
+    r"""Return ``text`` as an error shows it: printable, and not longer than a few lines.
 
     >>> shown("a.h5"), shown("a" + chr(0))
-    ('a.h5', "'a\\\\x00'")
+    ('a.h5', "'a\\x00'")
     """
     whole = str(text)
     whole = whole if whole.isprintable() else ascii(whole)
@@ -62,26 +62,27 @@ def kind_of(mode: int) -> str:
     return next((name for test, name in KINDS if test(mode)), "")
 
 
-def open_file(path: Path, *, what: str) -> BinaryIO:
+def open_file(path: Path, *, what: str, expected: str = "expected a file") -> BinaryIO:
     """Open an ordinary file for reading; a pipe or a device, for which reading may never end, is refused.
 
     Args:
         path: The file.
         what: What it is for, as the error begins: ``"checkpoint"``.
+        expected: How the error ends.
 
     Raises:
         InputError: It cannot be read, or is no ordinary file.
     """
     fault = fault_of_name(path)
     if fault:
-        raise InputError(f"{what}: {fault}")
+        raise InputError(f"{what}: {fault}; {expected}")
     try:
         # Without O_NONBLOCK, opening a pipe waits for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
-        raise InputError(f"{what} {shown(path)} cannot be read: {error.strerror}") from None
+        raise InputError(f"{what} {shown(path)} cannot be read: {error.strerror}; {expected}") from None
     kind = kind_of(os.fstat(descriptor).st_mode)
     if kind:
         os.close(descriptor)
-        raise InputError(f"{what} {shown(path)} cannot be read: it is {kind}; expected a file")
+        raise InputError(f"{what} {shown(path)} cannot be read: it is {kind}; {expected}")
     return os.fdopen(descriptor, "rb")
