@@ -153,5 +153,5 @@ def test_numbers_beyond_the_range_are_refused() -> None:
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor", "ignore:TypedStorage")
 def test_quantised_numbers_are_refused() -> None:
     quantised = torch.quantize_per_tensor(torch.randn(4), 0.1, 0, torch.qint8)
-    with pytest.raises(InputError, match="quantised numbers in value"):
+    with pytest.raises(InputError, match="value is quantised"):
         lossgrid.evaluate(Kept(quantised), samples(), alpha=(0, 1, 2))

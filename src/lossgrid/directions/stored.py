@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lossgrid.directions.entries import Entries, parameters, states
+from lossgrid.directions.entries import Entries, can_move, parameters, states
 from lossgrid.errors import InputError
 
 
@@ -28,7 +28,8 @@ def match(
         source: The file, for errors.
 
     Returns:
-        Name to direction, float64, on the CPU; integer entries are left out, they do not move.
+        Name to direction, float64, complex128 for complex entries, on the CPU; integer entries are left out, they do
+        not move.
 
     Raises:
         InputError: The file belongs to another network, or holds numbers that are not finite.
@@ -57,9 +58,12 @@ def _matched(named: Mapping[str, npt.NDArray[Any]], entries: Mapping[str, torch.
                 f"--directions: {source} is of another network: {name} has shape {array.shape}, "
                 f"expected {tuple(expected.shape)}"
             )
-        if not expected.is_floating_point():
+        if not can_move(expected):
             continue
-        tensor = torch.from_numpy(np.asarray(array, dtype=np.float64)).reshape(expected.shape)
+        if array.dtype.kind == "c" and not expected.is_complex():
+            raise InputError(f"--directions: {source} holds complex numbers for {name}, whose numbers are real")
+        numbers = np.asarray(array, dtype=np.complex128 if expected.is_complex() else np.float64)
+        tensor = torch.from_numpy(numbers).reshape(expected.shape)
         if not tensor.isfinite().all():
             raise InputError(f"--directions: {source} holds numbers in {name} that are not finite")
         direction[name] = tensor
