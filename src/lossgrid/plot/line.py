@@ -42,6 +42,7 @@ WIDTH, LOSS_HEIGHT, ACCURACY_HEIGHT = 5.4, 3.0, 1.6  # inches
 BAND = 0.2  # opacity
 LABEL = 48  # characters in a legend
 HEADING = 72  # characters of a title and a note that stand on one line
+MOST_NAMED = 14  # lines in a legend within the axes
 DOTTED = 2_000  # points up to which each has a dot
 
 
@@ -157,7 +158,8 @@ def _in_panels(traces: Sequence[Trace], panels: list[list[str]], options: ScaleO
     _share_alpha(all_axes, traces)
     handles, texts = all_axes[0].get_legend_handles_labels()
     if len(handles) > 1 or any(len(trace.surfaces) > 1 for trace in traces):
-        all_axes[0].legend(*_with_band(handles, texts, traces), frameon=False)
+        legend = all_axes[0].legend(*_with_band(*_named(handles, texts), traces), frameon=False)
+        legend.set_in_layout(False)  # it is within the axes, which must not shrink for it
     return figure
 
 
@@ -166,6 +168,14 @@ def _frame(height: float, room: float) -> Figure:
     figure = Figure(figsize=(WIDTH, height + room))
     figure.set_layout_engine(ConstrainedLayoutEngine(rect=(0, 0, 1, height / (height + room))))
     return figure
+
+
+def _named(handles: list[Any], texts: list[str]) -> tuple[list[Any], list[str]]:
+    """Return the entries of a legend that have room in the axes."""
+    left_out = len(handles) - MOST_NAMED
+    if left_out <= 0:
+        return handles, texts
+    return [*handles[:MOST_NAMED], Patch(alpha=0)], [*texts[:MOST_NAMED], f"and {left_out} more"]
 
 
 def _with_band(handles: list[Any], texts: list[str], traces: Sequence[Trace]) -> tuple[list[Any], list[str]]:
