@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lossgrid.errors import InputError
+from lossgrid.text import one_line
 
 NAME_MAX, PATH_MAX = 255, 4095  # bytes, as on Linux
 PARTIAL = 30  # bytes a file's name grows by while the file is being written
 SHOWN = 600  # characters of a text an error shows
 KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
-    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISDIR, "a directory"),
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
     (stat.S_ISCHR, "a device"),
@@ -23,14 +24,8 @@ KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 
 
 def shown(text: object) -> str:
-    r"""Return ``text`` as an error shows it: printable, and not longer than a few lines.
-
-    >>> shown("a.h5"), shown("a" + chr(0))
-    ('a.h5', "'a\\x00'")
-    """
-    whole = str(text)
-    whole = whole if whole.isprintable() else ascii(whole)
-    return whole if len(whole) <= SHOWN else f"{whole[:SHOWN]}..."
+    """Return a text of the user's as an error shows it: on one line, with most of what is long."""
+    return one_line(str(text), SHOWN)
 
 
 def fault_of_name(path: Path, *, written: bool = False) -> str:

@@ -34,8 +34,18 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
 
 @pytest.mark.parametrize(
     "reference",
-    ["subprocess:check_output", "os:system", "builtins:eval", "os.path:join", "posix:system", "shutil:rmtree"]
-    + ["importlib.util:module_from_spec", "concurrent.futures:ThreadPoolExecutor", "pickle:loads", "_thread:exit"],
+    [
+        "subprocess:check_output",
+        "os:system",
+        "builtins:eval",
+        "os.path:join",
+        "posix:system",
+        "shutil:rmtree",
+        "importlib.util:module_from_spec",
+        "concurrent.futures:ThreadPoolExecutor",
+        "pickle:loads",
+        "_thread:exit",
+    ],
 )
 def test_a_reference_into_the_standard_library_is_refused(reference: str) -> None:
     with pytest.raises(InputError, match="standard library; give a function of your own"):
@@ -81,7 +91,7 @@ def test_functions_classes_and_objects_of_the_user_are_taken(module: Write, text
 
 def test_a_dotted_name_behind_the_colon_reaches_into_no_other_module(module: Write) -> None:
     name = module("import subprocess")
-    with pytest.raises(InputError, match="has no function 'subprocess.check_output'"):
+    with pytest.raises(InputError, match=r"has no function 'subprocess.check_output'"):
         userfn.load(f"{name}:subprocess.check_output", role="model factory")
 
 

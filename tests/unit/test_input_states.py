@@ -1,4 +1,4 @@
-"""Checkpoints of other number types, other wrappers and other modules: loaded as they are meant, or refused in a line."""
+"""Checkpoints of other number types, wrappers and modules: loaded as they are meant, or refused in one line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from lossgrid import models
 from lossgrid.config import DirectionsConfig, RunConfig, resolve
 from lossgrid.errors import InputError
 from lossgrid.problem import load_model, towards
-
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.*is deprecated")  # people have networks with it
 
@@ -184,7 +183,7 @@ def test_numbers_of_numpy_beside_the_weights_are_data(number: Any, tmp_path: Pat
 
 
 def test_numbers_of_numpy_in_the_place_of_weights_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds numbers of NumPy under 'head.bias'"):
+    with pytest.raises(InputError, match=r"holds numbers of NumPy under 'head.bias'"):
         models.read_checkpoint(saved(tmp_path, {**net().state_dict(), "head.bias": np.ones(2)}))
 
 
@@ -272,7 +271,7 @@ def test_old_torch_reads_no_file_of_torch_save(tmp_path: Path, monkeypatch: pyte
     for version in ("2.4.0", "2.9.1+cpu"):
         monkeypatch.setattr(torch, "__version__", TorchVersion(version))
         with pytest.raises(
-            InputError, match="does not read safely; install torch 2.10 or later, or save it as safetens"
+            InputError, match=r"does not read safely; install torch 2.10 or later, or save it as safetens"
         ):
             models.read_checkpoint(path)
         assert models.read_checkpoint(tmp_path / "net.safetensors")
@@ -321,5 +320,5 @@ def test_networks_whose_hooks_compute_weights_are_copied() -> None:
 def test_networks_that_cannot_be_copied_are_one_line(what: Any) -> None:
     model = nn.Linear(2, 2)
     model.held = what  # type: ignore[assignment]
-    with pytest.raises(InputError, match="model mine cannot be copied .TypeError: cannot pickle"):
+    with pytest.raises(InputError, match=r"model mine cannot be copied .TypeError: cannot pickle"):
         models.copy_of(model, name="mine")

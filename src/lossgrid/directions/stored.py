@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ def match(
         source: The file, for errors.
 
     Returns:
-        Name to direction, float64, complex128 for complex entries, on the CPU; integer entries are left out, they do
+        Name to direction, float64 or for complex entries complex128, on the CPU; integer entries are left out, they do
         not move.
 
     Raises:
@@ -44,6 +45,9 @@ def match(
                 f"--directions: {source} is of another network: it holds {len(arrays)} tensors, expected {len(own)} "
                 f"(parameters) or {len(entries)} (state dict)"
             )
+    twice = next((name for name, times in Counter(names).items() if times > 1), None)
+    if twice is not None:
+        raise InputError(f"--directions: {source} is damaged: it names {twice!r} twice")
     return _matched(dict(zip(names, arrays, strict=True)), entries, source)
 
 
@@ -60,8 +64,9 @@ def _matched(named: Mapping[str, npt.NDArray[Any]], entries: Mapping[str, torch.
             )
         if not can_move(expected):
             continue
-        if array.dtype.kind == "c" and not expected.is_complex():
-            raise InputError(f"--directions: {source} holds complex numbers for {name}, whose numbers are real")
+        if array.dtype.kind not in ("biufc" if expected.is_complex() else "biuf"):
+            kind = str(expected.dtype).removeprefix("torch.")
+            raise InputError(f"--directions: {source} holds {array.dtype} in {name}, and the network has {kind} there")
         numbers = np.asarray(array, dtype=np.complex128 if expected.is_complex() else np.float64)
         tensor = torch.from_numpy(numbers).reshape(expected.shape)
         if not tensor.isfinite().all():
