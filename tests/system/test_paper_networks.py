@@ -1,4 +1,4 @@
-"""The paper authors' own networks and directions, on all test pictures: the values of independent code, digit for digit.
+"""The paper authors' own networks and directions, on all test pictures: the values of independent code, to all digits.
 
 The pictures are those of a JPEG copy of CIFAR-10, on which accuracies are lower than on the original.
 """
