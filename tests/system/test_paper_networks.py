@@ -42,7 +42,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(shared: Path, pictures: Path, network: str) -> tuple[object, ...]:
     return (
         "lossgrid", "run", "--model", network, "--checkpoint", shared / "checkpoints" / "paper" / f"{network}.t7",
-        "--directions", shared / "directions" / f"dir_{network}.h5", "--data", f"cifar10:{pictures}", "--splits", "test",
+        "--directions", shared / "directions" / f"dir_{network}.h5", "--data", f"cifar10:{pictures}",
+        "--splits", "test",
     )  # fmt: skip
 
 
