@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import copy
+import builtins
+import logging
+import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import torch
 
 from lossgrid import data as data_module
 from lossgrid import models, parallel, store
-from lossgrid.closure import refuse_closure
+from lossgrid.closure import refuse_aliases, refuse_closure
 from lossgrid.config import RunConfig, resolve
 from lossgrid.digest import source_digest
 from lossgrid.directions import Entries, match, states
@@ -25,7 +27,6 @@ from lossgrid.parallel import World
 from lossgrid.problem import Problem, make_problem, of_file, random_direction, towards
 from lossgrid.run import run
 from lossgrid.store import Surface
-from lossgrid.userfn import describe
 
 Range = str | tuple[float, float, int] | Axis
 Network = torch.nn.Module | Mapping[str, torch.Tensor] | str | Path
@@ -126,7 +127,8 @@ def evaluate(
 
     def load(config: RunConfig) -> Problem:
         refuse_closure(loss, model)
-        own = copied_model(model)
+        refuse_aliases(model)
+        own = models.copy_of(model, name=type(model).__name__).cpu().eval().requires_grad_(False)
         loaded = {
             name: data_module.split_of(given, source=f"data {name!r}", max_samples=max_samples)
             for name, given in splits.items()
@@ -145,6 +147,7 @@ def evaluate(
             settings |= {"out": Path(out)}
         config = resolve(RunConfig, settings)
         cleanup.enter_context(arithmetic.restored())
+        cleanup.enter_context(heard_in_notebooks())
         with parallel.stop_on_signals() as stop, parallel.guarded(world, config.heartbeat):
             run(config, world, stop, load=load)
         return parallel.on_root(world, lambda: store.read(config.out))
@@ -159,25 +162,28 @@ def open(path: str | Path) -> Surface:
     return store.read(path)
 
 
+@contextmanager
+def heard_in_notebooks() -> Iterator[None]:
+    """Print the log in a notebook while the block runs, unless it is listened to: the centre comes first."""
+    logger = logging.getLogger("lossgrid")
+    if not hasattr(builtins, "__IPYTHON__") or logger.hasHandlers():
+        yield
+        return
+    handler, level = logging.StreamHandler(sys.stdout), logger.level
+    handler.setFormatter(logging.Formatter("lossgrid: %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
 @cache
 def _world() -> World:
     launch = parallel.detect()
     return parallel.alone() if launch is None else parallel.connect(launch)
-
-
-def copied_model(model: torch.nn.Module) -> torch.nn.Module:
-    """Return a copy of the user's network on the CPU, in evaluation mode.
-
-    Raises:
-        InputError: It cannot be copied or frozen.
-    """
-    try:
-        return copy.deepcopy(model).cpu().eval().requires_grad_(False)
-    except Exception as error:  # what users write into a network is not limited to what can be copied
-        raise InputError(
-            f"model: a {type(model).__name__} cannot be copied ({describe(error)}); in the place of the old "
-            "torch.nn.utils.weight_norm use parametrizations.weight_norm, in that of a TorchScript program its module"
-        ) from error
 
 
 def _axis(given: Range) -> Axis:

@@ -74,9 +74,12 @@ def refuse_other_function(
     """
     names = [column.name for column in evaluator.columns]
     if set(names) != set(old.metrics):
-        raise InputError(
-            f"--out: {config.out} holds {', '.join(old.metrics)}, this run measures {', '.join(names)}; choose another "
-            "file, or --overwrite to replace it"
+        there, now = (", ".join(sorted(measured)) for measured in (old.metrics, names))
+        raise agreed(
+            InputError(
+                f"--out: {config.out} holds {there}, this run measures {now}; choose another file, or --overwrite to "
+                "replace it"
+            )
         )
     promised = _same_conditions(old.provenance, provenance)
     tolerance = (SAME if promised else ALIKE)[config.precision]
@@ -106,8 +109,11 @@ def agreed(error: InputError) -> InputError:
 
 def _same_conditions(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
     """Tell whether the same bits are promised: equal libraries, processors, threads and way to evaluate points."""
-    keys = ("versions", "processors", "threads", "recipe", "arithmetic")
-    return all(theirs.get(key) == ours.get(key) for key in keys)
+    if "merged" in theirs:  # of several runs, each in its way
+        return False
+    keys = ("versions", "processors", "threads", "arithmetic")
+    recipes = [{**about.get("recipe", {}), "about": ""} for about in (theirs, ours)]
+    return recipes[0] == recipes[1] and all(theirs.get(key) == ours.get(key) for key in keys)
 
 
 def _what_changed(old: Surface, provenance: Mapping[str, Any]) -> str:
@@ -164,14 +170,14 @@ def audit(config: RunConfig, evaluator: Evaluator, world: World, seconds_left: C
 def _fail(config: RunConfig, evaluator: Evaluator, first: Difference, world: World) -> None:
     variant = evaluator.network.variant
     advice = (
-        "the network changes while it is run"
+        "the network changes while it is run, or somebody changed the file: compute it again with --overwrite"
         if variant == "plain"
-        else f"variant {variant} computed another function than the network: compute it again with --variant plain"
+        else f"variant {variant} is another function than it: compute it again with --variant plain --overwrite"
     )
 
     def note_and_refuse() -> None:
         store.note_difference(config.out, f"wrong values: {first}")
-        raise RankError(f"{config.out} is wrong: {first} by the network itself; {advice} --overwrite")
+        raise RankError(f"{config.out} is wrong: {first} by the network itself; {advice}")
 
     on_root(world, note_and_refuse)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lossgrid import store
-from lossgrid.centre import about_weights, hint_where_missing, in_words
+from lossgrid.centre import about_weights, hint_where_missing
 from lossgrid.config import RunConfig
 from lossgrid.errors import InputError
 from lossgrid.evaluation import Evaluator
@@ -20,7 +20,7 @@ from lossgrid.parallel import Stop, World
 from lossgrid.problem import DESCRIBES_DIRECTIONS, Problem, save_directions
 from lossgrid.progress import duration
 from lossgrid.provenance import refuse_other_settings
-from lossgrid.status import lines_of_ranks, summarise
+from lossgrid.status import centre_of, lines_of_centre, lines_of_ranks, summarise
 
 log = logging.getLogger(__name__)
 
@@ -83,11 +83,8 @@ def open_book(
             )  # fmt: skip
         pending = np.isin(old.status, (store.PENDING, store.FAILED)).reshape(config.grid.rows)
         log.info("resuming %s: %d of %d points are pending", config.out, np.count_nonzero(pending), pending.size)
-        centre = config.grid.centre
-        if centre is not None and not pending[centre]:
-            log.info(
-                in_words(list(old.metrics), [float(v.reshape(pending.shape)[centre]) for v in old.metrics.values()])
-            )
+        for line in lines_of_centre(centre_of(old)):
+            log.info(line)
         return pending, store.identify(config.out, old.id)
     metrics = [store.Metric(column.name, column.units) for column in evaluator.columns]
     settings = config.model_dump(mode="json")
@@ -154,7 +151,7 @@ def close_book(
         first = np.argwhere((surface.status == store.NOT_FINITE).reshape(config.grid.rows))[0]
         reason = why_not_finite(*config.grid.at(int(first[0]), int(first[1])))
         log.warning(
-            "%d %s a value that is not finite%s",
+            "%d %s a loss that is not finite%s",
             bad,
             "point has" if bad == 1 else "points have",
             f": {reason}" if reason else "",

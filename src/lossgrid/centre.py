@@ -14,7 +14,7 @@ from lossgrid.grid import Axis, Grid, Segment, segments
 
 log = logging.getLogger(__name__)
 
-LOSS, ACCURACY = "_loss", "_accuracy"
+ACCURACY = "_accuracy"
 NORMALISE = " (--data-arg normalize=li, imagenet or none)"
 DEVIATIONS = 3.0  # standard deviations above the accuracy of guessing, up to which it is no better
 
@@ -28,23 +28,6 @@ def centre_first(pending: npt.NDArray[np.bool_], grid: Grid) -> Iterator[Segment
     rest[centre] = False
     row, column = centre
     return iter([Segment(row, column, column + 1), *segments(rest)])
-
-
-def in_words(names: Sequence[str], values: Sequence[float]) -> str:
-    """Write the values at the centre.
-
-    >>> in_words(["train_loss", "train_accuracy"], [0.33021, 0.894])
-    'at the centre: train loss 0.3302, accuracy 0.8940'
-    """
-    parts = []
-    for split in dict.fromkeys(name.rpartition("_")[0] for name in names):
-        own = [
-            f"{name.rpartition('_')[2]} {value:.4f}" if name.endswith(ACCURACY) else f"loss {value:.4g}"
-            for name, value in zip(names, values, strict=True)
-            if name.rpartition("_")[0] == split
-        ]
-        parts.append(f"{split} {', '.join(own)}")
-    return f"at the centre: {'; '.join(parts)}"
 
 
 def hint_where_missing(grid: Grid) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import logging
 import sys
@@ -25,8 +26,10 @@ from lossgrid.errors import (
     LossgridError,
     in_short,
 )
+from lossgrid.files import fault_of_name
 from lossgrid.parallel import World
 
+ALIKE = ("lossgrid.data", "lossgrid.models")  # which every rank loads: root tells what there is to tell of them
 STARTED = time.monotonic()
 RESUME = "where the file was made, what was done is kept in it, and the same command goes on from there"
 # Typer brings click along, by its version as a dependency or as a part of itself: its errors are found through one of
@@ -41,6 +44,24 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Loss surfaces of trained networks, L(theta* + alpha delta + beta eta), by MPI ranks into parallel HDF5.",
 )
+
+
+def _named(given: Any) -> Any:
+    """Refuse names of files that no file can have."""
+    return _checked(given, written=False)
+
+
+def _written(given: Any) -> Any:
+    """Refuse names under which no file can be written."""
+    return _checked(given, written=True)
+
+
+def _checked(given: Any, *, written: bool) -> Any:
+    for path in given if isinstance(given, (list, tuple)) else [given]:
+        if path is not None and (fault := fault_of_name(path, written=written)):
+            raise InputError(f"--out: {fault}" if written else fault)
+    return given
+
 
 Model = Annotated[
     str | None,
@@ -104,7 +125,7 @@ def run(
         str | None, typer.Option(metavar="train[,test]", help="Splits to evaluate (default train).")
     ] = None,
     max_samples: Annotated[
-        int | None, typer.Option(metavar="N", help="The first N samples of each split (default all).")
+        int | None, typer.Option(metavar="N", help="N samples spread evenly over each split (default all).")
     ] = None,
     loss: Annotated[
         str | None, typer.Option(metavar="cross_entropy|mse|pkg.mod:function", help="The loss (default cross_entropy).")
@@ -234,7 +255,7 @@ def directions(
 
 @app.command()
 def status(
-    file: Annotated[Path, typer.Argument(help="A surface, also one being written.")],
+    file: Annotated[Path, typer.Argument(callback=_named, help="A surface, also one being written.")],
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> int:
     """Tell how far a surface is."""
@@ -248,7 +269,7 @@ def status(
 
 @app.command()
 def plot(
-    file: Annotated[list[Path], typer.Argument(help="Surfaces; several are drawn side by side.")],
+    file: Annotated[list[Path], typer.Argument(callback=_named, help="Surfaces; several are drawn side by side.")],
     kind: Annotated[
         str | None, typer.Option(metavar="line|contourf|contour|heat|surface", help="One picture instead of all.")
     ] = None,
@@ -266,7 +287,7 @@ def plot(
     ] = False,
     format: Annotated[str, typer.Option(metavar="png|pdf|svg", help="Format where --out does not say.")] = "png",
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The picture; by default beside the surface.")
+        Path | None, typer.Option(metavar="FILE", callback=_written, help="The picture; by default beside the surface.")
     ] = None,
     overwrite: Overwrite = None,
 ) -> int:
@@ -285,8 +306,8 @@ def plot(
 
 @app.command()
 def merge(
-    file: Annotated[list[Path], typer.Argument(help="Surfaces, two or more; they are only read.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The surface that holds all of them.")],
+    file: Annotated[list[Path], typer.Argument(callback=_named, help="Surfaces, two or more; they are only read.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", callback=_written, help="The surface that holds all of them.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing surface.")] = False,
 ) -> int:
     """Make one surface of several: parts of a grid, refinements of its axes, other splits, rows of a job array.
@@ -304,9 +325,11 @@ def merge(
 
 @app.command()
 def export(
-    file: Annotated[Path, typer.Argument(help="A surface, complete or not; it is only read.")],
+    file: Annotated[Path, typer.Argument(callback=_named, help="A surface, complete or not; it is only read.")],
     to: Annotated[str, typer.Option(metavar="loss-landscape|vtk|xdmf|csv|html", help="The format.")],
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="By default beside the surface.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", callback=_written, help="By default beside the surface.")
+    ] = None,
     metric: Annotated[
         str | None, typer.Option(metavar="NAME", help="The height in vtk and html, such as test_loss.")
     ] = None,
@@ -331,8 +354,8 @@ def export(
 
 @app.command("import")
 def import_surface(
-    file: Annotated[Path, typer.Argument(help="A surface file of loss-landscape; it is only read.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The surface to write.")],
+    file: Annotated[Path, typer.Argument(callback=_named, help="A surface file of loss-landscape; it is only read.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", callback=_written, help="The surface to write.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing surface.")] = False,
 ) -> int:
     """Read a surface of the reference tool (tomgoldstein/loss-landscape): plot, status and export take the result.
@@ -349,7 +372,7 @@ def import_surface(
 
 @app.command()
 def check(
-    folder: Annotated[Path, typer.Argument(help="Where surfaces will be written.")] = Path(),
+    folder: Annotated[Path, typer.Argument(callback=_named, help="Where surfaces will be written.")] = Path(),
 ) -> int:
     """Check MPI, parallel HDF5 and the devices; under mpirun or srun too."""
     launch = parallel.detect()
@@ -371,7 +394,7 @@ def train(
         typer.Option(metavar="train[,test]", help="Splits to measure; the first is learned (default train,test)."),
     ] = None,
     max_samples: Annotated[
-        int | None, typer.Option(metavar="N", help="The first N samples of each split (default all).")
+        int | None, typer.Option(metavar="N", help="N samples spread evenly over each split (default all).")
     ] = None,
     loss: Annotated[
         str | None, typer.Option(metavar="cross_entropy|mse|pkg.mod:function", help="The loss (default cross_entropy).")
@@ -462,7 +485,7 @@ def train(
 
 @app.command()
 def compare(
-    file: Annotated[list[Path], typer.Argument(help="Surfaces, all lines or all planes.")],
+    file: Annotated[list[Path], typer.Argument(callback=_named, help="Surfaces, all lines or all planes.")],
     metric: Annotated[str | None, typer.Option(metavar="NAME", help="Such as test_loss; by default the first.")] = None,
     radius: Annotated[float, typer.Option(metavar="X", help="Within which the sharpness is taken.")] = 0.5,
     level: Annotated[
@@ -480,7 +503,8 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="For programs; no picture without --out.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="For spreadsheets; likewise.")] = False,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The picture; by default beside the first surface.")
+        Path | None,
+        typer.Option(metavar="FILE", callback=_written, help="The picture; by default beside the first surface."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
 ) -> int:
@@ -513,11 +537,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = error.exit_code
     except UsageError as error:
         if error.format_message():  # empty where the help has just been shown
-            _say(error.format_message(), alike=True)
+            _say(_of_usage(error), alike=True)
         code = EXIT_BAD_INPUT
     except (typer.Abort, KeyboardInterrupt):
         code = EXIT_FAILED
     sys.exit(code or EXIT_COMPLETE)
+
+
+def _of_usage(error: Any) -> str:
+    """Return what is wrong with a command line; of options that do not exist, the one that was meant."""
+    name = getattr(error, "option_name", None)
+    if name is None:
+        text, _, _ = str(error.format_message()).partition(", unable to parse")
+        return text.replace("Input should be a valid integer", "expected a whole number").replace(
+            "Input should be a valid number", "expected a number"
+        )
+    close = difflib.get_close_matches(name, getattr(error, "possibilities", None) or [], n=1)
+    return f"no such option: {name}; " + (f"did you mean {close[0]}?" if close else "see --help")
 
 
 def _load(world: World, module: str) -> ModuleType:
@@ -613,3 +649,5 @@ def _log_of(world: World) -> None:
     logger = logging.getLogger("lossgrid")
     logger.handlers = [handler]
     logger.setLevel(logging.INFO if world.is_root else logging.WARNING)
+    for part in ALIKE:
+        logging.getLogger(part).setLevel(logging.NOTSET if world.is_root else logging.ERROR)

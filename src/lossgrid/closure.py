@@ -1,4 +1,4 @@
-"""What a user's function holds on to: a loss that reads the user's network does not see the copy that moves."""
+"""What holds the weights elsewhere: a loss that reads the user's network, an attribute beside the parameters."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
+from torch.utils._pytree import tree_leaves
 
 from lossgrid.errors import InputError
 
@@ -30,7 +31,7 @@ def refuse_closure(function: object, model: nn.Module) -> None:
         return
     entries = [*model.parameters(), *model.buffers()]
     own = {id(part) for part in (model, *model.modules(), *entries)}
-    places = {entry.untyped_storage().data_ptr() for entry in entries if entry.layout == torch.strided} - {0}
+    places = {entry.untyped_storage().data_ptr() for entry in entries if _is_plain(entry)} - {0}
     queue: list[tuple[str, Any]] = [("the loss itself", function)]
     seen: set[int] = set()
     while queue and len(seen) < MOST_OBJECTS:
@@ -43,6 +44,29 @@ def refuse_closure(function: object, model: nn.Module) -> None:
             what = "the network" if isinstance(thing, nn.Module) else "a tensor of the network"
             raise InputError(f"loss function {name} reads {what} in {where}, which stays at theta*; {ADVICE}")
         queue += list(_held(thing))
+
+
+def refuse_aliases(model: nn.Module) -> None:
+    """Refuse a network that reads its weights in memory of its own: what moves its parameters does not move these.
+
+    Raises:
+        InputError: An attribute of a layer shares the memory of a parameter or buffer without being it.
+    """
+    entries = dict(model.named_parameters()) | dict(model.named_buffers())
+    own = {id(entry) for entry in entries.values()}
+    places = {entry.untyped_storage().data_ptr(): name for name, entry in entries.items() if _is_plain(entry)}
+    places.pop(0, None)
+    for layer in model.modules():
+        for attribute, value in vars(layer).items():
+            if attribute in ("_parameters", "_buffers", "_modules"):
+                continue
+            for tensor in tree_leaves(value):
+                if _is_plain(tensor) and id(tensor) not in own and tensor.untyped_storage().data_ptr() in places:
+                    name = places[tensor.untyped_storage().data_ptr()]
+                    raise InputError(
+                        f"model: attribute {attribute!r} shares the memory of {name} and would not move with it; let "
+                        "forward() read the parameter itself"
+                    )
 
 
 def _is_plain(thing: object) -> bool:

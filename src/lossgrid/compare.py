@@ -17,10 +17,12 @@ from rich.table import Table
 from rich.text import Text
 
 from lossgrid import metrics, plot
+from lossgrid.caveats import caveats_of
 from lossgrid.draw import names_of, read_drawable
 from lossgrid.errors import InputError
 from lossgrid.metrics import Bound, Level, Minimum
 from lossgrid.store import Surface
+from lossgrid.text import one_line
 
 log_of_module = logging.getLogger(__name__)
 
@@ -68,6 +70,7 @@ class Measured:
         shape: ``(n_beta, n_alpha)``, or ``(n_alpha,)`` for a line.
         numbers: The same for all surfaces of a comparison.
         minima: The most persistent local minima.
+        notes: What limits the trust in the surface.
     """
 
     label: str
@@ -75,6 +78,7 @@ class Measured:
     shape: tuple[int, ...]
     numbers: list[Number]
     minima: list[Minimum]
+    notes: list[str]
 
 
 def compare_files(
@@ -113,11 +117,11 @@ def compare_files(
     if labels and len(labels) != len(files):
         raise InputError(f"expected one --label for each file, got {len(labels)} for {len(files)}; name all or none")
     heights = [Level.parse(text) for text in levels]
+    surfaces = [read_drawable(file) for file in files]
     if out is None and draw:
         out = plot.picture_path(files[0].with_suffix(""), "compare", "png")
     if out is not None:
         plot.refuse_to_write([out], overwrite=overwrite)
-    surfaces = [read_drawable(file) for file in files]
     if len({surface.is_line for surface in surfaces}) > 1:
         raise InputError("lines and planes have no numbers in common; compare them apart")
     names = list(labels) or names_of(files, surfaces, band=False)
@@ -131,7 +135,7 @@ def compare_files(
             numbers, found = measure(surface, measure_of, radius=radius, levels=heights, vmax=vmax)
         except InputError as error:
             raise InputError(f"{file}: {error}") from None
-        measured.append(Measured(label, str(file), surface.shape, numbers, found))
+        measured.append(Measured(label, str(file), surface.shape, numbers, found, caveats_of(surface)))
     if out is not None:
         figure = plot.side_by_side(surfaces, names, metric=metric, log=log, vmax=vmax)
         log_of_module.info("drawn: %s", plot.save(figure, out, overwrite=overwrite))
@@ -147,11 +151,11 @@ def measure(
         InputError: The surface has no such metric or no known value at its centre, or its grid is too small.
     """
     land = metrics.of_surface(surface, metric, vmax=vmax)
-    what = metric.replace("_", " ").replace("accuracy", "error")
+    what = one_line(metric.replace("_", " ").replace("accuracy", "error"))
     numbers = [
         Number("points", "points", int(land.values.size)),
         Number("left_out", "points left out", land.left_out),
-        Number("centre", f"{what} at the centre", metrics.centre(land)),
+        _number("centre", f"{what} at the centre", Bound(metrics.centre(land), is_lower=False)),
         _number("sharpness", f"sharpness, radius {radius:g}", metrics.sharpness(land, radius)),
     ]
     for level in levels:
@@ -169,7 +173,7 @@ def measure(
     deviation = metrics.convexity(land)
     found = metrics.persistent(metrics.minima(land), land)
     numbers += [
-        Number("roughness", "roughness (variation / range)", metrics.roughness(land)),
+        _number("roughness", "roughness (variation / range)", Bound(metrics.roughness(land), is_lower=False)),
         Number("negative_curvature", "negative curvature", None if math.isnan(bent) else bent, is_share=True),
         Number("convexity_mean", "deviation from convexity, mean", deviation.mean, is_share=True),
         Number("convexity_largest", "deviation from convexity, largest", deviation.largest, is_share=True),
@@ -180,7 +184,10 @@ def measure(
 
 
 def _number(key: str, words: str, bound: Bound | None) -> Number:
-    return Number(key, words, None) if bound is None else Number(key, words, bound.value, is_lower=bound.is_lower)
+    """Return a number; one that is more than a float64 can be is as unknown as one that does not exist."""
+    if bound is None or not math.isfinite(bound.value):
+        return Number(key, words, None)
+    return Number(key, words, bound.value, is_lower=bound.is_lower)
 
 
 def _warn_of_units(files: Sequence[Path], surfaces: Sequence[Surface]) -> None:
@@ -188,7 +195,7 @@ def _warn_of_units(files: Sequence[Path], surfaces: Sequence[Surface]) -> None:
     for name in UNIT_OF:
         found = {str(surface.config.get(name, "unknown")): file for file, surface in zip(files, surfaces, strict=True)}
         if len(found) > 1:
-            pairs = ", ".join(f"{value} in {file}" for value, file in found.items())
+            pairs = ", ".join(f"{one_line(value)} in {file}" for value, file in found.items())
             log_of_module.warning("%s differs, and with it the unit of some numbers: %s", name, pairs)
 
 
@@ -203,7 +210,7 @@ def as_table(measured: Sequence[Measured]) -> str:
     several = [one for one in measured if len(one.minima) > 1]
     if several:
         text += "\n" + _render(_table_of_minima(several))
-    return text
+    return text + "".join(f"{one_line(one.label)}: {note}\n" for one in measured for note in one.notes)
 
 
 def _table_of_minima(measured: Sequence[Measured]) -> Table:
@@ -214,7 +221,7 @@ def _table_of_minima(measured: Sequence[Measured]) -> Table:
         for number, minimum in enumerate(one.minima[:SHOWN_MINIMA]):
             place = [minimum.alpha] if minimum.beta is None else [minimum.alpha, minimum.beta]
             table.add_row(
-                one.label if number == 0 else "",
+                one_line(one.label) if number == 0 else "",
                 *[f"{value:.4g}" for value in (*place, minimum.loss, minimum.persistence)],
                 "at the border" if minimum.on_border else "",
             )
@@ -227,7 +234,7 @@ def _new_table(first: str, *others: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(first, no_wrap=True)
     for name in others:
-        table.add_column(Text(name), no_wrap=True, justify="right")
+        table.add_column(Text(one_line(name)), no_wrap=True, justify="right")
     return table
 
 
@@ -247,6 +254,7 @@ def as_records(measured: Sequence[Measured]) -> list[dict[str, Any]]:
             "shape": list(one.shape),
             **{number.key: number.value for number in one.numbers},
             "lower_bounds": [number.key for number in one.numbers if number.is_lower],
+            "notes": one.notes,
         }
         for one in measured
     ]
@@ -256,7 +264,10 @@ def as_json(measured: Sequence[Measured]) -> str:
     """Write what was measured, and all minima that count, for programs."""
     records = as_records(measured)
     for record, one in zip(records, measured, strict=True):
-        record["minima_found"] = [vars(minimum) for minimum in one.minima]
+        record["minima_found"] = [
+            {name: None if value in (math.inf, -math.inf) else value for name, value in vars(minimum).items()}
+            for minimum in one.minima
+        ]
     return json.dumps(records, indent=2, allow_nan=False)
 
 
@@ -267,6 +278,10 @@ def as_csv(measured: Sequence[Measured]) -> str:
     writer = csv.DictWriter(target, records[0], lineterminator="\n")
     writer.writeheader()
     for record in records:
-        shape, bounds = "x".join(map(str, record["shape"])), " ".join(record["lower_bounds"])
-        writer.writerow(record | {"shape": shape, "lower_bounds": bounds})
-    return target.getvalue()
+        texts = {
+            "shape": "x".join(map(str, record["shape"])),
+            "lower_bounds": " ".join(record["lower_bounds"]),
+            "notes": "; ".join(record["notes"]),
+        }
+        writer.writerow(record | texts)
+    return target.getvalue().encode(errors="replace").decode()  # a name of a file may hold bytes that are no text

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
+import math
 import sys
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from lossgrid.complaint import in_one_line
 from lossgrid.errors import InputError, in_short
+from lossgrid.files import fault_of_name, open_file, shown
 from lossgrid.grid import Axis, Grid
+from lossgrid.setting import MOST, Arguments, AxisSetting, BatchSize, Commas, Paths, ReadPath, WrittenPath
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -30,6 +33,8 @@ Schedule = Literal["steps", "cosine", "onecycle"]
 Init = Literal["model", "he"]
 Augmentation = Literal["crop", "flip"]
 
+LARGEST_TOML = 2**24  # bytes
+
 # Settings that say where and how fast a run happens, not what it computes: a resumed run may change them.
 # Files are compared by the digests of what they hold, and how points are evaluated by the recipe that was chosen: the
 # surface keeps both in its provenance.
@@ -39,51 +44,26 @@ FREE_TO_CHANGE = frozenset(
 )
 
 
-def _read_axis(value: object) -> object:
-    return Axis.parse(value) if isinstance(value, str) else value
-
-
-def _split_commas(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(","))
-    return value
-
-
-def _read_batch_size(value: object) -> object:
-    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
-        return value
-    if isinstance(value, str) and value.isdigit() and int(value) >= 1:
-        return int(value)
-    raise ValueError(f"expected auto or a number of at least 1, got {value!r}")
-
-
-def _as_tuple(value: object) -> object:
-    return (value,) if isinstance(value, str | Path) else value
-
-
-AxisSetting = Annotated[Axis, BeforeValidator(_read_axis), PlainSerializer(str, return_type=str)]
-
-
 class NetworkConfig(BaseModel):
     """A network and the data it is for: what all settings share."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
 
     model: str = Field(min_length=1)
-    model_arg: dict[str, Any] = Field(default_factory=dict)
+    model_arg: Arguments = Field(default_factory=dict)
     data: str = "digits"
-    data_arg: dict[str, Any] = Field(default_factory=dict)
-    seed: int = Field(default=0, ge=0)
+    data_arg: Arguments = Field(default_factory=dict)
+    seed: int = Field(default=0, ge=0, le=MOST)
 
 
 class ModelConfig(NetworkConfig):
     """The trained network and the directions around it: what ``lossgrid directions`` and ``lossgrid run`` share."""
 
-    checkpoint: Path | None = None
+    checkpoint: ReadPath | None = None
     directions: str = Field(default="random", min_length=1)
     norm: Norm = "filter"
     perturb_bias_and_norm: bool = False
-    to: Annotated[tuple[Path, ...], BeforeValidator(_as_tuple)] = Field(default=(), max_length=2)
+    to: Paths = Field(default=(), max_length=2)
     overwrite: bool = False
 
     @model_validator(mode="after")
@@ -93,6 +73,8 @@ class ModelConfig(NetworkConfig):
         if self.to and self.checkpoint is None and ":" not in self.model:
             raise ValueError("--to needs --checkpoint, the point its differences start from")
         if self.directions != "random":
+            if fault := fault_of_name(Path(self.directions)):
+                raise ValueError(f"--directions: {fault}")
             for name in ("norm", "seed", "perturb_bias_and_norm"):
                 if name in self.model_fields_set and getattr(self, name) != type(self).model_fields[name].default:
                     option = name.replace("_", "-")
@@ -103,12 +85,12 @@ class ModelConfig(NetworkConfig):
 class RunConfig(ModelConfig):
     """Everything ``lossgrid run`` can be told; the command line's options and the keys of ``--config`` are these."""
 
-    splits: Annotated[tuple[str, ...], BeforeValidator(_split_commas)] = Field(default=("train",), min_length=1)
-    max_samples: int | None = Field(default=None, ge=1)
+    splits: Annotated[tuple[str, ...], Commas] = Field(default=("train",), min_length=1)
+    max_samples: int | None = Field(default=None, ge=1, le=MOST)
     loss: str = Field(default="cross_entropy", min_length=1)
     alpha: AxisSetting = Axis(-1.0, 1.0, 51)
     beta: AxisSetting | None = None
-    batch_size: Annotated[int | Literal["auto"], BeforeValidator(_read_batch_size)] = "auto"
+    batch_size: BatchSize = "auto"
     device: Device = "auto"
     precision: Precision = "float32"
     max_rounding: float = Field(default=0.05, ge=0, allow_inf_nan=False)
@@ -117,9 +99,9 @@ class RunConfig(ModelConfig):
     writer: WriterChoice = "auto"
     time_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     heartbeat: float = Field(default=20.0, ge=0, allow_inf_nan=False)
-    out: Path = Path("surface.h5")
+    out: WrittenPath = Path("surface.h5")
     plot: bool = False
-    save_directions: Path | None = None
+    save_directions: WrittenPath | None = None
 
     @model_validator(mode="after")
     def _plane_needs_beta(self) -> RunConfig:
@@ -153,32 +135,32 @@ class DirectionsConfig(ModelConfig):
     """Everything ``lossgrid directions`` can be told."""
 
     axes: int = Field(default=2, ge=1, le=2)
-    out: Path = Path("directions.h5")
+    out: WrittenPath = Path("directions.h5")
 
 
 class TrainConfig(NetworkConfig):
     """Everything ``lossgrid train`` can be told."""
 
-    splits: Annotated[tuple[str, ...], BeforeValidator(_split_commas)] = Field(default=("train", "test"), min_length=1)
-    max_samples: int | None = Field(default=None, ge=1)
+    splits: Annotated[tuple[str, ...], Commas] = Field(default=("train", "test"), min_length=1)
+    max_samples: int | None = Field(default=None, ge=1, le=MOST)
     loss: str = Field(default="cross_entropy", min_length=1)
     init: Init = "model"
     epochs: int = Field(default=10, ge=1, le=9999)  # of four digits, as in the names of checkpoints
     optimizer: Optimizer = "sgd"
     lr: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     schedule: Schedule = "steps"
-    lr_steps: Annotated[tuple[int, ...], BeforeValidator(_split_commas)] = ()
+    lr_steps: Annotated[tuple[int, ...], Commas] = ()
     lr_factor: float = Field(default=0.1, gt=0, allow_inf_nan=False)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=5e-4, ge=0, allow_inf_nan=False)
-    batch_size: int = Field(default=128, ge=1)
-    micro_batch: int | None = Field(default=None, ge=1)
-    augment: Annotated[tuple[Augmentation, ...], BeforeValidator(_split_commas)] = ()
+    batch_size: int = Field(default=128, ge=1, le=MOST)
+    micro_batch: int | None = Field(default=None, ge=1, le=MOST)
+    augment: Annotated[tuple[Augmentation, ...], Commas] = ()
     label_noise: float = Field(default=0.0, ge=0, le=1)
     device: Device = "auto"
     precision: Precision = "float32"
-    save_every: int = Field(default=10, ge=1)
-    out: Path = Path("training")
+    save_every: int = Field(default=10, ge=1, le=MOST)
+    out: ReadPath = Path("training")
 
     @model_validator(mode="after")
     def _settings_fit_each_other(self) -> TrainConfig:
@@ -224,22 +206,35 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         InputError: The file cannot be read or is not TOML.
     """
+    with open_file(path, what="--config:") as stream:
+        content = stream.read(LARGEST_TOML + 1)
+    if len(content) > LARGEST_TOML:
+        raise InputError(f"--config: {shown(path)} is no file of settings: it has more than {LARGEST_TOML} bytes")
     try:
-        with path.open("rb") as stream:
-            table = tomllib.load(stream)
-    except OSError as error:
-        raise InputError(f"--config: cannot read {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"--config: {path} is not TOML: {in_short(error)}") from None
+        table = tomllib.loads(content.decode())
+    except RecursionError:
+        raise InputError(f"--config: {shown(path)} is not TOML of settings: it has too many brackets") from None
+    except ValueError as error:  # of the text, its characters, its numbers
+        raise InputError(f"--config: {shown(path)} is not TOML: {shown(in_short(error))}") from None
     return {key.replace("-", "_"): value for key, value in table.items()}
 
 
 def read_value(text: str) -> Any:
-    """Read ``V`` of ``--model-arg K=V`` as TOML would: number, true/false, list; anything else is text."""
+    """Read ``V`` of ``--model-arg K=V`` as TOML would: number, true/false, list; anything else is text.
+
+    So are the words of TOML that are more likely meant as such: ``inf``, ``nan``, dates, numbers with a comment.
+
+    >>> read_value("3"), read_value("[8, 8]"), read_value("inf"), read_value("1#2")
+    (3, [8, 8], 'inf', '1#2')
+    """
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        table = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
         return text
+    value = table["value"]
+    if isinstance(value, (bool, int, float)):
+        return value if len(table) == 1 and "#" not in text and math.isfinite(value) else text
+    return value if len(table) == 1 and isinstance(value, (str, list, dict)) else text
 
 
 def resolve(kind: type[NetworkConfig], *layers: Mapping[str, Any]) -> Any:
@@ -256,23 +251,4 @@ def resolve(kind: type[NetworkConfig], *layers: Mapping[str, Any]) -> Any:
     try:
         return kind(**merged)
     except ValidationError as error:
-        raise InputError(_one_line(kind, error)) from None
-
-
-def _one_line(kind: type[NetworkConfig], error: ValidationError) -> str:
-    """Turn the first complaint of pydantic into a line about the option it concerns."""
-    first = error.errors()[0]
-    location = [str(part) for part in first["loc"] if not str(part).startswith("function-")]
-    if not location:
-        return str(first["msg"]).removeprefix("Value error, ")
-    key = location[0]
-    option = f"--{key.replace('_', '-')}"
-    if first["type"] == "extra_forbidden":
-        names = [name.replace("_", "-") for name in kind.model_fields]
-        close = difflib.get_close_matches(key.replace("_", "-"), names, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else "see --help"
-        return f"unknown key {key!r}; {hint}"
-    if first["type"] == "missing":
-        return f"{option} is missing; see --help"
-    message = str(first["msg"]).removeprefix("Value error, ")
-    return f"{option}: {message}" + ("" if first["type"] == "value_error" else f", got {first['input']!r}")
+        raise InputError(in_one_line(kind, error)) from None

@@ -83,7 +83,9 @@ def read_drawable(file: Path) -> Surface:
     known = np.any([~np.isnan(values) for values in surface.metrics.values()], axis=0)  # of a pending point if merged
     blank = int(np.count_nonzero((surface.status == store.PENDING) & ~known))
     if blank == surface.status.size:
-        raise InputError(f"{file}: no point has been computed yet; run lossgrid run first")
+        was_imported = "imported" in surface.provenance
+        way_out = "the file it was imported from holds none" if was_imported else "run lossgrid run first"
+        raise InputError(f"{file}: no point has been computed yet; {way_out}")
     if blank:
         log_of_module.warning("%s: %d of %d points are pending and drawn blank", file, blank, surface.status.size)
     return surface

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 
 from lossgrid import data, directions, models, store, userfn
 from lossgrid import digest as digest_module
+from lossgrid.closure import refuse_aliases
 from lossgrid.config import DirectionsConfig, ModelConfig, RunConfig
 from lossgrid.digest import digest
 from lossgrid.directions import Entries
@@ -106,6 +108,10 @@ def load_model(config: ModelConfig, facts: Mapping[str, int]) -> torch.nn.Module
     """
     torch.manual_seed(config.seed)
     model = models.build(config.model, config.model_arg, facts=facts)
+    models.check_module(model, name=config.model)
+    refuse_aliases(model)
+    if getattr(config, "precision", "") == "float64":
+        model = model.double()  # first, so that a checkpoint in float64 keeps all its digits
     if config.checkpoint is not None:
         models.load_state(model, models.read_checkpoint(config.checkpoint), source=str(config.checkpoint))
     return model.eval().requires_grad_(False)
@@ -138,10 +144,11 @@ def towards(state: Entries, model: torch.nn.Module, *, source: str) -> Entries:
     Raises:
         InputError: The checkpoint does not fit, or is the network itself.
     """
-    start = directions.copied(directions.states(model))
+    start = copy.deepcopy(model.state_dict())  # with the extra state of modules
+    theta = {name: start[name] for name in directions.states(model)}
     try:
         models.load_state(model, state, source=source)
-        return directions.difference(start, directions.states(model), source=source)
+        return directions.difference(theta, directions.states(model), source=source)
     finally:
         model.load_state_dict(start, strict=False)  # what layers keep beside their entries stays as it is
 

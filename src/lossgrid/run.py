@@ -14,7 +14,7 @@ from lossgrid import data, store
 from lossgrid.audit import audit, refuse_other_function
 from lossgrid.book import close_book, close_session, open_book, open_session, take_over
 from lossgrid.budget import is_over, time_left
-from lossgrid.centre import centre_first, in_words, warn_of_guessing
+from lossgrid.centre import centre_first, warn_of_guessing
 from lossgrid.config import RunConfig
 from lossgrid.errors import InputError, RankError
 from lossgrid.evaluation import (
@@ -47,6 +47,7 @@ from lossgrid.progress import ProgressDisplay
 from lossgrid.provenance import describe, refuse_other_contents
 from lossgrid.recipe import choose_recipe
 from lossgrid.rounding import measure_rounding, refuse_rounding
+from lossgrid.status import lines_of_centre
 
 log = logging.getLogger(__name__)
 
@@ -286,7 +287,8 @@ def reporter(config: RunConfig, problem: Problem, evaluator: Evaluator) -> Calla
     classes = {name: split.num_classes for name, split in problem.splits.items()}
 
     def report(values: np.ndarray[Any, Any]) -> None:
-        log.info(in_words(names, values.tolist()))
+        for line in lines_of_centre(dict(zip(names, values.tolist(), strict=True))):
+            log.info(line)
         if problem.weights in ("checkpoint", "given"):
             warn_of_guessing(names, values.tolist(), evaluator.samples, classes, config.data)
 

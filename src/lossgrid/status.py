@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from lossgrid.caveats import caveats_of
 from lossgrid.progress import duration
 from lossgrid.store import DONE, FAILED, NOT_FINITE, PENDING, Surface, in_use, seconds_of
 
@@ -44,8 +46,9 @@ def summarise(surface: Surface) -> dict[str, Any]:
             for rank, count, busy in zip(numbers, points, busy_seconds, strict=True)
         ],
         "metrics": {name: _extremes(surface, name) for name in surface.metrics},
-        "centre": _centre(surface),
+        "centre": by_split(centre_of(surface)),
         "rounding": surface.rounding,
+        "notes": caveats_of(surface),
         "model": surface.config.get("model"),
         "writer": surface.provenance.get("writer"),
         "merged_from": len(surface.provenance.get("merged", [])),
@@ -64,23 +67,47 @@ def _extremes(surface: Surface, name: str) -> dict[str, float | None]:
     finite = values[np.isfinite(values)]
     if not finite.size:
         return {"lowest": None, "highest": None, "centre": None}
-    centre = None
-    if 0.0 in surface.alpha and (surface.beta is None or 0.0 in surface.beta):
-        column = int(np.flatnonzero(surface.alpha == 0.0)[0])
-        value = values[column] if surface.beta is None else values[np.flatnonzero(surface.beta == 0.0)[0], column]
-        centre = float(value) if np.isfinite(value) else None
-    return {"lowest": float(finite.min()), "highest": float(finite.max()), "centre": centre}
+    return {"lowest": float(finite.min()), "highest": float(finite.max()), "centre": _at_centre(surface, name)}
 
 
-def _centre(surface: Surface) -> dict[str, dict[str, float]]:
-    """Return the values at (0, 0) by split and quantity, where they are known: those of the network itself."""
+def _at_centre(surface: Surface, name: str) -> float | None:
+    """Return a value at (0, 0), that of the network itself; None where it is not on the grid or not known."""
+    columns = np.flatnonzero(surface.alpha == 0.0)
+    rows = np.zeros(1, dtype=int) if surface.beta is None else np.flatnonzero(surface.beta == 0.0)
+    if not len(columns) or not len(rows):
+        return None
+    value = float(surface[name].reshape(-1, len(surface.alpha))[rows[0], columns[0]])
+    return value if np.isfinite(value) else None
+
+
+def centre_of(surface: Surface) -> dict[str, float]:
+    """Return the values at (0, 0), by quantity, where they are known."""
+    values = {name: _at_centre(surface, name) for name in surface.metrics}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def by_split(values: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Return values of quantities, such as ``train_loss``, by split and quantity: train before test, loss first."""
     found: dict[str, dict[str, float]] = {}
-    for name in sorted(surface.metrics, key=lambda name: (not name.startswith("train_"), not name.endswith("_loss"))):
-        value = _extremes(surface, name)["centre"]
-        if value is not None:
-            split, _, quantity = name.rpartition("_")
-            found.setdefault(split, {})[quantity] = value
+    for name in sorted(values, key=lambda name: (not name.startswith("train_"), not name.endswith("_loss"))):
+        split, _, quantity = name.rpartition("_")
+        found.setdefault(split, {})[quantity] = values[name]
     return found
+
+
+def lines_of_centre(values: Mapping[str, float]) -> list[str]:
+    """Write the values at (0, 0), those of the network itself, a line for each split.
+
+    >>> lines_of_centre({"train_accuracy": 0.894, "train_loss": 0.33017})
+    ['at the centre: train loss 0.3302, accuracy 0.8940']
+    """
+    return [
+        f"at the centre: {split} "
+        + ", ".join(
+            f"{name} {value:.4f}" if name == "accuracy" else f"{name} {value:#.4g}" for name, value in own.items()
+        )
+        for split, own in by_split(values).items()
+    ]
 
 
 def lines_of_ranks(ranks: list[dict[str, Any]]) -> list[str]:
@@ -115,15 +142,6 @@ def _difference(value: float | None) -> str:
     return "not finite in one of them" if value is None else f"{value:.1e}"
 
 
-def _of_split(split: str, values: dict[str, float]) -> str:
-    """Write the values of a split at the centre.
-
-    >>> _of_split("train", {"loss": 0.33017, "accuracy": 0.894})
-    'train loss 0.3302, accuracy 0.8940'
-    """
-    return f"{split} " + ", ".join(f"{quantity} {value:#.4g}" for quantity, value in values.items())
-
-
 def as_lines(summary: dict[str, Any]) -> list[str]:
     """Write a summary for people."""
     of_what = "" if summary["imported_from"] else f" of {summary['model']}"
@@ -139,9 +157,10 @@ def as_lines(summary: dict[str, Any]) -> list[str]:
         worst = ", ".join(f"{name} {_difference(value)}" for name, value in summary["rounding"]["largest"].items())
         points = len(summary["rounding"]["points"])
         lines.append(f"{summary['rounding']['precision']} differs from float32 at {points} points by at most: {worst}")
-    lines += [f"at the centre: {_of_split(split, values)}" for split, values in summary["centre"].items()]
+    known = {name: values["centre"] for name, values in summary["metrics"].items() if values["centre"] is not None}
+    lines += lines_of_centre(known)
     for name, values in summary["metrics"].items():
         if values["lowest"] is not None:
             centre = "" if values["centre"] is None else f", at the centre {values['centre']:.6g}"
             lines.append(f"{name}: {values['lowest']:.6g} to {values['highest']:.6g}{centre}")
-    return lines
+    return lines + [f"note: {note}" for note in summary["notes"]]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 import traceback
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,29 +20,60 @@ def is_reference(name: str) -> bool:
 
 
 def load(reference: str, *, role: str) -> Callable[..., Any]:
-    """Import the function that ``package.module:function`` names; the current folder is searched first.
+    """Import the function that ``package.module:function`` names.
+
+    Installed packages are searched first, the current folder last. The standard library is no place for a function of
+    a run, and a text such as ``os:system`` in somebody's settings would run commands.
 
     Args:
         reference: Module and attribute, separated by one colon.
         role: What the function is for, for the error text: ``"model factory"``.
 
     Raises:
-        InputError: The module cannot be imported or holds no such callable.
+        InputError: The module cannot be imported, holds no such callable, or is part of the standard library.
     """
     module_name, _, attribute = reference.partition(":")
     if not module_name or not attribute:
         raise InputError(f"{role}: expected package.module:function, got {reference!r}")
+    if _is_standard(module_name):
+        raise InputError(
+            f"{role} {reference}: {module_name.partition('.')[0]} is a module of Python's standard library; give a "
+            "function of your own, in a module of another name"
+        )
     here = str(Path.cwd())
     if here not in sys.path:
-        sys.path.insert(0, here)
+        sys.path.append(here)
     try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
+        function = getattr(importlib.import_module(module_name), attribute, None)
+    except (Exception, SystemExit) as error:
         raise InputError(f"{role} {reference}: importing {module_name} raised {describe(error)}") from error
-    function = getattr(module, attribute, None)
     if not callable(function):
         raise InputError(f"{role} {reference}: {module_name} has no function {attribute!r}")
+    home = _home(function)
+    if _is_standard(home):
+        raise InputError(
+            f"{role} {reference}: this is {getattr(function, '__qualname__', attribute)} of {home}, of Python's "
+            "standard library; give a function of your own"
+        )
     return function  # type: ignore[no-any-return]
+
+
+def _is_standard(module_name: str) -> bool:
+    return module_name.partition(".")[0] in sys.stdlib_module_names
+
+
+def _home(function: Any) -> str:
+    """Return the module that defines what is called in the end: behind partial and methods, or the class of an object.
+
+    A function without a module is that of an extension: then the object it belongs to tells.
+    """
+    while isinstance(function, (functools.partial, types.MethodType)):
+        function = function.func if isinstance(function, functools.partial) else function.__func__
+    module = getattr(function, "__module__", None)
+    if module is None:
+        owner = getattr(function, "__self__", None)
+        module = getattr(owner, "__module__", None) or type(owner).__module__ if owner is not None else ""
+    return str(module)
 
 
 def call(function: Callable[..., Any], *args: Any, name: str, role: str, **kwargs: Any) -> Any:
@@ -53,7 +86,7 @@ def call(function: Callable[..., Any], *args: Any, name: str, role: str, **kwarg
         return function(*args, **kwargs)
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"{role} {name} raised {describe(error)}") from error
 
 

@@ -40,3 +40,15 @@ def test_ranks_of_different_speed_end_within_one_point_of_each_other(start: Any,
     assert report["complete"]
     assert report["points"][-1] < min(report["points"][:-1]) / 3
     assert report["apart"] < slow + 0.05
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 4])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 2), (7, 5)], ids=str)
+def test_the_first_pending_point_is_the_first_of_root(
+    start: Any, program: Any, ranks: int, rows: int, columns: int
+) -> None:
+    done = start(ranks, program("coordinate.py"), rows, columns, 0.003, "centre")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["complete"]
+    assert report["done"] == report["pending"]

@@ -1,19 +1,22 @@
 """Ranks that hear from each other, under mpiexec."""
 
+import os
 import re
+import signal
 import socket
-import threading
+import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lossgrid.parallel import watch
-from lossgrid.parallel.world import World
+from tests.conftest import command_line, environment
 
 SECONDS_TO_END = 12
-Watching = Callable[[float], tuple[watch.Watch, socket.socket, list[str]]]
+SECONDS_TO_VANISH = 5
 
 
 def began(text: str) -> float:
@@ -22,19 +25,61 @@ def began(text: str) -> float:
     return float(found[1])
 
 
+def processes(text: str) -> list[int]:
+    """Return the processes of all ranks, their own and those beside them, as the ranks have said."""
+    found = re.findall(r"processes ([\d ]+) of \d+", text)
+    return [int(process) for line in found for process in line.split()]
+
+
+def are_gone(found: list[int], seconds: float = SECONDS_TO_VANISH) -> bool:
+    """Tell whether no process of ``found`` is left within some seconds."""
+    deadline = time.monotonic() + seconds
+    left = set(found)
+    while left and time.monotonic() < deadline:
+        left = {process for process in left if is_there(process)}
+        time.sleep(0.05)
+    return not left
+
+
+def is_there(process: int) -> bool:
+    """Tell whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def said_by_others(text: str) -> str:
+    """Return what was written besides the lines of the test itself."""
+    return "".join(line for line in text.splitlines(True) if not line.startswith(("processes ", "began ")))
+
+
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4])
 @pytest.mark.parametrize("case", ["peace", "refusal"])
 def test_ranks_that_are_well_are_left_alone(start: Any, program: Any, ranks: int, case: str) -> None:
     done = start(ranks, program("watching.py"), case)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "all left\n"
-    assert done.stderr == ""
+    assert said_by_others(done.stderr) == ""
+    found = processes(done.stderr)
+    assert len(found) == (1 if ranks == 1 else 2 * ranks)
+    assert are_gone(found)
 
 
-def test_a_job_that_was_suspended_as_a_whole_goes_on(start: Any, program: Any) -> None:
-    done = start(3, program("watching.py"), "stopped together")
+@pytest.mark.parametrize("case", ["stopped together", "watchers and ranks stopped together"])
+def test_a_job_that_was_suspended_as_a_whole_goes_on(start: Any, program: Any, case: str) -> None:
+    done = start(3, program("watching.py"), case)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "all left\n"
+
+
+@pytest.mark.parametrize("case", ["keeps the lock", "root keeps the lock"])
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_a_rank_that_keeps_the_interpreter_lock_is_alive(start: Any, program: Any, ranks: int, case: str) -> None:
+    done = start(ranks, program("watching.py"), case)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "all left\n"
+    assert said_by_others(done.stderr) == ""
 
 
 @pytest.mark.parametrize(("case", "victim"), [("freezes", 2), ("root freezes", 0)])
@@ -44,13 +89,23 @@ def test_a_frozen_rank_ends_the_job_and_is_named(start: Any, program: Any, case:
     assert time.time() - began(done.stderr) < SECONDS_TO_END
     assert f"error: rank {victim} of 3 on {socket.gethostname()} has not been heard from for" in done.stderr
     assert "start again" in done.stderr
+    assert are_gone(processes(done.stderr))
 
 
-@pytest.mark.parametrize("case", ["dies", "root dies"])
+def test_a_frozen_rank_is_found_also_by_one_that_keeps_the_interpreter_lock(start: Any, program: Any) -> None:
+    done = start(2, program("watching.py"), "freezes beside a lock")
+    assert done.returncode not in (0, 75)
+    assert time.time() - began(done.stderr) < SECONDS_TO_END + 10
+    assert "error: rank 1 of 2 on" in done.stderr
+    assert are_gone(processes(done.stderr))
+
+
+@pytest.mark.parametrize("case", ["dies", "root dies", "forks"])
 def test_a_killed_rank_ends_the_job(start: Any, program: Any, case: str) -> None:
     done = start(3, program("watching.py"), case)
     assert done.returncode != 0
     assert time.time() - began(done.stderr) < SECONDS_TO_END
+    assert are_gone(processes(done.stderr))
 
 
 def test_a_rank_that_fails_has_the_word(start: Any, program: Any) -> None:
@@ -60,106 +115,65 @@ def test_a_rank_that_fails_has_the_word(start: Any, program: Any) -> None:
     assert "ended without a word" not in done.stderr
 
 
-@pytest.fixture
-def watching(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watching]:
-    """Return a function that makes a watch of rank 0 over rank 1, the latter's end of their connection, and a list.
-
-    Into the list goes what the watch would end the job with.
-    """
-    ends: list[socket.socket] = []
-
-    def make(patience: float) -> tuple[watch.Watch, socket.socket, list[str]]:
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        ends.append(theirs)
-        world = World(comm=None, rank=0, size=2, local_rank=0, local_size=2, host="here")
-        made = watch.Watch(world, [watch.Neighbour(1, "there", ours, time.monotonic())], patience, "start again")
-        endings: list[str] = []
-
-        def end(lost: watch.Neighbour, ending: str) -> None:
-            endings.append(ending)
-            made._left.add(lost.rank)
-
-        monkeypatch.setattr(made, "_end", end)
-        return made, theirs, endings
-
-    yield make
-    for end in ends:
-        end.close()
+def test_a_rank_whose_watcher_is_killed_says_so(start: Any, program: Any) -> None:
+    done = start(3, program("watching.py"), "loses its watcher")
+    assert done.returncode not in (0, 75)
+    assert time.time() - began(done.stderr) < SECONDS_TO_END
+    assert "rank 2 of 3 on" in done.stderr
+    assert "the process that hears the other ranks has ended" in done.stderr
+    assert are_gone(processes(done.stderr))
 
 
-def test_a_neighbour_that_speaks_is_alive_and_one_that_leaves_is_not_missed(watching: Watching) -> None:
-    made, theirs, endings = watching(0.5)
-    made.start()
-    for _ in range(8):
-        theirs.send(watch.ALIVE)
-        time.sleep(0.15)
-    assert made.is_alive()
-    theirs.send(watch.LEAVING)
-    made.join(timeout=2)
-    assert not made.is_alive()
-    assert endings == []
+def test_stop_signals_to_all_processes_of_a_rank_leave_its_watcher_at_work(start: Any, program: Any) -> None:
+    done = start(3, program("watching.py"), "signals")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "all left\n"
 
 
-def test_silence_and_a_broken_connection_are_told_apart(monkeypatch: pytest.MonkeyPatch, watching: Watching) -> None:
-    monkeypatch.setattr(watch, "GRACE", 0.2)
-    silent, _, endings = watching(0.5)
-    silent.start()
-    silent.join(timeout=3)
-    assert len(endings) == 1
-    assert endings[0].startswith("has not been heard from for")
-    broken, theirs, endings = watching(60.0)
-    broken.start()
-    theirs.close()
-    broken.join(timeout=3)
-    assert endings == ["ended without a word: killed, perhaps for lack of memory, or crashed"]
-
-
-def test_a_neighbour_that_failed_has_time_to_end_the_job_itself(
-    monkeypatch: pytest.MonkeyPatch, watching: Watching
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda number: number.name)
+def test_nothing_is_left_of_a_job_whose_launcher_was_killed(
+    tmp_path: Path, program: Callable[[str], Path], number: signal.Signals
 ) -> None:
-    monkeypatch.setattr(watch, "GRACE", 0.1)
-    monkeypatch.setattr(watch, "FAILING_SECONDS", 0.8)
-    made, theirs, endings = watching(60.0)
-    made.start()
-    theirs.send(watch.FAILING)
-    theirs.close()
-    made.join(timeout=0.5)
-    assert endings == []
-    made.join(timeout=3)
-    assert endings == ["failed and could not end the job"]
+    said = tmp_path / "said"
+    with (
+        said.open("w") as stderr,
+        subprocess.Popen(
+            command_line(2, [program("watching.py"), "peace", "20"]), env=environment(), stderr=stderr, cwd=tmp_path
+        ) as job,
+    ):
+        deadline = time.monotonic() + 30
+        while len(processes(said.read_text())) < 4 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        found = processes(said.read_text())
+        assert len(found) == 4
+        job.send_signal(number)
+        job.wait(timeout=SECONDS_TO_END)
+    try:
+        assert are_gone(found, SECONDS_TO_END)
+    finally:
+        for process in filter(is_there, found):
+            os.kill(process, signal.SIGKILL)
 
 
-def test_strangers_and_wrong_words_are_not_let_in() -> None:
-    token = b"t" * watch.TOKEN_BYTES
-    with watch.listen() as server:
-        port = server.getsockname()[1]
-        found: dict[int, socket.socket] = {}
-        deadline = time.monotonic() + 3
-        thread = threading.Thread(
-            target=lambda: found.update(watch.receive(server, range(1, 3), token, deadline)), daemon=True
-        )
-        thread.start()
-        callers = []
-        for said in (b"hello", b"x" * watch.TOKEN_BYTES + bytes(4), token + (7).to_bytes(4, "big")):
-            caller = socket.create_connection(("localhost", port))
-            caller.sendall(said)
-            caller.shutdown(socket.SHUT_WR)
-            callers.append(caller)
-        for rank in (1, 2):
-            caller = socket.create_connection(("localhost", port))
-            caller.sendall(token + rank.to_bytes(4, "big"))
-            callers.append(caller)
-        thread.join(timeout=5)
-        assert sorted(found) == [1, 2]
-        assert callers[-1].recv(watch.TOKEN_BYTES) == token
-        for connection in (*callers, *found.values()):
-            connection.close()
+def test_where_no_process_can_be_started_the_ranks_refuse_and_name_the_way_out(start: Any, tmp_path: Path) -> None:
+    program = tmp_path / "nothing_to_start.py"
+    program.write_text(
+        "import sys\n"
+        "from lossgrid.parallel import connect, detect, guarded\n"
+        "from lossgrid.errors import InputError\n"
+        "world = connect(detect())\n"
+        "sys.executable = '/no/such/python'\n"
+        "try:\n"
+        "    with guarded(world, 5.0):\n"
+        "        pass\n"
+        "except InputError as error:\n"
+        "    print(error) if world.is_root else None\n"
+    )
+    done = start(2, program)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("cannot start /no/such/python as the process that hears the other ranks (")
+    assert "No such file or directory); --heartbeat 0" in done.stdout
 
 
-def test_who_cannot_be_reached_is_none() -> None:
-    world = World(comm=None, rank=1, size=2, local_rank=0, local_size=1, host="here")
-    with socket.create_server(("", 0)) as server:
-        port = server.getsockname()[1]
-    address = watch.Address("no-such-host.invalid", ("127.0.0.1",), port)
-    assert watch.call(address, world, b"t" * watch.TOKEN_BYTES, time.monotonic() + 1) is None
+def test_the_watcher_knows_nothing_of_launchers_and_preloaded_tools() -> None:
+    assert not {name for name in watch.KEPT if name.startswith(("OMPI", "PMI", "SLURM", "LD_PRELOAD"))}

@@ -1,6 +1,7 @@
-"""Every rank: coordinate.py ROWS COLUMNS SECONDS_PER_POINT [stop] [slow]: compute known values; root checks them.
+"""Every rank: coordinate.py ROWS COLUMNS SECONDS_PER_POINT [stop] [slow] [centre]: compute known values; root checks.
 
-With ``stop`` the last rank asks to stop after its third point, with ``slow`` its points take five times as long.
+With ``stop`` the last rank asks to stop after its third point, with ``slow`` its points take five times as long, with
+``centre`` the point in the middle is the first that is pending.
 """
 
 from __future__ import annotations
@@ -51,9 +52,16 @@ def progress(state: Progress) -> None:
 wants_stop = lambda: stops and world.rank == world.size - 1 and len(computed) >= 3  # noqa: E731
 pending = np.ones((rows, columns), dtype=bool)
 pending[0, : columns // 3] = False  # as if an earlier run had done these
+queue = segments(pending)
+middle = (rows // 2, columns // 2)
+if "centre" in sys.argv:
+    assert pending[middle]
+    rest = pending.copy()
+    rest[middle] = False
+    queue = [Segment(middle[0], middle[1], middle[1] + 1), *segments(rest)]
 task = Task(compute, put, collect=put, wants_stop=wants_stop)
 began = time.monotonic()
-complete = coordinate(world, segments(pending), task, on_progress=progress)
+complete = coordinate(world, queue, task, on_progress=progress)
 took = time.monotonic() - began
 points = world.comm.gather(len(computed), root=0)
 last = world.comm.gather(ended[-1] if ended else began, root=0)
@@ -65,6 +73,8 @@ if world.is_root:
     assert sum(points) == done.sum() == snapshots[-1]
     assert snapshots == sorted(snapshots)
     assert [int((owner == rank).sum()) for rank in range(world.size)] == points
+    if "centre" in sys.argv:
+        assert computed[0] == middle
     print(
         json.dumps(
             {

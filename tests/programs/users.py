@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import sys
 import time
 
 import torch
@@ -118,3 +120,29 @@ def bad_data(split: str) -> object:
 
 def uneven_data(split: str) -> object:
     return torch.ones(3, 4), torch.zeros(2)
+
+
+def keeps_the_lock_on_rank_1(seconds: int = 5) -> None:
+    """Sleep with Python's interpreter lock held, on rank 1."""
+    if rank() == 1:
+        sys.stderr.write("keeps the lock\n")
+        sys.stderr.flush()
+        ctypes.PyDLL(None).sleep(seconds)
+
+
+def keeps_the_lock_on_rank_1_model(in_channels: int, num_classes: int) -> torch.nn.Module:
+    """Build the network, which takes rank 1 long."""
+    keeps_the_lock_on_rank_1()
+    return net(in_channels, num_classes)
+
+
+calls = 0
+
+
+def keeps_the_lock_on_rank_1_loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy, of which the 8th takes rank 1 long."""
+    global calls
+    calls += 1
+    if calls == 8:
+        keeps_the_lock_on_rank_1()
+    return slow_loss(outputs, targets)

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from lossgrid import models
+from lossgrid import files, models
 from lossgrid.errors import InputError
 
 State = dict[str, torch.Tensor]
@@ -239,10 +239,10 @@ def test_permission_denied_by_the_system(
 ) -> None:
     torch.save(small().state_dict(), tmp_path / "net.pt")
 
-    def denied(self: Path, *args: object, **kwargs: object) -> None:
-        raise PermissionError(13, "Permission denied", str(self))
+    def denied(path: Path, *args: object, **kwargs: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "open", denied)
+    monkeypatch.setattr(files.os, "open", denied)
     refused(tmp_path / "net.pt")
 
 

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset, IterableDataset
 
 from lossgrid import data
 from lossgrid.data import cifar10, split_of
+from lossgrid.data.spread import spread
 from lossgrid.errors import InputError
 
 
@@ -25,11 +26,11 @@ def test_digits_are_split_and_scaled() -> None:
     assert data.facts(splits) == {"in_channels": 1, "in_features": 64, "num_classes": 10}
 
 
-def test_the_first_samples_of_each_split() -> None:
+def test_few_samples_are_spread_over_each_split() -> None:
     few = data.load("digits", {}, splits=("train", "test"), max_samples=3)
     every = data.load("digits", {}, splits=("test",))
     assert few["test"].samples == 3
-    assert torch.equal(few["test"].tensors[0], every["test"].tensors[0][:3])  # type: ignore[index]
+    assert torch.equal(few["test"].tensors[0], every["test"].tensors[0][spread(359, 3)])  # type: ignore[index]
     assert data.facts(few)["num_classes"] == 10
 
 
@@ -81,10 +82,12 @@ def test_batches_written_again_by_newer_pythons_are_read(tmp_path: Path, protoco
     np.testing.assert_allclose(split.tensors[0].flatten(1), pixels / 255, rtol=1e-6)  # type: ignore[index]
 
 
-def test_cifar_reads_no_more_than_asked_for(cifar: Path) -> None:
-    for path in cifar.rglob("data_batch_[345]*"):
-        path.unlink()
-    assert data.load(f"cifar10:{cifar}", {}, splits=("train",), max_samples=7)["train"].samples == 7
+def test_cifar_keeps_few_pictures_of_all_batches(cifar: Path) -> None:
+    few = data.load(f"cifar10:{cifar}", {}, splits=("train",), max_samples=7)["train"]
+    every = data.load(f"cifar10:{cifar}", {}, splits=("train",))["train"]
+    assert few.samples == 7
+    for part, whole in zip(few.tensors, every.tensors, strict=True):  # type: ignore[arg-type]
+        assert torch.equal(part, whole[spread(20, 7)])
 
 
 def test_cifar_found_in_the_folder_itself(cifar: Path) -> None:

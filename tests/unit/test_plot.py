@@ -483,11 +483,12 @@ def test_a_picture_is_not_overwritten_unless_asked(tmp_path: Path) -> None:
 
 
 def test_a_picture_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: Figure, path: Path, **options: Any) -> None:
-        path.write_bytes(b"half")
+    def fail(self: Path, data: bytes) -> None:
+        with self.open("wb") as stream:
+            stream.write(data[: len(data) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Figure, "savefig", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     path = tmp_path / "a.png"
     path.write_text("old")
     with pytest.raises(InputError, match=r"cannot write .*a\.png: No space left on device"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,9 +10,12 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
-from torch.utils.data import DataLoader
 
-from lossgrid.data.split import Split
+from lossgrid.data.numbers import is_finite
+from lossgrid.data.split import Split, warn_of_one_class
+from lossgrid.errors import InputError
+
+log = logging.getLogger(__name__)
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -22,7 +26,8 @@ class Target:
 
     Attributes:
         device: Where to.
-        dtype: Floating-point type of inputs and real targets there; integers stay integers.
+        dtype: Floating-point type of inputs and real targets there, of complex ones that of their parts; integers stay
+            integers.
         channels_last: Lay pictures ``(n, c, h, w)`` out with channels innermost.
     """
 
@@ -32,12 +37,37 @@ class Target:
 
     def __call__(self, inputs: torch.Tensor, targets: torch.Tensor) -> Batch:
         """Bring inputs and targets there; from pinned memory without waiting for the copy to end."""
-        inputs = inputs.to(self.device, self.dtype if inputs.is_floating_point() else None, non_blocking=True)
-        real = targets.is_floating_point()
-        targets = targets.to(self.device, self.dtype if real else torch.int64, non_blocking=True)
+        inputs = inputs.to(self.device, self._dtype_of(inputs) or inputs.dtype, non_blocking=True)
+        targets = targets.to(self.device, self._dtype_of(targets) or torch.int64, non_blocking=True)
         if self.channels_last and inputs.ndim == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         return inputs, targets
+
+    def _dtype_of(self, tensor: torch.Tensor) -> torch.dtype | None:
+        """Return what real and complex numbers are there; None for integers."""
+        if tensor.is_complex():
+            return torch.complex128 if self.dtype == torch.float64 else torch.complex64
+        return self.dtype if tensor.is_floating_point() else None
+
+    def refuse_what_it_cannot_hold(self, split: Split) -> None:
+        """Refuse numbers of a split in memory that are infinite there, and say where digits are lost.
+
+        Raises:
+            InputError: Some are.
+        """
+        for name, tensor in zip(("inputs", "targets"), split.tensors or (), strict=False):
+            dtype = self._dtype_of(tensor)
+            if dtype is None or tensor.dtype.itemsize <= dtype.itemsize:
+                continue
+            there = tensor.to(dtype)
+            what = str(dtype).removeprefix("torch.")
+            if not is_finite(there):
+                raise InputError(
+                    f"{split.source}: the {name} hold numbers too large for {what}; scale them or give --precision "
+                    "float64"
+                )
+            if not torch.equal(there.to(tensor.dtype), tensor):
+                log.info("%s: the %s are rounded to %s; --precision float64 keeps all digits", split.source, name, what)
 
 
 @dataclass(frozen=True)
@@ -109,7 +139,8 @@ class Stream:
         if self.split.tensors is not None:
             return zip(*(torch.split(part, self.batch_size) for part in self.split.tensors), strict=True)
         # No worker processes: a fork after MPI has started may crash or hang (pytorch/pytorch #13787).
-        return iter(DataLoader(self.split.dataset, batch_size=self.batch_size))
+        starts = range(0, self.samples, self.batch_size)
+        return (self.split.read(range(start, min(start + self.batch_size, self.samples))) for start in starts)
 
 
 Batches = Resident | Stream
@@ -147,8 +178,12 @@ def place(
         batch_size: Samples per batch; the last one may be smaller.
         channels_last: Lay pictures ``(n, c, h, w)`` out with channels innermost.
         share: How many ranks take of the same memory.
+
+    Raises:
+        InputError: Numbers of the split are infinite as ``dtype`` or not finite, or its Dataset raises.
     """
     target = Target(device, dtype, channels_last)
+    target.refuse_what_it_cannot_hold(split)
     needed = split.samples * math.prod(split.shape) * dtype.itemsize
     fits = needed <= _memory_left(device) / (2 * share)
     if split.tensors is not None and (fits or device.type == "cpu"):
@@ -168,6 +203,13 @@ def _kept(stream: Stream) -> Resident:
             tensor[start : start + len(part)] = part
         start += len(batch[0])
     inputs, targets = whole
+    source = stream.split.source
+    for name, tensor in (("inputs", inputs), ("targets", targets)):
+        if not is_finite(tensor):
+            what = str(tensor.dtype).removeprefix("torch.")
+            raise InputError(f"{source}: the {name} hold numbers that are not finite as {what}")
+    if stream.split.classification:
+        warn_of_one_class(targets, source)
     return Resident(inputs, targets, stream.batch_size)
 
 

@@ -6,21 +6,39 @@ pickles: they are read by an unpickler that knows NumPy's arrays and nothing els
 
 from __future__ import annotations
 
+import hashlib
 import io
+import logging
 import pickle
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from lossgrid.data.spread import spread
 from lossgrid.errors import InputError
+from lossgrid.files import open_file
+
+log = logging.getLogger(__name__)
 
 CLASSES = 10
 PIXELS = 3 * 32 * 32
+LARGEST = 2**26  # bytes of a batch: twice those of the published ones, as a pickle may be written otherwise
 SUBFOLDERS = {"bin": "cifar-10-batches-bin", "py": "cifar-10-batches-py"}
+RECORDS = 10_000  # of each batch
 BATCHES = {"train": tuple(f"data_batch_{i}" for i in range(1, 6)), "test": ("test_batch",)}
+
+# MD5 of the batches of the python layout as their authors publish them; torchvision checks the same.
+PUBLISHED = {
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
+}
 
 # Mean and standard deviation of red, green, blue, for pixels in 0..1.
 NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -44,14 +62,21 @@ def read(
         split: ``train`` or ``test``.
         folder: Where the batches, or the published subfolder with them, lie.
         normalize: ``li``, ``imagenet`` or ``none``.
-        max_samples: Read no more than the first so many.
+        max_samples: Keep so many, spread evenly over the split.
 
     Raises:
         InputError: The folder does not hold the data, a batch is damaged, or the normalisation is unknown.
     """
     if normalize not in NORMALISATIONS:
         raise InputError(f"--data-arg normalize: expected {', '.join(NORMALISATIONS)}, got {normalize!r}")
-    pictures, labels = _first(_batches(split, folder), max_samples)
+    layout, where = _find(folder)
+    batches = {name: _batch(where, layout, name) for name in BATCHES[split]}
+    _warn_of_other_pictures(where, {name: (len(labels), digest) for name, (_, labels, digest) in batches.items()})
+    pictures = np.concatenate([pictures for pictures, _, _ in batches.values()])
+    labels = np.concatenate([labels for _, labels, _ in batches.values()])
+    if max_samples is not None:
+        chosen = spread(len(labels), max_samples)
+        pictures, labels = pictures[chosen], labels[chosen]
     mean, deviation = (np.array(part, dtype=np.float32)[:, None, None] for part in NORMALISATIONS[normalize])
     scaled = pictures.reshape(-1, 3, 32, 32).astype(np.float32)
     scaled /= 255
@@ -60,27 +85,30 @@ def read(
     return scaled, labels
 
 
-def _first(batches: Iterator[tuple[Pictures, Labels]], count: int | None) -> tuple[Pictures, Labels]:
-    """Join batches until there are ``count`` pictures."""
-    pictures, labels, have = [], [], 0
-    for more_pictures, more_labels in batches:
-        pictures.append(more_pictures)
-        labels.append(more_labels)
-        have += len(more_labels)
-        if count is not None and have >= count:
-            break
-    return np.concatenate(pictures)[:count], np.concatenate(labels)[:count]
+def _batch(where: Path, layout: str, name: str) -> tuple[Pictures, Labels, str]:
+    """Read a batch: pictures, classes, and its MD5 where that of the published batch is known."""
+    path = where / (f"{name}.bin" if layout == "bin" else name)
+    with open_file(path, what="--data cifar10: batch") as stream:
+        content = stream.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise InputError(f"--data cifar10: {path} is damaged: a batch has no more than {LARGEST} bytes")
+    if layout == "bin":
+        return *_decode_binary(content, path), ""
+    return *_decode_python(content, path), hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
-def _batches(split: str, folder: Path) -> Iterator[tuple[Pictures, Labels]]:
-    layout, where = _find(folder)
-    for name in BATCHES[split]:
-        path = where / (f"{name}.bin" if layout == "bin" else name)
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise InputError(f"--data cifar10: cannot read {path}: {error.strerror}") from None
-        yield _decode_binary(content, path) if layout == "bin" else _decode_python(content, path)
+def _warn_of_other_pictures(where: Path, found: Mapping[str, tuple[int, str]]) -> None:
+    """Say where batches are not those that are published: a part of them, or other pixels."""
+    short = [f"{name} {count}" for name, (count, _) in found.items() if count != RECORDS]
+    if short:
+        log.warning("%s is a part of CIFAR-10: each batch has %d pictures, here %s", where, RECORDS, ", ".join(short))
+        return
+    other = [name for name, (_, digest) in found.items() if digest not in ("", PUBLISHED[name])]
+    if other:
+        log.warning(
+            "%s holds other bytes than the published CIFAR-10 in %s: with other pixels, values differ", where,
+            ", ".join(other),
+        )  # fmt: skip
 
 
 def _find(folder: Path) -> tuple[str, Path]:

@@ -25,7 +25,7 @@ def read(split: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
         from sklearn.datasets import load_digits
     except ImportError:
         raise InputError(
-            '--data digits needs scikit-learn, which carries the pictures: pip install "lossgrid[digits]"'
+            "--data digits needs scikit-learn, which carries the pictures: pip install scikit-learn"
         ) from None
     bunch = load_digits()
     is_test = np.arange(len(bunch.target)) % 5 == 4

@@ -20,9 +20,7 @@ def mixed(batches: Batches) -> Batch:
     if isinstance(batches, Resident):
         indices = torch.tensor(sorted(chosen | _of_each_kind(batches.targets)), device=batches.inputs.device)
         return batches.inputs[indices], batches.targets[indices]
-    samples = [batches.split.dataset[index] for index in sorted(chosen)]
-    inputs = torch.stack([torch.as_tensor(sample[0]) for sample in samples])
-    return batches.target(inputs, torch.stack([torch.as_tensor(sample[1]) for sample in samples]))
+    return batches.target(*batches.split.read(sorted(chosen)))
 
 
 def _of_each_kind(targets: torch.Tensor) -> set[int]:

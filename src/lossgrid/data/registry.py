@@ -32,7 +32,7 @@ def load(
             ``(inputs, targets)`` or a ``torch.utils.data.Dataset``.
         args: Arguments of the data: ``normalize`` for CIFAR-10, any for a user's function.
         splits: ``train``, ``test``, or what a user's function knows.
-        max_samples: The first so many of each.
+        max_samples: Keep so many of each, spread evenly over it.
 
     Raises:
         InputError: The name, an argument or a split is unknown; the data are missing or damaged; the function failed.
@@ -43,12 +43,13 @@ def load(
 def _load_split(name: str, args: dict[str, Any], split: str, max_samples: int | None) -> Split:
     if name == "digits":
         _check(name, split, args, known=())
-        return split_of(digits.read(split), source="data digits", max_samples=max_samples, num_classes=digits.CLASSES)
+        source = f"data digits, split {split!r}"
+        return split_of(digits.read(split), source=source, max_samples=max_samples, num_classes=digits.CLASSES)
     if name.startswith(FOLDER_PREFIX):
         _check("cifar10", split, args, known=("normalize",))
         folder = Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
         read = cifar10.read(split, folder=folder, max_samples=max_samples, **args)
-        return split_of(read, source="data cifar10", max_samples=max_samples, num_classes=cifar10.CLASSES)
+        return split_of(read, source=f"data cifar10, split {split!r}", num_classes=cifar10.CLASSES)
     if userfn.is_reference(name):
         function = userfn.load(name, role="data function")
         given = userfn.call(function, split, name=f"{name} for split {split!r}", role="data function", **args)

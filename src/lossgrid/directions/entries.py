@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch.nn.modules.module import _EXTRA_STATE_KEY_SUFFIX
+
+from lossgrid.models import is_extra
 
 Entries = dict[str, torch.Tensor]
 
@@ -27,7 +28,7 @@ def states(model: torch.nn.Module) -> Entries:
     return {
         name: tensor.detach()
         for name, tensor in model.state_dict().items()
-        if isinstance(tensor, torch.Tensor) and not name.endswith(_EXTRA_STATE_KEY_SUFFIX)
+        if isinstance(tensor, torch.Tensor) and not is_extra(name)
     }
 
 

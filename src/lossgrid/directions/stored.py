@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lossgrid.directions.entries import Entries, parameters, states
+from lossgrid.directions.entries import Entries, can_move, parameters, states
 from lossgrid.errors import InputError
 
 
@@ -28,7 +29,8 @@ def match(
         source: The file, for errors.
 
     Returns:
-        Name to direction, float64, on the CPU; integer entries are left out, they do not move.
+        Name to direction, float64 or for complex entries complex128, on the CPU; integer entries are left out, they do
+        not move.
 
     Raises:
         InputError: The file belongs to another network, or holds numbers that are not finite.
@@ -43,6 +45,9 @@ def match(
                 f"--directions: {source} is of another network: it holds {len(arrays)} tensors, expected {len(own)} "
                 f"(parameters) or {len(entries)} (state dict)"
             )
+    twice = next((name for name, times in Counter(names).items() if times > 1), None)
+    if twice is not None:
+        raise InputError(f"--directions: {source} is damaged: it names {twice!r} twice")
     return _matched(dict(zip(names, arrays, strict=True)), entries, source)
 
 
@@ -57,9 +62,13 @@ def _matched(named: Mapping[str, npt.NDArray[Any]], entries: Mapping[str, torch.
                 f"--directions: {source} is of another network: {name} has shape {array.shape}, "
                 f"expected {tuple(expected.shape)}"
             )
-        if not expected.is_floating_point():
+        if not can_move(expected):
             continue
-        tensor = torch.from_numpy(np.asarray(array, dtype=np.float64)).reshape(expected.shape)
+        if array.dtype.kind not in ("biufc" if expected.is_complex() else "biuf"):
+            kind = str(expected.dtype).removeprefix("torch.")
+            raise InputError(f"--directions: {source} holds {array.dtype} in {name}, and the network has {kind} there")
+        numbers = np.asarray(array, dtype=np.complex128 if expected.is_complex() else np.float64)
+        tensor = torch.from_numpy(numbers).reshape(expected.shape)
         if not tensor.isfinite().all():
             raise InputError(f"--directions: {source} holds numbers in {name} that are not finite")
         direction[name] = tensor

@@ -13,12 +13,14 @@ from lossgrid.errors import InputError
 from lossgrid.evaluation.objective import Objective
 
 SAME = 1e-4  # as a share of the loss: its sums are of at least float32
+SMALL = 1e-7  # a loss near 0 may be a sum of large terms of both signs, whose rounding is no smaller
+SINGLE = 8  # samples whose losses are taken one by one
 
 
 def refuse_loss_that_does_not_add_up(
     objective: Objective, split: str, outputs: torch.Tensor, targets: torch.Tensor
 ) -> None:
-    """Compare the loss of a batch with that of its parts: two halves, and its first sample with the rest.
+    """Compare the loss of a batch with that of its halves, and the loss of some samples with that of each.
 
     Args:
         objective: A user's loss.
@@ -32,31 +34,31 @@ def refuse_loss_that_does_not_add_up(
     count = len(targets)
     if not outputs.isfinite().all():
         return
-    whole = _total(objective, outputs, targets)
-    for cut in {count // 2, 1} if count > 1 else ():
-        parts = [_total(objective, outputs[part], targets[part]) for part in (slice(None, cut), slice(cut, None))]
-        _compare(objective, split, whole, [sum(values) for values in zip(*parts, strict=True)])
+    _compare(objective, split, outputs, targets, parts=min(count, 2))
+    few = torch.linspace(0, count - 1, min(count, SINGLE), device=outputs.device).round().long()
+    _compare(objective, split, outputs[few], targets[few], parts=len(few))
 
 
-def _total(objective: Objective, outputs: torch.Tensor, targets: torch.Tensor) -> tuple[float, float]:
-    total, weight = objective.without_accuracy().sums(outputs, targets)[0].tolist()
-    return total, weight
-
-
-def _compare(objective: Objective, split: str, whole: tuple[float, float], parts: list[float]) -> None:
-    total, weight = whole
+def _compare(objective: Objective, split: str, outputs: torch.Tensor, targets: torch.Tensor, *, parts: int) -> None:
+    total, weight = _total(objective, outputs, targets)
     if weight < 0:
         raise InputError(f"loss function {objective.name}: expected a weight of at least 0, got {weight:g}")
-    # Unweighted losses near 0 may be sums of large terms of both signs, whose rounding is no smaller.
-    apart = max(
-        abs(total - parts[0]) / max(abs(total), abs(parts[0]), 1e-30), abs(weight - parts[1]) / max(weight, 1e-30)
-    )
-    small = max(abs(total), abs(parts[0])) <= SAME * SAME * max(weight, 1e-30)
-    if apart <= SAME or (small and abs(weight - parts[1]) <= SAME * weight):
+    pieces = zip(outputs.tensor_split(parts), targets.tensor_split(parts), strict=True)
+    sums = [sum(values) for values in zip(*(_total(objective, *piece) for piece in pieces), strict=True)]
+    if _close(weight, sums[1], 0.0) and _close(total, sums[0], SMALL * weight):
         return
-    mean, of_parts = (value / share if share else float("nan") for value, share in ((total, weight), parts))
+    mean, of_parts = (value / share if share else float("nan") for value, share in ((total, weight), sums))
     raise InputError(
         f"loss function {objective.name}: the loss of a batch of split {split!r} is {mean:.6g}, but its parts come to "
         f"{of_parts:.6g}: it is no mean over samples; return a number per sample, or the pair (total, weight) of the "
         "batch, such as the sum of the losses and the sum of the weights of classes, or the number of labels that count"
     )
+
+
+def _close(a: float, b: float, small: float) -> bool:
+    return abs(a - b) <= max(SAME * max(abs(a), abs(b)), small)
+
+
+def _total(objective: Objective, outputs: torch.Tensor, targets: torch.Tensor) -> tuple[float, float]:
+    total, weight = objective.without_accuracy().sums(outputs, targets)[0].tolist()
+    return total, weight

@@ -120,7 +120,8 @@ def _with_accuracy_where_it_can_be(
 def _axis_fault(outputs: torch.Tensor, targets: torch.Tensor) -> str | None:
     """Say why dimension 1 of the outputs cannot be that of the classes; None where it can, and no other."""
     shape, wanted = tuple(outputs.shape), tuple(targets.shape)
-    axes = [axis for axis in range(1, len(shape)) if shape[:axis] + shape[axis + 1 :] == wanted]
+    ends = sorted({1, len(shape) - 1} - {0, -1})  # classes come second, as torch has them, or last
+    axes = [axis for axis in ends if shape[:axis] + shape[axis + 1 :] == wanted]
     if 1 not in axes:
         where = f"; dimension {axes[0]} could be the classes, which are expected in dimension 1" if axes else ""
         expected = f"({', '.join(map(str, (wanted[0], 'classes', *wanted[1:])))})"

@@ -48,9 +48,9 @@ def far_point(model: nn.Module, plane: Plane, reach: Point, inputs: torch.Tensor
         place: Device and number format.
     """
     size = max(map(abs, reach))
-    shares = [*SHARES, *(share / size for share in SHARES if size > 1.0)]
-    for share in shares:
-        point = (share * reach[0], share * reach[1])
+    unit = (reach[0] / size, reach[1] / size) if size > 1.0 else reach
+    for end, share in ((end, share) for end in (reach, unit) for share in SHARES):
+        point = (share * end[0], share * end[1])
         plane.move(*point)
         with place.autocast():
             outputs = model(inputs)

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from lossgrid import store
+import numpy as np
+
+from lossgrid import outfile, store
 from lossgrid.errors import InputError
 from lossgrid.exchange import to_reference
 from lossgrid.export import page, table, vtp, xdmf
 from lossgrid.export.heights import HeightOptions
+from lossgrid.plot.words import is_accuracy
 from lossgrid.store import Surface
 
 log_of_module = logging.getLogger(__name__)
 
 # What holds every metric as it is, and what has one of them as height.
 WHOLE: dict[str, Callable[[Surface, Path], None]] = {
-    "loss-landscape": lambda surface, path: store.write_reference(path, to_reference(surface)),
+    "loss-landscape": lambda surface, path: _write_reference(surface, path),
     "xdmf": xdmf.write,
     "csv": table.write,
 }
@@ -72,19 +74,28 @@ def export_file(
     _refuse_to_write(path, file, to, overwrite=overwrite)
     if surface.pending:
         log_of_module.warning("%s: %d of %d points are pending", file, surface.pending, surface.status.size)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with outfile.written_whole(path, overwrite=overwrite) as partial:
         if to in WHOLE:
             WHOLE[to](surface, partial)
         else:
             WITH_HEIGHT[to](surface, partial, options)
-        store.publish(partial, path, overwrite=overwrite)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}; choose another --out") from None
-    finally:
-        with suppress(OSError):
-            partial.unlink()
     return path
+
+
+def _write_reference(surface: Surface, path: Path) -> None:
+    """Write a file of the reference tool, whose accuracies are in percent.
+
+    Raises:
+        InputError: An accuracy is no fraction.
+        OSError: The file cannot be written.
+    """
+    for name, values in surface.metrics.items():
+        wrong = values[np.isfinite(values) & ((values < 0) | (values > 1))]
+        if is_accuracy(name) and wrong.size:
+            raise InputError(
+                f"{surface.path}: {name} must be fractions from 0 to 1 for loss-landscape, got {wrong[0]:g}"
+            )
+    store.write_reference(path, to_reference(surface))
 
 
 def _refuse_to_write(path: Path, surface: Path, to: str, *, overwrite: bool) -> None:
@@ -96,9 +107,7 @@ def _refuse_to_write(path: Path, surface: Path, to: str, *, overwrite: bool) -> 
     ending = f".{FORMATS[to].rpartition('.')[2]}"
     if path.suffix.lower() != ending:
         raise InputError(f"--out: {path}: the name of a file for {to} ends in {ending}")
-    if not path.parent.is_dir():
-        raise InputError(f"--out: {path}: there is no folder {path.parent}; make it first")
-    if path.exists() and path.samefile(surface):
-        raise InputError(f"--out: {path} is the surface itself, which is only read; choose another file")
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists; choose another --out, or --overwrite to replace it")
+    with suppress(OSError):  # of a name that is none, about which the next line complains
+        if path.exists() and path.samefile(surface):
+            raise InputError(f"--out: {path} is the surface itself, which is only read; choose another file")
+    outfile.refuse_to_write([path], overwrite=overwrite)

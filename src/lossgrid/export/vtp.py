@@ -22,6 +22,7 @@ import numpy.typing as npt
 from lossgrid.export.heights import HeightOptions, choose_values
 from lossgrid.export.points import coordinates
 from lossgrid.store import Surface
+from lossgrid.text import one_line
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,9 @@ def _poly_data(
 def _add(parent: ElementTree.Element, name: str, array: npt.NDArray[Any]) -> None:
     """Add an array in base64, its length in bytes before it."""
     little = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<")))
-    element = ElementTree.SubElement(parent, "DataArray", type=TYPES[little.dtype.str], Name=name, format="binary")
+    element = ElementTree.SubElement(
+        parent, "DataArray", type=TYPES[little.dtype.str], Name=one_line(name), format="binary"
+    )
     if array.ndim == 2:
         element.set("NumberOfComponents", str(array.shape[1]))
     element.text = base64.b64encode(np.uint64(little.nbytes).astype("<u8").tobytes() + little.tobytes()).decode()

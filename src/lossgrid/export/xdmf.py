@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from lossgrid.errors import InputError
 from lossgrid.store import Surface
+from lossgrid.text import one_line
 
 KINDS = {"f": "Float", "i": "Int", "u": "UChar"}  # of numpy to NumberType; the one unsigned array has one byte
 
@@ -24,13 +25,13 @@ def write(surface: Surface, path: Path) -> None:
     """Write the description of ``surface``, which must be a file, so that it finds it from the folder of ``path``.
 
     Raises:
-        InputError: The path of the surface has a colon, which separates file and array in XDMF.
+        InputError: XDMF cannot name the surface or one of its arrays.
         OSError: The file cannot be written.
     """
     assert surface.path is not None
     source = os.path.relpath(surface.path.resolve(), path.parent.resolve())
-    if ":" in source:
-        raise InputError(f"{source}: XDMF cannot name a file with a colon in its path; rename it")
+    for name in (source, *surface.metrics):
+        _refuse_name(name)
     root = ElementTree.Element("Xdmf", Version="3.0")
     grid = ElementTree.SubElement(ElementTree.SubElement(root, "Domain"), "Grid", Name="surface", GridType="Uniform")
     beta = np.zeros(1) if surface.beta is None else surface.beta
@@ -55,6 +56,19 @@ def write(surface: Surface, path: Path) -> None:
     tree = ElementTree.ElementTree(root)
     ElementTree.indent(tree)
     tree.write(path, encoding="utf-8", xml_declaration=True)
+
+
+def _refuse_name(name: str) -> None:
+    """Find out whether ParaView's readers, which know ASCII alone, would find a file or an array of that name.
+
+    Raises:
+        InputError: They would not. A colon separates file and array.
+    """
+    if ":" in name or name != name.strip() or not (name.isascii() and name.isprintable()):
+        raise InputError(
+            f"{one_line(name)!r}: XDMF cannot name it; its readers take printable ASCII without a colon or "
+            "outer spaces; rename it, or use --to vtk"
+        )
 
 
 def _item(parent: ElementTree.Element, dimensions: str, array: npt.NDArray[Any], **format: str) -> ElementTree.Element:

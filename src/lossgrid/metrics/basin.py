@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.errors import InputError
-from lossgrid.metrics.landscape import Bound, Landscape, Values, around_zero, centre, profiles
+from lossgrid.metrics.landscape import LONGEST, Bound, Landscape, Values, around_zero, bottom, profiles
 
 Mask = npt.NDArray[np.bool_]
 
@@ -42,11 +41,14 @@ class Level:
             raise InputError(f"a level must be above the centre, +0.1 or 2x, got {text!r}")
         return level
 
-    def height(self, loss: float) -> float | None:
-        """Return the loss of the level where that at the centre is ``loss``; None for a multiple of what is not > 0."""
+    def height(self, loss: float, unit: float = 1.0) -> float | None:
+        """Return the loss of the level where that at the centre is ``loss``; None for a multiple of what is not > 0.
+
+        Both losses are in ``unit``.
+        """
         if self.factor > 1:
             return self.factor * loss if loss > 0 else None
-        return loss + self.rise
+        return loss + self.rise / unit
 
     def __str__(self) -> str:
         return f"{self.factor:g}x" if self.factor > 1 else f"+{self.rise:g}"
@@ -72,29 +74,52 @@ def sharpness(land: Landscape, radius: float) -> Bound:
     """
     if not (math.isfinite(radius) and radius > 0):
         raise InputError(f"the radius must be positive, got {radius:g}")
-    loss = centre(land)
-    met = [np.array([loss])]
-    for coordinates, offset, values in _lines(land):
-        if abs(offset) <= radius:
-            met.append(_on_chord(coordinates, values, math.sqrt(radius**2 - offset**2)))
-    all_met = np.concatenate(met)
-    return Bound(float(np.nanmax(all_met)) - loss, is_lower=bool(np.isnan(all_met).any()))
-
-
-def _lines(land: Landscape) -> Iterator[tuple[Values, float, Values]]:
-    """Yield the lines of the grid, and those through the centre: coordinates, distance from the centre, values."""
+    if radius > LONGEST:
+        raise InputError(f"the radius must be at most {LONGEST:g}, got {radius:g}")
+    loss = bottom(land)
     through = profiles(land)
-    for offset, row in zip([0.0, *land.rows], [through[0], *land.values], strict=True):
-        yield land.alpha, offset, row
+    met = [np.array([loss]), _on_chords(land.alpha, land.rows, land.values, through[0], radius)]
     if land.beta is not None:
-        for offset, column in zip([0.0, *land.alpha], [through[1], *land.values.T], strict=True):
-            yield land.beta, offset, column
+        met.append(_on_chords(land.beta, land.alpha, land.values.T, through[1], radius))
+    all_met = np.concatenate(met)
+    return Bound((float(np.nanmax(all_met)) - loss) * land.unit, is_lower=bool(np.isnan(all_met).any()))
 
 
-def _on_chord(coordinates: Values, values: Values, half: float) -> Values:
-    """Return the values of a line from ``-half`` to ``half``, both ends included, NaN where they are outside of it."""
-    ends = np.interp([-half, half], coordinates, values, left=np.nan, right=np.nan)
-    return np.concatenate([values[np.abs(coordinates) <= half], ends])
+def _on_chords(coordinates: Values, offsets: Values, values: Values, through: Values, radius: float) -> Values:
+    """Return the values within the circle on the lines of the grid along one axis, and on the one through the centre.
+
+    Args:
+        coordinates: Along the lines, shape ``(n,)``.
+        offsets: How far from the centre each line is, shape ``(m,)``.
+        values: On the lines, shape ``(m, n)``.
+        through: On the line through the centre, shape ``(n,)``.
+        radius: Of the circle.
+
+    Returns:
+        Values at points inside and at both ends of each chord, shape ``(k,)``; NaN where they are unknown.
+    """
+    met = np.abs(offsets) <= radius
+    half = np.sqrt(radius**2 - np.append(0.0, offsets[met]) ** 2)
+    lines = np.vstack([through, values[met]])
+    inside = np.abs(coordinates) <= half[:, None]
+    return np.concatenate([lines[inside], _along(coordinates, lines, -half), _along(coordinates, lines, half)])
+
+
+def _along(coordinates: Values, lines: Values, at: Values) -> Values:
+    """Return the value of each line at a coordinate of its own, linear between points, NaN outside.
+
+    Args:
+        coordinates: Rising, shape ``(n,)``.
+        lines: Shape ``(m, n)``.
+        at: Shape ``(m,)``.
+    """
+    after = np.clip(np.searchsorted(coordinates, at), 1, len(coordinates) - 1)
+    before, number = after - 1, np.arange(len(lines))
+    low, high = lines[number, before], lines[number, after]
+    slope = (high - low) / (coordinates[after] - coordinates[before])
+    between = slope * (at - coordinates[before]) + low
+    found = np.select([at == coordinates[after], at == coordinates[before]], [high, low], between)  # not of a neighbour
+    return np.where((at < coordinates[0]) | (at > coordinates[-1]), np.nan, found)
 
 
 def width(land: Landscape, level: Level) -> tuple[Bound, ...] | None:
@@ -110,8 +135,8 @@ def width(land: Landscape, level: Level) -> tuple[Bound, ...] | None:
     Raises:
         InputError: The centre is not known.
     """
-    loss = centre(land)
-    height = level.height(loss)
+    loss = bottom(land)
+    height = level.height(loss, land.unit)
     if height is None:
         return None
     axes = zip((land.alpha, land.rows), profiles(land), strict=False)
@@ -155,7 +180,7 @@ def area(land: Landscape, level: Level) -> Bound | None:
     """
     if land.beta is None:
         raise InputError("a line has no area; ask for its width")
-    height = level.height(centre(land))
+    height = level.height(bottom(land), land.unit)
     if height is None:
         return None
     inside = _component(land, height)
@@ -180,19 +205,10 @@ def _corners(values: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
 def _component(land: Landscape, height: float) -> Mask:
     """Return which points are connected with the centre at or below ``height``, shape ``(n_beta, n_alpha)``."""
     below = land.values <= height
-    inside = np.zeros_like(below)
-    inside[np.ix_(around_zero(land.rows, "beta"), around_zero(land.alpha, "alpha"))] = True
-    inside &= below
-    count = 0
-    while count < (count := int(np.count_nonzero(inside))):
-        wide = inside.copy()
-        wide[:, 1:] |= inside[:, :-1]
-        wide[:, :-1] |= inside[:, 1:]
-        inside = wide.copy()
-        inside[1:] |= wide[:-1]
-        inside[:-1] |= wide[1:]
-        inside &= below
-    return inside
+    middle = np.zeros_like(below)
+    middle[np.ix_(around_zero(land.rows, "beta"), around_zero(land.alpha, "alpha"))] = True
+    part = land.tree.part(height)[land.tree.basin]
+    return below & np.isin(part, part[middle & below])
 
 
 def _share_below(triangles: Values, height: float) -> Values:
@@ -203,7 +219,7 @@ def _share_below(triangles: Values, height: float) -> Values:
         height: The level.
     """
     low, middle, high = np.sort(triangles, axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         small = (height - low) ** 2 / ((middle - low) * (high - low))
         large = 1 - (high - height) ** 2 / ((high - low) * (high - middle))
     share = np.select([height >= high, height >= middle, height >= low], [np.ones_like(low), large, small], 0.0)

@@ -11,6 +11,8 @@ import numpy.typing as npt
 from lossgrid.grid import equally_spaced
 from lossgrid.metrics.landscape import Landscape, Values
 
+Numbers = npt.NDArray[np.intp]
+
 
 @dataclass(frozen=True)
 class Deviation:
@@ -38,31 +40,27 @@ def convexity(land: Landscape) -> Deviation:
     """
     values = land.values.ravel()
     above = np.zeros_like(values)
-    for coordinates, places in _lines(land):
+    for places, line, coordinates in _lines(land):
         known = np.isfinite(values[places])
-        x, here = coordinates[known], places[known]
-        if len(here) > 2:
-            above[here] = np.maximum(above[here], values[here] - lower_hull(x, values[here]))
+        here = places[known]
+        above[here] = np.maximum(above[here], values[here] - _hulls(line[known], coordinates[known], values[here]))
     known = np.isfinite(values)
     span = land.range
     return Deviation(float(above[known].mean()) / span, float(above.max()) / span) if span else Deviation(0.0, 0.0)
 
 
-def _lines(land: Landscape) -> Iterator[tuple[Values, npt.NDArray[np.intp]]]:
-    """Yield for each straight line of the grid the coordinates along it and which points lie on it."""
-    places = np.arange(land.values.size).reshape(land.values.shape)
-    for row in places:
-        yield land.alpha, row
+def _lines(land: Landscape) -> Iterator[tuple[Numbers, Numbers, Values]]:
+    """Yield for each direction of straight lines all points, line by line: which they are, on which line, and where."""
+    row, column = np.divmod(np.arange(land.values.size), len(land.alpha))
+    yield np.arange(land.values.size), row, land.alpha[column]
     if land.beta is None:
         return
-    for column in places.T:
-        yield land.beta, column
-    if equally_spaced(land.alpha) is None or equally_spaced(land.beta) is None:
-        return
-    for rising in (places, places[::-1]):
-        for offset in range(1 - len(land.beta), len(land.alpha)):
-            diagonal = rising.diagonal(offset)
-            yield np.arange(len(diagonal), dtype=np.float64), diagonal
+    directions = [(column, land.beta[row])]
+    if equally_spaced(land.alpha) is not None and equally_spaced(land.beta) is not None:
+        directions += [(column - row, row.astype(np.float64)), (column + row, row.astype(np.float64))]
+    for line, coordinates in directions:
+        places = np.argsort(line, kind="stable")
+        yield places, line[places], coordinates[places]
 
 
 def lower_hull(x: Values, y: Values) -> Values:
@@ -79,14 +77,33 @@ def lower_hull(x: Values, y: Values) -> Values:
         >>> lower_hull(np.arange(4.0), np.array([0.0, 2.0, 1.0, 3.0]))
         array([0. , 0.5, 1. , 3. ])
     """
+    return _hulls(np.zeros(len(x), dtype=np.intp), x, y)
+
+
+def _hulls(line: Numbers, x: Values, y: Values) -> Values:
+    """Return the lower hull of each of several lines, one after the other; see :func:`lower_hull`.
+
+    Args:
+        line: The number of the line each point lies on, shape ``(n,)``; points of a line follow each other.
+        x: Rising along a line.
+        y: Shape ``(n,)``.
+    """
     hull: list[int] = []
+    first = 0  # of the hull of this line
     a, b = x.tolist(), y.tolist()
+    begins = np.append(True, line[1:] != line[:-1]).tolist()
     for i in range(len(a)):
+        if begins[i]:
+            first = len(hull) + 1
         # The last of the hull goes where it is above the line from the one before it to the new point.
-        while len(hull) > 1:
+        while len(hull) > first:
             j, k = hull[-2], hull[-1]
             if (b[k] - b[j]) * (a[i] - a[j]) <= (b[i] - b[j]) * (a[k] - a[j]):
                 break
             hull.pop()
         hull.append(i)
-    return np.minimum(y, np.interp(x, x[hull], y[hull]))
+    corners, points = np.array(hull), np.arange(len(a))
+    left = corners[np.searchsorted(corners, points, side="right") - 1]
+    right = corners[np.searchsorted(corners, points)]
+    length = np.where(left == right, 1.0, x[right] - x[left])
+    return np.asarray(np.minimum(y, (y[right] - y[left]) / length * (x - x[left]) + y[left]))

@@ -6,13 +6,18 @@ that a valley may run in any direction.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lossgrid.errors import InputError
 from lossgrid.grid import SAME_COORDINATE
+from lossgrid.metrics.merging import MergeTree, merge_tree
 from lossgrid.store.surface import Surface
 
 Values = npt.NDArray[np.float64]
@@ -20,6 +25,8 @@ Values = npt.NDArray[np.float64]
 # As a share of a loss: rounding that may make two points differ, where the file does not tell what was measured.
 NOISE = {"float64": 1e-12, "float32": 1e-6, "tf32": 1e-3, "bfloat16": 1e-2}
 FEWEST = 3  # points along an axis: fewer have no curvature
+SHORTEST, LONGEST = 1e-100, 1e100  # steps and coordinates of which squares are float64 numbers
+SMALLEST, LARGEST = 2.0**-300, 2.0**300  # values of which they are, times squares of coordinates
 
 
 @dataclass(frozen=True)
@@ -29,14 +36,16 @@ class Landscape:
     Attributes:
         alpha: Rising coordinates along delta, shape ``(n_alpha,)``, float64, in lengths of delta.
         beta: Rising coordinates along eta, shape ``(n_beta,)``, float64, in lengths of eta; None for a line.
-        values: Shape ``(n_beta, n_alpha)``, float64; for a line ``(1, n_alpha)``. NaN where unknown.
+        values: Shape ``(n_beta, n_alpha)``, float64, in ``unit``; for a line ``(1, n_alpha)``. NaN where unknown.
         noise: Share of a value that may be rounding.
+        unit: A power of two, 1 but for losses near the ends of float64, of which sums and squares would overflow.
     """
 
     alpha: Values
     beta: Values | None
     values: Values
     noise: float
+    unit: float = 1.0
 
     @property
     def is_line(self) -> bool:
@@ -57,6 +66,11 @@ class Landscape:
     def left_out(self) -> int:
         """Number of points without a value."""
         return int(np.count_nonzero(~self.known))
+
+    @cached_property
+    def tree(self) -> MergeTree:
+        """How the sublevel sets of the values grow together."""
+        return merge_tree(self.values)
 
     @property
     def range(self) -> float:
@@ -98,16 +112,41 @@ def of_arrays(
     if found.shape != tuple(len(axis) for axis in axes):
         raise InputError(f"expected values of shape {tuple(len(axis) for axis in axes)}, got {found.shape}")
     for axis in axes:
-        if len(axis) < FEWEST or not (np.diff(axis) > 0).all():
-            raise InputError(
-                f"numbers of a surface need {FEWEST} rising coordinates along each axis, got {len(axis)}; "
-                "compute a finer grid, or a line instead of a plane"
-            )
-        axis[np.abs(axis) <= SAME_COORDINATE * np.abs(axis).max()] = 0.0
-    found[~np.isfinite(found)] = np.nan
-    if np.isnan(found).all():
+        _check(axis)
+    known = np.isfinite(found)
+    if not known.any():
         raise InputError("no point of the surface has a finite value")
-    return Landscape(axes[-1], None if beta is None else axes[0], found.reshape(-1, len(axes[-1])), noise)
+    found[~known] = np.nan
+    unit = _unit(float(np.abs(found[known]).max()))
+    values = (found / unit).reshape(-1, len(axes[-1]))
+    return Landscape(axes[-1], None if beta is None else axes[0], values, noise, unit)
+
+
+def _check(axis: Values) -> None:
+    """Put 0 where only rounding tells a coordinate from it.
+
+    Raises:
+        InputError: The coordinates are too few, do not rise, or are too large or too close for their squares.
+    """
+    if len(axis) < FEWEST or not (axis[1:] > axis[:-1]).all():
+        raise InputError(
+            f"numbers of a surface need {FEWEST} rising coordinates along each axis, got {len(axis)}; "
+            "compute a finer grid, or a line instead of a plane"
+        )
+    most = float(np.abs(axis).max())
+    if not most <= LONGEST:
+        raise InputError(f"numbers of a surface need coordinates of at most {LONGEST:g}, got {most:g}")
+    axis[np.abs(axis) <= SAME_COORDINATE * most] = 0.0
+    if not np.diff(axis).min() >= SHORTEST:
+        raise InputError(
+            f"numbers of a surface need steps of at least {SHORTEST:g} and {SAME_COORDINATE:g} of the range, got "
+            f"coordinates that are closer between {axis[0]:g} and {axis[-1]:g}; compute another grid"
+        )
+
+
+def _unit(most: float) -> float:
+    """Return the power of two that values of which ``most`` is the largest are measured in."""
+    return 1.0 if most == 0 or SMALLEST <= most <= LARGEST else math.ldexp(1.0, math.frexp(most)[1] - 1)
 
 
 def of_surface(surface: Surface, metric: str, *, vmax: float | None = None) -> Landscape:
@@ -125,10 +164,17 @@ def of_surface(surface: Surface, metric: str, *, vmax: float | None = None) -> L
     if metric.endswith("_accuracy"):
         values = 1 - values
     elif surface.rounding is not None:
-        noise = float(surface.rounding["largest"].get(metric, noise))
+        noise = _measured(surface.rounding.get("largest"), metric, noise)
     if vmax is not None:
         values = np.where(values <= vmax, values, np.nan)
     return of_arrays(values, surface.alpha, surface.beta, noise=noise)
+
+
+def _measured(largest: Any, metric: str, otherwise: float) -> float:
+    """Return the rounding a run has measured; ``otherwise`` where the file holds no such number."""
+    value: Any = largest.get(metric) if isinstance(largest, Mapping) else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value <= LARGEST else otherwise
 
 
 def centre(land: Landscape) -> float:
@@ -137,6 +183,11 @@ def centre(land: Landscape) -> float:
     Raises:
         InputError: The grid does not hold the centre, or its value is unknown.
     """
+    return bottom(land) * land.unit
+
+
+def bottom(land: Landscape) -> float:
+    """Return the value at the centre in ``land.unit``; see :func:`centre`."""
     return float(at_zero(land.alpha, profiles(land)[0], "alpha"))
 
 

@@ -1,9 +1,7 @@
 """Local minima and how pronounced they are: persistent homology in dimension 0.
 
-The sublevel sets {L <= c} grow with c. A part that touches no other is born at a local minimum, and where two parts
-meet, at a saddle, the one with the higher minimum dies (the elder rule). Its persistence is the height of that saddle
-above its minimum: what must be climbed at least to get away to something lower. Edelsbrunner, Letscher and Zomorodian
-2002; Edelsbrunner and Harer 2010, chapter VII.
+A part of a sublevel set is born at a local minimum and dies at a saddle (:mod:`lossgrid.metrics.merging`). Its
+persistence is the height of that saddle above its minimum: what must be climbed at least to get to a lower point.
 """
 
 from __future__ import annotations
@@ -45,52 +43,33 @@ def minima(land: Landscape) -> list[Minimum]:
     Points are connected with their neighbours along rows, columns and diagonals. What is unknown is no way: a part that
     is cut off by it counts as if it met the rest at the highest value.
     """
-    framed = np.pad(land.values, 1, constant_values=np.nan)
-    heights, width = framed.ravel(), framed.shape[1]
-    neighbours = (-width - 1, -width, -width + 1, -1, 1, width - 1, width, width + 1)
-    order = np.argsort(heights, kind="stable")[: np.count_nonzero(land.known)].tolist()
-    age = {point: number for number, point in enumerate(order)}
-    parent: dict[int, int] = {}
-    persistence: dict[int, float] = {}
-    for point in order:
-        parent[point] = point
-        for neighbour in neighbours:
-            if point + neighbour in parent:
-                one, two = _oldest(parent, point), _oldest(parent, point + neighbour)
-                if one != two:
-                    younger, older = (one, two) if age[one] > age[two] else (two, one)
-                    parent[younger] = older
-                    if heights[point] > heights[younger]:
-                        persistence[younger] = float(heights[point] - heights[younger])
-    never_died = [point for point in order if parent[point] == point]
-    persistence |= {point: float(heights[order[-1]] - heights[point]) for point in never_died}
-    open_sided = _beside_unknown(land)
-    found = []
-    for point, height in persistence.items():
-        row, column = point // width - 1, point % width - 1
-        found.append(
-            Minimum(
-                alpha=float(land.alpha[column]),
-                beta=None if land.beta is None else float(land.beta[row]),
-                loss=float(land.values[row, column]),
-                persistence=height,
-                on_border=bool(open_sided[row, column]),
-            )
-        )
-    return sorted(found, key=lambda minimum: -minimum.persistence)
+    tree, values = land.tree, land.values.ravel()[land.tree.point]
+    top = float(np.nanmax(land.values))
+    persistence = np.where(np.isinf(tree.saddle), top, tree.saddle) - values
+    counted = np.flatnonzero((persistence > 0) | np.isinf(tree.saddle))  # a plateau is one
+    counted = counted[np.lexsort((counted, tree.order[counted], -persistence[counted]))]
+    rows, columns = np.divmod(tree.point[counted], len(land.alpha))
+    found = zip(
+        land.alpha[columns].tolist(),
+        [None] * len(counted) if land.beta is None else land.beta[rows].tolist(),
+        (values[counted] * land.unit).tolist(),
+        _times(persistence[counted], land.unit).tolist(),
+        _beside_unknown(land)[rows, columns].tolist(),
+        strict=True,
+    )
+    return [Minimum(*each) for each in found]
 
 
 def persistent(found: Sequence[Minimum], land: Landscape, *, threshold: float = THRESHOLD) -> list[Minimum]:
     """Return those of ``found`` whose persistence is at least ``threshold``, a share of max L - min L."""
-    return [minimum for minimum in found if minimum.persistence >= threshold * land.range]
+    least = _times(np.array([threshold * land.range]), land.unit)[0]
+    return [minimum for minimum in found if minimum.persistence >= least]
 
 
-def _oldest(parent: dict[int, int], point: int) -> int:
-    """Return the minimum at which the part of ``point`` was born, and shorten the way there."""
-    while parent[point] != point:
-        parent[point] = parent[parent[point]]
-        point = parent[point]
-    return point
+def _times(values: npt.NDArray[np.float64], unit: float) -> npt.NDArray[np.float64]:
+    """Return values in the unit of the loss, infinite where they are more than a float64 can be."""
+    with np.errstate(over="ignore"):
+        return np.asarray(values * unit)
 
 
 def _beside_unknown(land: Landscape) -> npt.NDArray[np.bool_]:

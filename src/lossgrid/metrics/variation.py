@@ -18,10 +18,20 @@ def roughness(land: Landscape) -> float:
     Returns:
         At least 1, without unit; 0 where all values are equal. Unknown points are passed over.
     """
-    lines = [*land.values] if land.is_line else [*land.values, *land.values.T]
-    known = [line for line in (line[np.isfinite(line)] for line in lines) if line.size]
-    ranges = sum(float(np.ptp(line)) for line in known)
-    return sum(float(np.abs(np.diff(line)).sum()) for line in known) / ranges if ranges else 0.0
+    sums = np.sum(
+        [_variation(lines) for lines in ([land.values] if land.is_line else [land.values, land.values.T])], axis=0
+    )
+    return float(sums[0] / sums[1]) if sums[1] else 0.0
+
+
+def _variation(lines: Values) -> tuple[float, float]:
+    """Return the sums over rows of the variation, and of the range; unknown points are passed over."""
+    row, column = np.nonzero(np.isfinite(lines))
+    known = lines[row, column]
+    goes_on = row[1:] == row[:-1]
+    starts = np.flatnonzero(np.append(True, ~goes_on))
+    ranges = np.maximum.reduceat(known, starts) - np.minimum.reduceat(known, starts)
+    return float(np.abs(np.diff(known))[goes_on].sum()), float(ranges.sum())
 
 
 def negative_curvature(land: Landscape) -> tuple[float, int]:

@@ -1,6 +1,8 @@
 """The networks lossgrid knows, a user's own, and their checkpoints."""
 
-from lossgrid.models.checkpoint import load_state, read_checkpoint
+from lossgrid.models.checkpoint import read_checkpoint
+from lossgrid.models.module import check_module, copy_of
 from lossgrid.models.registry import build, names
+from lossgrid.models.state import is_extra, load_state
 
-__all__ = ["build", "load_state", "names", "read_checkpoint"]
+__all__ = ["build", "check_module", "copy_of", "is_extra", "load_state", "names", "read_checkpoint"]

@@ -12,6 +12,7 @@ The protocol, all of it two-sided messages on one communicator, no collective un
   needs it. What the share before still owes travels with the first report of the next. Root looks at its mail between
   its own batches (``tick``), so an answer takes one batch at most; among more than ``ROOT_COMPUTES_UP_TO`` ranks it
   computes nothing, as its points would count for little and its answers for much.
+* Root takes the first share before it answers anybody, so the first pending point is its own.
 * Shares shrink towards the end: guided self-scheduling (Polychronopoulos & Kuck, "Guided self-scheduling", IEEE Trans.
   Computers C-36, 1987), a share being at most half of what is pending, divided by the points all ranks do while this
   one does one (with equal ranks, their number), and never more than about ``SHARE_SECONDS`` of work, at the pace the
@@ -275,12 +276,13 @@ class Root:
 
     def run(self) -> bool:
         """Compute and coordinate until every rank has left; return whether all points are done."""
-        root = self._world.root
+        computes = self._world.size <= ROOT_COMPUTES_UP_TO
         self._tick()
+        # Before the workers get theirs: the first pending point is root's, which can tell of it first.
+        share = self._next_share() if computes else None
         for rank in self._workers:
             self._answer(rank)
-        while self._remaining and not self._stopping and self._world.size <= ROOT_COMPUTES_UP_TO:
-            share = self._cut(root)
+        while share:
             for column in range(share.start, share.stop):
                 self._outbox.add(share.row, column, self._task.compute(share.row, column, self._tick))
                 if self._outbox.is_due:
@@ -289,6 +291,7 @@ class Root:
                 if self._stopping:
                     break
             self._take_in_own()
+            share = self._next_share()
         naps = Naps()
         self._tick()
         while self._workers:
@@ -296,6 +299,10 @@ class Root:
             if self._look_after():
                 naps = Naps()
         return self._progress.done == self._progress.total
+
+    def _next_share(self) -> Segment | None:
+        """Take root's own next share off the queue; None where nothing is left or the run stops."""
+        return self._cut(self._world.root) if self._remaining and not self._stopping else None
 
     def _tick(self) -> None:
         """Look after the other ranks."""

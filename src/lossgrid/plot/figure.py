@@ -9,6 +9,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from lossgrid.errors import InputError
+from lossgrid.plot.coordinates import refuse_coordinates
 from lossgrid.plot.line import draw_lines
 from lossgrid.plot.panels import draw_planes
 from lossgrid.plot.scale import ScaleOptions
@@ -119,6 +120,7 @@ def _compose(
     kind = _choose_kind(surfaces, kind)
     if band and kind != "line":
         raise InputError("only lines are drawn with a band; planes are drawn side by side")
+    refuse_coordinates(surfaces)
     with matplotlib.rc_context(STYLE):
         if kind == "line":
             one_name = len(surfaces) == 1 or (band and len(set(labels)) == 1)

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import NullFormatter, PercentFormatter
 
 from lossgrid.errors import InputError
-from lossgrid.plot.scale import ScaleOptions, choose_scale
-from lossgrid.plot.words import ALPHA, choose_metric, in_order, is_accuracy, is_loss, missing, quantity, split_of
-from lossgrid.store.surface import PENDING, Surface
+from lossgrid.plot.coordinates import Drawn, are_alike, drawn
+from lossgrid.plot.legend import BAND, LABEL, entry, named, with_band
+from lossgrid.plot.notes import notes_of, room_for, write_notes
+from lossgrid.plot.scale import FAR, Scale, ScaleOptions, choose_scale, power_of
+from lossgrid.plot.trace import Trace, mean_of, thinned, thinned_marks
+from lossgrid.plot.words import (
+    ALPHA,
+    choose_metric,
+    in_order,
+    is_accuracy,
+    is_loss,
+    plain,
+    quantity,
+    words_of,
+)
+from lossgrid.store.surface import Surface
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito
 LOSS, ACCURACY = "#004C78", "#D98C00"  # on two axes: dark and light also in grey
@@ -25,43 +36,8 @@ DASHES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 MARKED = 16  # about how many points are marked of a line that its markers tell from others
 WIDTH, LOSS_HEIGHT, ACCURACY_HEIGHT = 5.4, 3.0, 1.6  # inches
-BAND = 0.2  # opacity
-
-
-@dataclass(frozen=True)
-class Trace:
-    """What has one name: a line, or several of the same alpha, drawn as their mean in the band of their range."""
-
-    label: str
-    surfaces: tuple[Surface, ...]
-
-    @property
-    def alpha(self) -> npt.NDArray[np.float64]:
-        """Coordinates, shape ``(n_alpha,)``, float64."""
-        return self.surfaces[0].alpha
-
-    def has(self, name: str) -> bool:
-        """Tell whether all its lines have the metric."""
-        return all(name in surface.metrics for surface in self.surfaces)
-
-    def values(self, name: str) -> npt.NDArray[np.float64]:
-        """Return the metric of all lines, shape ``(n_lines, n_alpha)``, float64, NaN where it is not finite in any."""
-        values = np.stack([surface[name] for surface in self.surfaces])
-        return np.where(np.isfinite(values).all(axis=0), values, np.nan)
-
-    def broken(self, name: str) -> npt.NDArray[np.bool_]:
-        """Tell where the metric has been computed and is not finite, shape ``(n_alpha,)``, bool."""
-        found = [~np.isfinite(surface[name]) & (surface.status != PENDING) for surface in self.surfaces]
-        return np.asarray(np.any(found, axis=0))
-
-    def missing(self, names: Sequence[str]) -> str:
-        """Count the points without a value, such as ``2 points not finite``; empty where there is none."""
-        own = [name for name in names if self.has(name)]
-        if len(self.surfaces) == 1:
-            return missing(self.surfaces[0], own)
-        unknown = np.any([np.isnan(self.values(name)[0]) for name in own], axis=0)
-        count = int(np.count_nonzero(unknown))
-        return f"{count} point{'s' if count != 1 else ''} not known of all" if count else ""
+HEADING = 72  # characters of a title and a note that stand on one line
+DOTTED = 2_000  # points up to which each has a dot
 
 
 def draw_lines(
@@ -92,17 +68,27 @@ def draw_lines(
     pairs = zip(surfaces, labels, strict=True)
     traces = _by_name(surfaces, labels) if band else [Trace(label, (surface,)) for surface, label in pairs]
     panels = _panels(surfaces, metric)
-    if len(traces) == 1 and len(panels) == 2:
-        figure = _on_two_axes(traces[0], panels, options)
-    else:
-        figure = _in_panels(traces, panels, options)
-    drawn = [name for names in panels for name in names]
-    notes = [trace.missing(drawn) for trace in traces]
+    notes = notes_of(surfaces, labels, width=WIDTH)
+    draw = _on_two_axes if len(traces) == 1 and len(panels) == 2 else _in_panels
+    figure = draw(traces, panels, options, room_for(notes))
+    write_notes(figure, notes, at_top=True)
+    _write_heading(figure.axes[0], plain(title), _missing(traces, [name for names in panels for name in names]))
+    return figure
+
+
+def _missing(traces: Sequence[Trace], names: Sequence[str]) -> str:
+    """Count the points without a value, of several traces of each."""
+    notes = [trace.missing(names) for trace in traces]
     if len(traces) > 1:
         notes = [f"{trace.label}: {note}" for trace, note in zip(traces, notes, strict=True) if note]
-    figure.axes[0].set_title(title, loc="left")
-    figure.axes[0].set_title("; ".join(notes), loc="right", fontsize="x-small", color="0.4")
-    return figure
+    return plain("; ".join(notes))
+
+
+def _write_heading(axes: Axes, title: str, note: str) -> None:
+    """Write the title on the left and the note on the right, below it where both are long."""
+    below = "\n" if title and note and len(title) + len(note) > HEADING else ""
+    axes.set_title(title + below, loc="left")
+    axes.set_title(note, loc="right", fontsize="x-small", color="0.4")
 
 
 def _by_name(surfaces: Sequence[Surface], labels: Sequence[str]) -> list[Trace]:
@@ -112,7 +98,7 @@ def _by_name(surfaces: Sequence[Surface], labels: Sequence[str]) -> list[Trace]:
         own = tuple(surface for surface, name in zip(surfaces, labels, strict=True) if name == label)
         first = own[0].alpha
         for other in own[1:]:
-            if other.alpha.shape != first.shape or not np.allclose(other.alpha, first, rtol=0, atol=1e-9):
+            if not are_alike(first, other.alpha):
                 raise InputError(
                     f"a band needs lines of the same alpha: {label!r} has {_span(first)} and {_span(other.alpha)}; "
                     "give them different labels, or leave one out"
@@ -135,30 +121,30 @@ def _panels(surfaces: Sequence[Surface], metric: str | None) -> list[list[str]]:
     return [panel for panel in panels if panel] or [[chosen[0]]]
 
 
-def _on_two_axes(trace: Trace, panels: list[list[str]], options: ScaleOptions) -> Figure:
-    """Draw losses on the left axis and accuracies on the right, each in the colour of its axis."""
-    figure = Figure(figsize=(WIDTH, LOSS_HEIGHT + 0.9), layout="constrained")
+def _on_two_axes(traces: Sequence[Trace], panels: list[list[str]], options: ScaleOptions, room: float) -> Figure:
+    """Draw losses of one trace on the left axis and accuracies on the right, each in the colour of its axis."""
+    figure = _frame(LOSS_HEIGHT + 0.9, room)
     left = figure.subplots()
     handles, texts = [], []
     for axes, names, colour in zip((left, left.twinx()), panels, (LOSS, ACCURACY), strict=True):
-        _fill(axes, [trace], names, options if axes is left else ScaleOptions(), colour=colour)
+        _fill(axes, traces, names, options if axes is left else ScaleOptions(), colour=colour)
         axes.yaxis.label.set_color(colour)
         axes.tick_params(axis="y", colors=colour)
         own, _ = axes.get_legend_handles_labels()
         handles += own
-        texts += [name.replace("_", " ") for name in names if trace.has(name)]
+        texts += [plain(words_of(name)) for name in names if traces[0].has(name)]
     left.grid(axis="y")
-    _share_alpha([left], [trace])
+    _share_alpha([left], traces)
     # Below the axes, as lines of either axis may run anywhere in them.
-    handles, texts = _with_band(handles, texts, [trace])
+    handles, texts = with_band(handles, texts, traces)
     figure.legend(handles, texts, loc="outside lower center", ncols=math.ceil(len(texts) / 2), frameon=False)
     return figure
 
 
-def _in_panels(traces: Sequence[Trace], panels: list[list[str]], options: ScaleOptions) -> Figure:
+def _in_panels(traces: Sequence[Trace], panels: list[list[str]], options: ScaleOptions, room: float) -> Figure:
     """Draw losses in one panel and accuracies below it, or what there is of them."""
     heights = [ACCURACY_HEIGHT if is_accuracy(names[0]) and len(panels) > 1 else LOSS_HEIGHT for names in panels]
-    figure = Figure(figsize=(WIDTH, sum(heights) + 0.6), layout="constrained")
+    figure = _frame(sum(heights) + 0.6, room)
     all_axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0].tolist()
     for axes, names in zip(all_axes, panels, strict=True):
         _fill(axes, traces, names, options if axes is all_axes[0] else ScaleOptions())
@@ -166,17 +152,16 @@ def _in_panels(traces: Sequence[Trace], panels: list[list[str]], options: ScaleO
     _share_alpha(all_axes, traces)
     handles, texts = all_axes[0].get_legend_handles_labels()
     if len(handles) > 1 or any(len(trace.surfaces) > 1 for trace in traces):
-        all_axes[0].legend(*_with_band(handles, texts, traces), frameon=False)
+        legend = all_axes[0].legend(*with_band(*named(handles, texts), traces), frameon=False)
+        legend.set_in_layout(False)  # it is within the axes, which must not shrink for it
     return figure
 
 
-def _with_band(handles: list[Any], texts: list[str], traces: Sequence[Trace]) -> tuple[list[Any], list[str]]:
-    """Add what a band is to the entries of a legend, where there is one."""
-    counts = {len(trace.surfaces) for trace in traces}
-    if counts == {1}:
-        return handles, texts
-    of = f" of {counts.pop()}" if len(counts) == 1 else ""
-    return [*handles, Patch(facecolor="0.3", alpha=BAND)], [*texts, f"range{of}, line: mean"]
+def _frame(height: float, room: float) -> Figure:
+    """Make the empty figure, with room for notes at its top; heights are in inches."""
+    figure = Figure(figsize=(WIDTH, height + room))
+    figure.set_layout_engine(ConstrainedLayoutEngine(rect=(0, 0, 1, height / (height + room))))
+    return figure
 
 
 def _fill(
@@ -184,82 +169,104 @@ def _fill(
 ) -> None:
     """Draw ``names`` of all traces that have them; in one colour, or in one per trace, or per split of a single one."""
     several = len(traces) > 1
-    known = [one[name] for trace in traces for one in trace.surfaces for name in names if name in one.metrics]
-    scale = choose_scale(np.concatenate(known), options, is_loss=is_loss(names[0]))
+    known = np.concatenate(
+        [one[name] for trace in traces for one in trace.surfaces for name in names if name in one.metrics]
+    )
+    scale = choose_scale(known, options, is_loss=is_loss(names[0]))
+    power = _power(traces)
     for number, trace in enumerate(traces):
         for split, name in enumerate(names):
             if trace.has(name):
                 _draw_one(
                     axes, trace, name,
+                    scale=scale,
+                    alpha=drawn(trace.alpha, ALPHA, power=power),
                     colour=colour or COLOURS[(number if several else split) % len(COLOURS)],
                     dash=DASHES[split % len(DASHES)],
                     marker=MARKERS[number % len(MARKERS)] if several else None,
-                    label=_legend(trace.label, name, several=several, alone=len(names) == 1),
+                    label=plain(entry(trace.label, name, several=several, alone=len(names) == 1), LABEL),
                 )  # fmt: skip
-    if scale.log:
-        axes.set_yscale("log")
-        ticks = scale.ticks()
-        axes.set_yticks(ticks, [scale.write(place) for place in scale.place(ticks)])
-        axes.yaxis.set_minor_formatter(NullFormatter())
+    _set_scale(axes, scale)
     low, high = scale.limits
-    if is_accuracy(names[0]):
+    if is_accuracy(names[0]) and scale.power == 0:
         axes.yaxis.set_major_formatter(PercentFormatter(1))
-        low, high = (0.0 if options.vmin is None else low), (1.0 if options.vmax is None else high)
+        if not ((known < 0) | (known > 1)).any():
+            low, high = (0.0 if options.vmin is None else low), (1.0 if options.vmax is None else high)
     margin = 0.04 * (high - low)
     bottom = low - margin * (not scale.below)
     top = high + margin * (not scale.above)
-    axes.set_ylim(scale.value(bottom), scale.value(top))
+    axes.set_ylim(*((scale.value(bottom), scale.value(top)) if _has_log_axis(scale) else (bottom, top)))
     surfaces = [surface for trace in traces for surface in trace.surfaces]
-    axes.set_ylabel(quantity(surfaces, names[0] if len(names) == 1 else names[0].rpartition("_")[2]))
+    axes.set_ylabel(plain(quantity(surfaces, names[0] if len(names) == 1 else names[0].rpartition("_")[2])))
 
 
-def _legend(label: str, name: str, *, several: bool, alone: bool) -> str:
-    """Name a line by its surface where there are several, and by its split where there is more than one."""
-    split = split_of(name) or name
-    if not several:
-        return split
-    return label if alone else f"{label}, {split}"
+def _has_log_axis(scale: Scale) -> bool:
+    """Tell whether an axis of matplotlib takes the logarithms, and not we."""
+    return scale.log and scale.is_plain
+
+
+def _set_scale(axes: Axes, scale: Scale) -> None:
+    """Let the vertical axis tell values, where those of a plain linear one do not so by themselves."""
+    if _has_log_axis(scale):
+        axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    if scale.log or not scale.is_plain:
+        ticks = scale.ticks()
+        places = scale.place(ticks).filled()
+        axes.set_yticks(ticks if _has_log_axis(scale) else places, [scale.write(place) for place in places])
+
+
+def _power(traces: Sequence[Trace]) -> int:
+    """Return the power of ten over which alpha is drawn; mostly 0."""
+    return power_of(min(float(trace.alpha[0]) for trace in traces), max(float(trace.alpha[-1]) for trace in traces))
 
 
 def _share_alpha(all_axes: Sequence[Axes], traces: Sequence[Trace]) -> None:
     """Let all panels span the lines, with a hairline where the trained network is."""
-    first = min(float(trace.alpha[0]) for trace in traces)
-    last = max(float(trace.alpha[-1]) for trace in traces)
+    ends = np.array([min(trace.alpha[0] for trace in traces), max(trace.alpha[-1] for trace in traces)])
+    alpha = drawn(ends, ALPHA)
+    first, last = alpha.limits
     if first < last:
         all_axes[-1].set_xlim(first, last)
-    if first <= 0 <= last:
+    if alpha.holds_zero:
         for axes in all_axes:
             axes.axvline(0, color="0.6", linewidth=0.6, zorder=0)
-    all_axes[-1].set_xlabel(ALPHA)
+    all_axes[-1].set_xlabel(alpha.label)
 
 
-def _draw_one(axes: Axes, trace: Trace, name: str, *, colour: str, dash: str, marker: str | None, label: str) -> None:
+def _draw_one(
+    axes: Axes, trace: Trace, name: str, *, scale: Scale, alpha: Drawn, colour: str, dash: str, marker: str | None,
+    label: str,
+) -> None:  # fmt: skip
     """Draw one line, or the mean of several in their band, with crosses on top where it is not finite.
 
-    Every point has a small dot; lines that markers tell apart have a few of these instead. A point between two gaps
-    always shows.
+    Every point has a small dot; lines of many points, or that markers tell apart, have a few of these instead. A point
+    between two gaps always shows.
     """
     values = trace.values(name)
+    curves = np.stack([mean_of(values), values.min(axis=0), values.max(axis=0)])
+    # On a logarithmic axis matplotlib would overflow with values far above it.
+    curves = np.minimum(curves, scale.high * FAR) if _has_log_axis(scale) else scale.place(curves).filled(np.nan)
+    places, mean, lowest, highest = thinned(alpha.places, *curves)
     if len(values) > 1:
-        axes.fill_between(
-            trace.alpha, values.min(axis=0), values.max(axis=0), color=colour, alpha=BAND, linewidth=0, zorder=1.5
-        )
-    mean = values.mean(axis=0)
+        axes.fill_between(places, lowest, highest, color=colour, alpha=BAND, linewidth=0, zorder=1.5)
     axes.plot(
-        trace.alpha, mean, linestyle=dash, color=colour, linewidth=1.4, label=label,
-        marker=marker or ".", markersize=3.5, markevery=None if marker is None else _few(mean),
+        places, mean, linestyle=dash, color=colour, linewidth=1.4, label=label, marker=marker or ".", markersize=3.5,
+        markevery=None if marker is None and len(mean) <= DOTTED else _few(mean, regular=marker is not None),
     )  # fmt: skip
     broken = trace.broken(name)
     if broken.any():
+        crosses = thinned_marks(alpha.places[broken])
         axes.plot(
-            trace.alpha[broken], np.ones(np.count_nonzero(broken)), "x", color=colour, markersize=5,
+            crosses, np.ones(len(crosses)), "x", color=colour, markersize=5,
             markeredgewidth=1.2, transform=axes.get_xaxis_transform(), clip_on=False, zorder=5,
         )  # fmt: skip
 
 
-def _few(values: npt.NDArray[np.float64]) -> list[int]:
-    """Return which points to mark: every so many, and those between two gaps."""
+def _few(values: npt.NDArray[np.float64], *, regular: bool) -> list[int]:
+    """Return which points to mark: those between two gaps, and every so many where ``regular``."""
     known = np.pad(np.isfinite(values), 1)
-    alone = known[1:-1] & ~known[:-2] & ~known[2:]
-    regular = np.arange(len(values)) % max(1, round(len(values) / MARKED)) == 0
-    return [int(i) for i in np.flatnonzero(alone | regular)]
+    marked = known[1:-1] & ~known[:-2] & ~known[2:]
+    if regular:
+        marked |= np.arange(len(values)) % max(1, round(len(values) / MARKED)) == 0
+    return [int(i) for i in np.flatnonzero(marked)]

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
-from contextlib import suppress
+import io
+import logging
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
 
+from lossgrid import outfile
 from lossgrid.errors import InputError
+from lossgrid.outfile import written_whole
 from lossgrid.plot.figure import draw, kinds_of
 from lossgrid.store.surface import Surface
+
+log = logging.getLogger(__name__)
 
 DPI = 200
 FORMATS: dict[str, dict[str, Any]] = {  # format -> metadata left out: they would differ from day to day
@@ -31,34 +37,38 @@ def save(figure: Figure, path: Path, *, overwrite: bool) -> Path:
     """
     refuse_to_write([path], overwrite=overwrite)
     format = path.suffix.lower().removeprefix(".")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with matplotlib.rc_context({"svg.hashsalt": "lossgrid", "pdf.fonttype": 42}):
-            figure.savefig(
-                partial, format=format, dpi=DPI, bbox_inches="tight", pad_inches=0.08, metadata=FORMATS[format]
-            )
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}; choose another --out") from None
-    finally:
-        with suppress(OSError):
-            partial.unlink()
+    picture = io.BytesIO()  # matplotlib's writers cannot be left to end well on a full disk
+    with matplotlib.rc_context({"svg.hashsalt": "lossgrid", "pdf.fonttype": 42}), _missing_glyphs():
+        figure.savefig(picture, format=format, dpi=DPI, bbox_inches="tight", pad_inches=0.08, metadata=FORMATS[format])
+    with written_whole(path, overwrite=overwrite) as partial:
+        partial.write_bytes(picture.getbuffer())
     return path
+
+
+@contextmanager
+def _missing_glyphs() -> Iterator[None]:
+    """Say once, in one line, that the font lacks characters of a label; matplotlib warns of each."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", message="Glyph ")
+        yield
+    for warning in caught:
+        if not str(warning.message).startswith("Glyph "):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    if any(str(warning.message).startswith("Glyph ") for warning in caught):
+        log.warning("the font of the picture lacks characters of a label; set font.family in a matplotlibrc file")
 
 
 def refuse_to_write(paths: Iterable[Path], *, overwrite: bool) -> None:
     """Find out before work starts what would keep the pictures from being written.
 
     Raises:
-        InputError: A suffix is unknown, a folder is missing, or a file exists and ``overwrite`` is not set.
+        InputError: A suffix is unknown, or a file cannot be written.
     """
+    paths = list(paths)
     for path in paths:
         if path.suffix.lower().removeprefix(".") not in FORMATS:
             raise InputError(f"{path}: a picture ends in .png, .pdf or .svg; choose one of these")
-        if not path.parent.is_dir():
-            raise InputError(f"{path}: there is no folder {path.parent}; make it first")
-        if path.exists() and not overwrite:
-            raise InputError(f"{path} exists; give --overwrite to replace it")
+    outfile.refuse_to_write(paths, overwrite=overwrite)
 
 
 def write_all(

@@ -16,14 +16,28 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from lossgrid.plot.plane import draw_plane
+from lossgrid.plot.coordinates import are_alike, drawn
+from lossgrid.plot.notes import notes_of, room_for, write_notes
+from lossgrid.plot.plane import draw_plane, thinning
 from lossgrid.plot.relief import draw_relief
 from lossgrid.plot.scale import Scale, ScaleOptions, choose_scale
-from lossgrid.plot.words import choose_metric, clipping, is_accuracy, is_loss, missing, quantity
+from lossgrid.plot.words import (
+    ALPHA,
+    BETA,
+    TITLE,
+    choose_metric,
+    clipping,
+    is_accuracy,
+    is_loss,
+    missing,
+    plain,
+    quantity,
+)
 from lossgrid.store.surface import Surface
 
-PANEL = 3.4  # inches
+PANEL, BAR = 3.4, 1.5  # inches
 MOST_COLUMNS = 4
+TITLE_OF_PANEL = 42  # characters above a panel that has neighbours
 
 
 def draw_planes(
@@ -49,33 +63,50 @@ def draw_planes(
     values = np.concatenate([surface[metric].ravel() for surface in surfaces])
     scale = choose_scale(values, options, is_loss=is_loss(metric))
     colours = _colours(metric, kind)
-    figure, panels = _frame(surfaces, kind)
+    notes = notes_of(surfaces, labels, width=PANEL * _columns(len(surfaces)) + BAR)
+    figure, panels = _frame(surfaces, kind, room_for(notes))
     mappable = ScalarMappable(scale.norm, colours)
     for axes, surface, label in zip(panels, surfaces, labels, strict=True):
-        alpha, beta = surface.alpha, np.asarray(surface.beta)
+        names = (r"$\alpha$", r"$\beta$") if kind == "surface" else (ALPHA, BETA)
+        alpha, beta = drawn(surface.alpha, names[0]), drawn(np.asarray(surface.beta), names[1])
         if kind == "surface":
             mappable = draw_relief(axes, alpha, beta, surface[metric], scale=scale, colours=colours)
         else:
             mappable = draw_plane(axes, alpha, beta, surface[metric], kind=kind, scale=scale, colours=colours)
-        axes.set_title(label)
-        _note(axes, missing(surface, [metric]))
+        axes.set_title(plain(label, TITLE_OF_PANEL if len(surfaces) > 1 else TITLE))
+        remarks = [missing(surface, [metric]), thinning(surface) if kind in ("contour", "contourf") else ""]
+        _note(axes, "\n".join(filter(None, remarks)))
         _drop_inner_labels(axes)
-    figure.suptitle(title)
-    _add_bar(figure, panels, mappable, scale, kind, metric).set_label(quantity(surfaces, metric) + clipping(scale))
+    figure.suptitle(plain(title))
+    words = plain(quantity(surfaces, metric)) + clipping(scale)
+    _add_bar(figure, panels, mappable, scale, kind, metric).set_label(words)
+    write_notes(figure, notes, at_top=False)
     return figure
 
 
-def _frame(surfaces: Sequence[Surface], kind: str) -> tuple[Figure, list[Any]]:
-    """Make the empty figure with a panel per surface, sharing axes where ranges agree."""
+def _columns(count: int) -> int:
+    """Return how many panels stand beside each other."""
+    return math.ceil(count / math.ceil(count / MOST_COLUMNS))
+
+
+def _frame(surfaces: Sequence[Surface], kind: str, room: float) -> tuple[Figure, list[Any]]:
+    """Make the empty figure with a panel per surface, sharing axes where ranges agree, and room for notes below."""
     count = len(surfaces)
-    rows = math.ceil(count / MOST_COLUMNS)
-    columns = math.ceil(count / rows)
+    columns = _columns(count)
+    rows = math.ceil(count / columns)
     solid = kind == "surface"
     aspect = _aspect(surfaces)
-    height = 0.9 if solid else aspect or 0.8
-    # No engine in three dimensions: before matplotlib 3.11 it takes the whole figure for the axes' decorations.
-    layout = None if solid else ConstrainedLayoutEngine(compress=True, h_pad=0.07, hspace=0.02)
-    figure = Figure(figsize=(PANEL * columns + 1.5, PANEL * rows * height + 0.8), layout=layout)
+    height = PANEL * rows * (0.9 if solid else aspect or 0.8) + 0.8
+    figure = Figure(figsize=(PANEL * columns + BAR, height + room))
+    share = room / (height + room)
+    if solid:
+        # No engine in three dimensions: before matplotlib 3.11 it takes the whole figure for the axes' decorations.
+        sides = figure.subplotpars
+        figure.subplots_adjust(bottom=share + sides.bottom * (1 - share), top=share + sides.top * (1 - share))
+    else:
+        figure.set_layout_engine(
+            ConstrainedLayoutEngine(compress=True, h_pad=0.07, hspace=0.02, rect=(0, share, 1, 1 - share))
+        )
     panels = figure.subplots(
         rows, columns, squeeze=False,
         sharex=not solid and rows * columns == count and _agree([surface.alpha for surface in surfaces]),
@@ -97,22 +128,27 @@ def _add_bar(figure: Figure, panels: list[Any], mappable: ScalarMappable, scale:
     bar = figure.colorbar(mappable, spacing="proportional", **place)
     bar.set_ticks(scale.place(scale.ticks()).compressed())
     bar.minorticks_off()
-    bar.ax.yaxis.set_major_formatter(PercentFormatter(1) if is_accuracy(metric) else FuncFormatter(scale.write))
+    in_percent = is_accuracy(metric) and scale.power == 0
+    bar.ax.yaxis.set_major_formatter(PercentFormatter(1) if in_percent else FuncFormatter(scale.write))
     bar.outline.set_linewidth(0.6)
     return bar
 
 
 def _aspect(surfaces: Sequence[Surface]) -> float | None:
     """Return height / width of the panels where alpha and beta span similar lengths, so that circles stay round."""
-    spans = [(np.ptp(surface.alpha), np.ptp(np.asarray(surface.beta))) for surface in surfaces]
-    ratios = [float(high / wide) if wide else 0.0 for wide, high in spans]
+    spans = [(_half(surface.alpha), _half(np.asarray(surface.beta))) for surface in surfaces]
+    ratios = [high / wide if wide else 0.0 for wide, high in spans]
     return ratios[0] if np.allclose(ratios, ratios[0]) and 0.5 <= ratios[0] <= 2 else None
+
+
+def _half(coordinates: npt.NDArray[np.float64]) -> float:
+    """Return half the length of an axis; the whole may be more than a float64 can be."""
+    return float(coordinates[-1]) / 2 - float(coordinates[0]) / 2
 
 
 def _agree(coordinates: Sequence[npt.NDArray[np.float64]]) -> bool:
     """Tell whether all surfaces have the same coordinates along an axis."""
-    first = coordinates[0]
-    return all(len(one) == len(first) and np.allclose(one, first) for one in coordinates)
+    return all(are_alike(coordinates[0], one) for one in coordinates)
 
 
 def _colours(metric: str, kind: str) -> Colormap:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,18 +14,21 @@ from matplotlib.contour import ContourSet
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
+from lossgrid.plot.coordinates import Drawn, edges
 from lossgrid.plot.scale import Scale
-from lossgrid.plot.words import ALPHA, BETA
+from lossgrid.store.surface import Surface
 
 BLANK, HATCH = "0.93", "0.80"  # greys of points without a value
 LABEL_SIZE = 6.5  # points
 FRAME = 0.04  # share of the axes along each edge where a contour is not labelled
+MOST_ALONG = 1_000  # points along an axis that contours are drawn of: more than a picture has pixels
+MOST_LABELLED = 1_000  # pieces of contours; of more, no label finds a place
 
 
 def draw_plane(
     axes: Axes,
-    alpha: npt.NDArray[np.float64],
-    beta: npt.NDArray[np.float64],
+    alpha: Drawn,
+    beta: Drawn,
     values: npt.NDArray[np.float64],
     *,
     kind: str,
@@ -35,8 +39,8 @@ def draw_plane(
 
     Args:
         axes: Where to draw.
-        alpha: Shape ``(n_alpha,)``, float64.
-        beta: Shape ``(n_beta,)``, float64.
+        alpha: Of ``n_alpha`` coordinates.
+        beta: Of ``n_beta``.
         values: Shape ``(n_beta, n_alpha)``, float64; points not finite stay blank.
         kind: The way to draw.
         scale: Places of the values.
@@ -45,6 +49,9 @@ def draw_plane(
     Returns:
         What a colour bar is made of.
     """
+    if kind != "heat":
+        values = values[np.ix_(_shown(beta), _shown(alpha))]
+        alpha, beta = (replace(axis, places=axis.places[_shown(axis)]) for axis in (alpha, beta))
     places = scale.place(values)
     if np.ma.is_masked(places):
         _hatch(axes)
@@ -52,31 +59,34 @@ def draw_plane(
     if places.count():
         if kind == "heat":
             mappable = axes.pcolormesh(
-                edges(alpha), edges(beta), places, norm=scale.norm, cmap=colours, rasterized=True
+                edges(alpha.places), edges(beta.places), places, norm=scale.norm, cmap=colours, rasterized=True
             )
         elif kind == "contourf":
-            mappable = _bands(axes, alpha, beta, places, scale, colours)
+            mappable = _bands(axes, alpha.places, beta.places, places, scale, colours)
         else:
-            _lines(axes, alpha, beta, places, scale, colours)
+            _lines(axes, alpha.places, beta.places, places, scale, colours)
     reach = edges if kind == "heat" else np.asarray
-    axes.set_xlim(*_ends(reach(alpha)))
-    axes.set_ylim(*_ends(reach(beta)))
-    axes.set_xlabel(ALPHA)
-    axes.set_ylabel(BETA)
-    if min(alpha) <= 0 <= max(alpha) and min(beta) <= 0 <= max(beta):
+    axes.set_xlim(*_ends(reach(alpha.places)))
+    axes.set_ylim(*_ends(reach(beta.places)))
+    axes.set_xlabel(alpha.label)
+    axes.set_ylabel(beta.label)
+    if alpha.holds_zero and beta.holds_zero:
         ink, halo = ("black", "white") if kind == "contour" else ("white", "black")
         outline = [withStroke(linewidth=2.2, foreground=halo, alpha=0.6)]
         axes.plot(0, 0, "+", color=ink, markersize=7, markeredgewidth=1.1, path_effects=outline, zorder=5)
     return mappable
 
 
-def edges(coordinates: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the borders of the cells around ``coordinates``, shape ``(n + 1,)``; a single cell is one unit wide."""
-    if len(coordinates) == 1:
-        return np.array([coordinates[0] - 0.5, coordinates[0] + 0.5])
-    middles = (coordinates[:-1] + coordinates[1:]) / 2
-    first, last = 2 * coordinates[0] - middles[0], 2 * coordinates[-1] - middles[-1]
-    return np.concatenate([[first], middles, [last]])
+def thinning(surface: Surface) -> str:
+    """Say how many points contours are drawn of, where these are not all; empty where they are."""
+    left = [f"{MOST_ALONG} of {count}" for count in surface.shape if count > MOST_ALONG]
+    return f"contours of {' and '.join(left)} points along an axis" if left else ""
+
+
+def _shown(axis: Drawn) -> npt.NDArray[np.intp]:
+    """Return which coordinates contours are drawn of, the first and the last among them."""
+    count = len(axis.places)
+    return np.asarray(np.linspace(0, count - 1, min(count, MOST_ALONG)).round(), dtype=np.intp)
 
 
 def _ends(coordinates: npt.NDArray[np.float64]) -> tuple[float, float]:
@@ -115,6 +125,8 @@ def _lines(
         )
         axes.set_xlim(*_ends(alpha))
         axes.set_ylim(*_ends(beta))
+        if sum(np.count_nonzero(path.codes == path.MOVETO) for path in lines.get_paths()) > MOST_LABELLED:
+            return
         labels = axes.clabel(lines, fmt=scale.write, fontsize=LABEL_SIZE, inline=False)
         _thin_out(axes, list(labels))
 

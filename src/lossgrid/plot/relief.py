@@ -10,6 +10,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap
 from matplotlib.ticker import MaxNLocator
 
+from lossgrid.plot.coordinates import Drawn
 from lossgrid.plot.scale import Scale
 
 MOST_FACES = 120  # along each axis; more are invisible and slow
@@ -20,8 +21,8 @@ ELEVATION_CLIPPED = 55  # over the ceiling into the well
 
 def draw_relief(
     axes: Any,
-    alpha: npt.NDArray[np.float64],
-    beta: npt.NDArray[np.float64],
+    alpha: Drawn,
+    beta: Drawn,
     values: npt.NDArray[np.float64],
     *,
     scale: Scale,
@@ -31,8 +32,8 @@ def draw_relief(
 
     Args:
         axes: Where to draw, of the projection ``3d``.
-        alpha: Shape ``(n_alpha,)``, float64.
-        beta: Shape ``(n_beta,)``, float64.
+        alpha: Of ``n_alpha`` coordinates.
+        beta: Of ``n_beta``.
         values: Shape ``(n_beta, n_alpha)``, float64; points not finite leave a hole.
         scale: Places of the values, which are the heights.
         colours: Colours of the places.
@@ -42,7 +43,7 @@ def draw_relief(
     """
     low, high = scale.limits
     heights = np.ma.clip(scale.place(values), low, high).filled(np.nan)
-    columns, rows = np.meshgrid(alpha, beta)
+    columns, rows = np.meshgrid(alpha.places, beta.places)
     # A face has the colour of its middle; matplotlib would take that of one corner, and a peak would look lopsided.
     middles = heights.copy()
     middles[:-1, :-1] = (heights[:-1, :-1] + heights[1:, :-1] + heights[:-1, 1:] + heights[1:, 1:]) / 4
@@ -52,15 +53,15 @@ def draw_relief(
         columns, rows, heights, facecolors=faces, rcount=MOST_FACES, ccount=MOST_FACES,
         edgecolor=MESH, linewidth=0.2, shade=False, rasterized=True,
     )  # fmt: skip
-    axes.set_xlim(alpha[0], alpha[-1])
-    axes.set_ylim(beta[0], beta[-1])
+    axes.set_xlim(*alpha.limits)
+    axes.set_ylim(*beta.limits)
     axes.set_zlim(low, high)
     axes.xaxis.set_major_locator(MaxNLocator(4, prune="upper"))  # these two labels would meet in the front corner
     axes.yaxis.set_major_locator(MaxNLocator(4, prune="lower"))
     ticks = scale.ticks(5)
     axes.set_zticks(scale.place(ticks).compressed(), [scale.write(place) for place in scale.place(ticks)])
-    axes.set_xlabel(r"$\alpha$", labelpad=-4)
-    axes.set_ylabel(r"$\beta$", labelpad=-4)
+    axes.set_xlabel(alpha.label, labelpad=-4)
+    axes.set_ylabel(beta.label, labelpad=-4)
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
         axis.set_pane_color((1, 1, 1, 0))
     axes.tick_params(pad=-1, labelsize=7)

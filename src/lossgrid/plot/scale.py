@@ -16,14 +16,19 @@ from lossgrid.errors import InputError
 LOG_FROM = 30.0  # highest / lowest loss above which a linear scale hides the centre
 LOG_NEVER_CLIPPED = 6.0  # decades that a logarithmic scale always shows
 MOST_EXPONENT = 308  # of a float64
+SMALLEST, LARGEST = 5e-324, float(np.finfo(np.float64).max)
+PLAIN = 100  # powers of ten up to which, and down to which, matplotlib can be given numbers as they are
+LEAST_POWER = -300  # of ten that is a float64 of full precision
+FAR = 1e6  # times what is shown: values further off are drawn there, which is the same to the eye and never overflows
 LEVELS = 12
+MOST_LEVELS = 200
 TICKS = 9
 SERIES: tuple[tuple[tuple[float, ...], int], ...] = (  # mantissas and the step of the exponent, dense to sparse
     ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), 1),
     ((1, 1.5, 2, 3, 5, 7), 1),
     ((1, 2, 5), 1),
     ((1, 3), 1),
-    *(((1,), step) for step in (1, 2, 5, 10, 50, 100)),
+    *(((1,), step) for step in (1, 2, 5, 10, 50, 100, 1000)),
 )
 
 
@@ -46,11 +51,15 @@ class ScaleOptions:
             raise InputError("--vmin and --vmax must be positive on a logarithmic scale; use --linear")
         if self.levels is not None and self.levels < 1:
             raise InputError(f"--levels must be at least 1, got {self.levels}")
+        if self.levels is not None and self.levels > MOST_LEVELS:
+            raise InputError(f"--levels must be at most {MOST_LEVELS}, which are closer than lines, got {self.levels}")
 
 
 @dataclass(frozen=True)
 class Scale:
     """A chosen scale; "places" are the values themselves, or their log10, and everything is drawn at places.
+
+    Where values are too large or too small for matplotlib, the places of a linear scale are values over a power of ten.
 
     Attributes:
         log: Whether places are logarithms.
@@ -68,17 +77,36 @@ class Scale:
     above: bool
     levels: npt.NDArray[np.float64]
 
+    @property
+    def power(self) -> int:
+        """The power of ten over which the places of a linear scale are; 0 for all but extreme values."""
+        return 0 if self.log else power_of(self.low, self.high)
+
+    @property
+    def is_plain(self) -> bool:
+        """Tell whether matplotlib can be given the values themselves."""
+        return power_of(self.low, self.low) == 0 == power_of(self.high, self.high) if self.log else self.power == 0
+
     def place(self, values: npt.ArrayLike) -> Any:
         """Return the places of ``values``, same shape, a float64 masked array, masked where not finite."""
         known = np.ma.masked_invalid(np.asarray(values, dtype=np.float64))
-        if not self.log:
-            return known
-        return np.ma.log10(np.ma.maximum(known, self.low * 1e-3))  # zero has no logarithm but is surely "below"
+        low, high = self.limits
+        if self.log:
+            floor = low - 3  # zero has no logarithm but is surely "below"
+            logarithms = np.full(known.shape, floor)
+            np.log10(known.data, out=logarithms, where=known.filled(0.0) > 0)
+            return np.ma.array(np.maximum(logarithms, floor), mask=known.mask)
+        span = high - low
+        with np.errstate(over="ignore"):
+            places = known.filled(0.0) / 10.0**self.power
+        return np.ma.array(np.clip(places, low - FAR * span, high + FAR * span), mask=known.mask)
 
     @property
     def limits(self) -> tuple[float, float]:
         """Places of ``low`` and ``high``."""
-        return (math.log10(self.low), math.log10(self.high)) if self.log else (self.low, self.high)
+        if self.log:
+            return math.log10(self.low), math.log10(self.high)
+        return self.low / 10.0**self.power, self.high / 10.0**self.power
 
     @property
     def norm(self) -> Normalize:
@@ -99,22 +127,32 @@ class Scale:
         return round_values(self.low, self.high, count, log=self.log)
 
     def value(self, place: float) -> float:
-        """Return the value at ``place``."""
-        return float(10.0**place) if self.log else float(place)
+        """Return the value at ``place``, the largest float where it is larger."""
+        if self.log:
+            return float(10.0**place) if place < MOST_EXPONENT else LARGEST
+        return float(np.clip(place * 10.0**self.power, -LARGEST, LARGEST)) if self.power else float(place)
 
     def write(self, place: float, _position: object = None) -> str:
         """Write the value at ``place``, short and with enough digits to tell it from its neighbours."""
         value = self.value(place)
-        if not self.log and abs(value) < 1e-9 * (self.high - self.low):
+        low, high = self.limits
+        if not self.log and abs(place) < 1e-9 * (high - low):
             return "0"
         if 1e-3 <= abs(value) < 1e4:
-            finest = self.high - self.low
+            finest = high - low
             digits = 6 if self.log else max(4, math.ceil(math.log10(max(1.0, abs(value) / finest))) + 3)
             return f"{value:.{digits}g}"
         mantissa, exponent = f"{value:.2e}".split("e")
         factor = f"{float(mantissa):g}"
         power = f"10^{{{int(exponent)}}}"
         return f"${power}$" if factor == "1" else rf"${factor}\times{power}$"
+
+
+def power_of(low: float, high: float) -> int:
+    """Return the power of ten to divide numbers from ``low`` to ``high`` by before they are drawn; mostly 0."""
+    most = max(abs(low), abs(high))
+    power = math.floor(math.log10(most)) if most else 0
+    return int(max(power, LEAST_POWER)) if abs(power) > PLAIN else 0
 
 
 def choose_scale(values: npt.NDArray[np.float64], options: ScaleOptions, *, is_loss: bool) -> Scale:
@@ -145,9 +183,16 @@ def choose_scale(values: npt.NDArray[np.float64], options: ScaleOptions, *, is_l
     if is_loss and options.vmax is None:
         high = min(high, _reach(finite, low, log=log))
     if math.isclose(low, high, rel_tol=1e-9):  # all equal
-        low, high = (low / 2, high * 2) if log else (low - (0.1 * abs(low) or 1.0), high + (0.1 * abs(high) or 1.0))
+        low, high = _widened(low, high, log=log)
     levels = round_values(low, high, options.levels or LEVELS, log=log)
     return Scale(log=log, low=low, high=high, below=least < low, above=most > high, levels=levels)
+
+
+def _widened(low: float, high: float, *, log: bool) -> tuple[float, float]:
+    """Return limits around equal values, within what a float64 can be."""
+    if log:
+        return max(low / 2, SMALLEST), min(high * 2, LARGEST)
+    return max(low - (0.1 * abs(low) or 1.0), -LARGEST), min(high + (0.1 * abs(high) or 1.0), LARGEST)
 
 
 def _reach(finite: npt.NDArray[np.float64], low: float, *, log: bool) -> float:
@@ -176,6 +221,11 @@ def round_values(low: float, high: float, count: int, *, log: bool) -> npt.NDArr
             if len(inside) <= count:
                 break
     else:
-        series = np.asarray(MaxNLocator(nbins=count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
-        inside = series[(series >= low) & (series <= high)][:count]
-    return inside if inside.size else np.array([math.sqrt(low * high) if log else (low + high) / 2])
+        unit = 10.0 ** power_of(low, high)
+        locator = MaxNLocator(nbins=count, steps=[1, 2, 2.5, 5, 10])
+        with np.errstate(over="ignore"):
+            series = np.asarray(locator.tick_values(low / unit, high / unit)) * unit
+        inside = np.unique(series[(series >= low) & (series <= high)])[:count]  # denormal numbers fall together
+    if inside.size:
+        return inside
+    return np.array([math.sqrt(low) * math.sqrt(high) if log else low / 2 + high / 2])

@@ -9,10 +9,19 @@ import numpy as np
 from lossgrid.errors import InputError
 from lossgrid.plot.scale import Scale
 from lossgrid.store.surface import PENDING, Surface
+from lossgrid.text import one_line
 
 ALPHA = r"$\alpha$ (along $\delta$)"
 BETA = r"$\beta$ (along $\eta$)"
 FIRST_SPLITS = ("train", "test")
+NAME = 40  # characters of a name of a metric, a model or a loss
+TITLE = 64  # characters of a title
+
+
+def plain(text: str, most: int = TITLE) -> str:
+    """Return foreign text for a picture: one line, not read as a formula, and in legends also with ``_`` before it."""
+    shown = one_line(text, most).replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown
 
 
 def is_loss(metric: str) -> bool:
@@ -54,15 +63,26 @@ def choose_metric(surface: Surface, metric: str | None) -> str:
     return chosen
 
 
+def words_of(metric: str) -> str:
+    """Return the name of a metric as words, such as ``train loss``."""
+    return one_line(metric.replace("_", " "), NAME)
+
+
 def quantity(surfaces: Sequence[Surface], name: str) -> str:
     """Name a metric, or just ``loss``, with its unit, such as ``train loss (nats per sample)``."""
-    words = name.replace("_", " ")
-    losses = {surface.config.get("loss") for surface in surfaces}
+    words = words_of(name)
+    losses = {text_of(surface, "loss") for surface in surfaces}
     if name.endswith("loss") and len(losses) == 1:
         loss = losses.pop()
         unit = "nats per sample" if loss == "cross_entropy" else loss
         return f"{words} ({unit})" if unit else words
     return words
+
+
+def text_of(surface: Surface, setting: str) -> str:
+    """Return a setting of the run that is a text, short; empty where the file holds none."""
+    value = surface.config.get(setting)
+    return one_line(value, NAME) if isinstance(value, str) else ""
 
 
 def clipping(scale: Scale) -> str:
@@ -76,7 +96,7 @@ def clipping(scale: Scale) -> str:
 def title_of(surface: Surface) -> str:
     """Name the model and the grid, alpha first as in width times height."""
     points = " x ".join(str(count) for count in reversed(surface.shape)) + " points"
-    model = surface.config.get("model")
+    model = text_of(surface, "model")
     return f"{model}, {points}" if model else points
 
 

@@ -40,6 +40,7 @@ def prepare(config: TrainConfig, splits: Mapping[str, data.Split], place: Place)
         )
     torch.manual_seed(config.seed)
     model = models.build(config.model, config.model_arg, facts=data.facts(splits))
+    models.check_module(model, name=config.model)
     draw_weights(model, config.init)
     part = config.micro_batch or config.batch_size
     refuse_lone_samples(model, first.samples, config.batch_size, part)

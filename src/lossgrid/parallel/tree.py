@@ -1,0 +1,197 @@
+"""TCP connections among ranks, in the shape of a tree: rank r is connected to its parent ``(r - 1) // BRANCHES``.
+
+No rank has more than ``BRANCHES + 1`` connections, and all ranks hear, through each other, of the end of any. A host
+may have many addresses, of which few lead to it from another host. So every rank tells all of its own, and who calls it
+tries all of them at once. Who calls says a secret word, which MPI has brought to all ranks: strangers are not let in.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import queue
+import secrets
+import selectors
+import socket
+import struct
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from lossgrid.parallel.watcher import BRANCHES
+from lossgrid.parallel.world import World, broadcast, gather
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 5.0
+TOKEN_BYTES, RANK_BYTES = 16, 4
+GREETING_BYTES = TOKEN_BYTES + RANK_BYTES
+SIOCGIFADDR = 0x8915  # Linux: the IPv4 address of an interface
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a rank listens: its host by name and by the addresses of its interfaces, and the port."""
+
+    host: str
+    numbers: tuple[str, ...]
+    port: int
+
+    def candidates(self, own_host: str) -> list[str]:
+        """Return names and addresses that may lead from ``own_host`` to this one."""
+        return [*(["localhost"] if self.host == own_host else []), self.host, *self.numbers]
+
+
+@dataclass(frozen=True)
+class Link:
+    """A connection to another rank: its number, its host, and the socket, which does not block."""
+
+    rank: int
+    host: str
+    connection: socket.socket
+
+
+def meet(world: World) -> list[Link]:
+    """Connect the ranks as a tree and return the links of this rank; warn where some cannot be connected.
+
+    Collective: all ranks of ``world`` must call this.
+    """
+    with listen() as server:
+        addresses = gather(world, Address(world.host, numbers(world.host), server.getsockname()[1]))
+        token = broadcast(world, secrets.token_bytes(TOKEN_BYTES))
+        deadline = time.monotonic() + CONNECT_SECONDS
+        parent = (world.rank - 1) // BRANCHES
+        answer = None if world.is_root else call(addresses[parent], world, token, deadline)
+        first = world.rank * BRANCHES + 1
+        connections = receive(server, range(first, min(first + BRANCHES, world.size)), token, deadline)
+        if answer is not None:
+            with suppress(queue.Empty):
+                connections[parent] = answer.get(timeout=max(0.0, deadline - time.monotonic()))
+    # One end may have given up just as the other end succeeded: a link is one that both ends have.
+    known = gather(world, tuple(connections))
+    links = []
+    for rank, connection in connections.items():
+        if world.rank in known[rank]:
+            connection.setblocking(False)
+            links.append(Link(rank, addresses[rank].host, connection))
+        else:
+            connection.close()
+    parents = [(rank, (rank - 1) // BRANCHES) for rank in range(1, world.size)]
+    apart = [rank for rank, parent in parents if parent not in known[rank] or rank not in known[parent]]
+    if apart and world.is_root:
+        log.warning(
+            "no TCP connection to %d ranks (%s, ...): if one of them freezes, the job hangs until its time limit",
+            len(apart), apart[0],
+        )  # fmt: skip
+    return links
+
+
+def listen() -> socket.socket:
+    """Return a socket that listens on a free port, for IPv4 and IPv6 where there is both."""
+    backlog = 8 * BRANCHES  # every child may call on several addresses at once
+    with suppress(OSError):
+        if socket.has_dualstack_ipv6():
+            return socket.create_server(("", 0), family=socket.AF_INET6, backlog=backlog, dualstack_ipv6=True)
+    return socket.create_server(("", 0), backlog=backlog)
+
+
+def call(address: Address, world: World, token: bytes, deadline: float) -> queue.Queue[socket.socket]:
+    """Call a rank on all its addresses at once; into the queue that is returned goes the connection it takes.
+
+    A rank answers one call of each other rank, so the queue gets one connection at most, and none where no address
+    leads there before the deadline.
+    """
+    answers: queue.Queue[socket.socket] = queue.Queue()
+
+    def try_one(name: str) -> None:
+        with suppress(OSError):  # also names that mean nothing here
+            connection = socket.create_connection((name, address.port), timeout=max(0.1, deadline - time.monotonic()))
+            connection.sendall(token + world.rank.to_bytes(RANK_BYTES, "big"))
+            if _read(connection, TOKEN_BYTES, deadline) == token:
+                answers.put(connection)
+            else:
+                connection.close()
+
+    for name in address.candidates(world.host):
+        threading.Thread(target=try_one, args=(name,), daemon=True).start()
+    return answers
+
+
+def receive(server: socket.socket, expected: range, token: bytes, deadline: float) -> dict[int, socket.socket]:
+    """Take the calls of ``expected`` ranks until all have come or the deadline has.
+
+    Strangers are not let in, and one who says nothing keeps nobody waiting.
+    """
+    connections: dict[int, socket.socket] = {}
+    said: dict[socket.socket, bytes] = {}  # of callers that have not said all yet
+    server.setblocking(False)
+    with selectors.DefaultSelector() as selector:
+        selector.register(server, selectors.EVENT_READ)
+        while len(connections) < len(expected) and time.monotonic() < deadline:
+            for key, _ in selector.select(timeout=max(0.0, deadline - time.monotonic())):
+                if key.fileobj is server:
+                    with suppress(OSError):
+                        caller, _ = server.accept()
+                        caller.setblocking(False)
+                        said[caller] = b""
+                        selector.register(caller, selectors.EVENT_READ)
+                    continue
+                caller = key.fileobj  # type: ignore[assignment]
+                more = b""
+                with suppress(OSError):
+                    more = caller.recv(GREETING_BYTES - len(said[caller]))
+                said[caller] += more
+                if more and len(said[caller]) < GREETING_BYTES:
+                    continue
+                selector.unregister(caller)
+                greeting = said.pop(caller)
+                rank = int.from_bytes(greeting[TOKEN_BYTES:], "big")
+                is_welcome = secrets.compare_digest(greeting[:TOKEN_BYTES], token) and len(greeting) == GREETING_BYTES
+                if is_welcome and rank in expected and rank not in connections and _answer(caller, token):
+                    connections[rank] = caller
+                else:
+                    caller.close()
+    for caller in said:
+        caller.close()
+    return connections
+
+
+def _answer(caller: socket.socket, token: bytes) -> bool:
+    """Say the secret word to a caller; return whether he can still be reached."""
+    try:
+        return caller.send(token) == len(token)
+    except OSError:
+        return False
+
+
+def _read(connection: socket.socket, count: int, deadline: float) -> bytes:
+    """Return up to ``count`` bytes, fewer where the deadline or the connection ends before."""
+    said = b""
+    with suppress(OSError):
+        while len(said) < count:
+            connection.settimeout(max(0.01, deadline - time.monotonic()))
+            more = connection.recv(count - len(said))
+            if not more:
+                break
+            said += more
+    return said
+
+
+def numbers(host: str) -> tuple[str, ...]:
+    """Return the addresses of this host, by its interfaces and by its name, without those that lead back to itself."""
+    found: list[str] = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        for _, name in socket.if_nameindex():
+            with suppress(OSError):  # an interface without an IPv4 address
+                reply = fcntl.ioctl(any_socket, SIOCGIFADDR, struct.pack("256s", name.encode()[:15]))
+                found.append(socket.inet_ntoa(reply[20:24]))
+    with suppress(OSError):
+        for line in Path("/proc/net/if_inet6").read_text().splitlines():
+            address, _, _, scope, *_ = line.split()
+            if scope == "00":  # valid everywhere, not on one link or host
+                found.append(socket.inet_ntop(socket.AF_INET6, bytes.fromhex(address)))
+    with suppress(OSError):
+        found += [str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+    return tuple(number for number in dict.fromkeys(found) if not number.startswith("127.") and number != "::1")

@@ -1,0 +1,95 @@
+"""Coordinates along alpha and beta as they are drawn: over a power of ten where matplotlib could not take them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lossgrid.errors import InputError
+from lossgrid.grid import SAME_COORDINATE
+from lossgrid.plot.scale import power_of
+from lossgrid.store.surface import Surface
+
+Values = npt.NDArray[np.float64]
+TOLERANCE = 1e-9  # share of the largest coordinate: pictures do not show less
+SINGLE = 1e-3  # width of a cell that has no neighbour, as a share of its coordinate, where that is more than one unit
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Coordinates of an axis of a picture.
+
+    Attributes:
+        name: Such as "alpha".
+        places: Coordinates over ``10**power``, shape ``(n,)``, float64.
+        power: Mostly 0.
+    """
+
+    name: str
+    places: Values
+    power: int
+
+    @property
+    def label(self) -> str:
+        """What is written at the axis, as matplotlib takes it."""
+        return self.name + (rf" / $10^{{{self.power}}}$" if self.power else "")
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """First and last place."""
+        return float(self.places[0]), float(self.places[-1])
+
+    @property
+    def holds_zero(self) -> bool:
+        """Tell whether 0 is among or between the places."""
+        return bool(self.places[0] <= 0 <= self.places[-1])
+
+
+def drawn(coordinates: Values, name: str, *, power: int | None = None) -> Drawn:
+    """Return rising coordinates as they are drawn, over ``10**power``; by default over what they need, mostly 1."""
+    power = power_of(coordinates[0], coordinates[-1]) if power is None else power
+    return Drawn(name, coordinates / 10.0**power, power)
+
+
+def are_alike(one: Values, other: Values) -> bool:
+    """Tell whether two axes have the same coordinates, as far as a picture shows."""
+    if len(one) != len(other):
+        return False
+    return bool((np.abs(one / 2 - other / 2) <= TOLERANCE * np.abs(one / 2).max()).all())
+
+
+def edges(coordinates: Values) -> Values:
+    """Return the borders of the cells around ``coordinates``, shape ``(n + 1,)``; a single cell is one unit wide."""
+    if len(coordinates) == 1:
+        half = max(0.5, SINGLE * abs(float(coordinates[0])))
+        return np.array([coordinates[0] - half, coordinates[0] + half])
+    middles = (coordinates[:-1] + coordinates[1:]) / 2
+    first, last = 2 * coordinates[0] - middles[0], 2 * coordinates[-1] - middles[-1]
+    return np.concatenate([[first], middles, [last]])
+
+
+def refuse_coordinates(surfaces: Sequence[Surface]) -> None:
+    """Find out whether the axes of ``surfaces`` can be drawn.
+
+    Raises:
+        InputError: An axis has no point, does not rise, or is shorter than the rounding of its coordinates.
+    """
+    for surface in surfaces:
+        for name, axis in (("alpha", surface.alpha), ("beta", surface.beta)):
+            if axis is None:
+                continue
+            if not (axis.size and np.isfinite(axis).all() and (axis[1:] > axis[:-1]).all()):
+                raise InputError(f"{_file(surface)}{name} must be finite numbers that rise; the file holds others")
+            if axis.size > 1 and axis[-1] / 2 - axis[0] / 2 <= SAME_COORDINATE * np.abs(axis / 2).max():
+                first, last = float(axis[0]), float(axis[-1])
+                raise InputError(
+                    f"{_file(surface)}{name} goes from {first!r} to {last!r}, no further than rounding; "
+                    "compute a longer range"
+                )
+
+
+def _file(surface: Surface) -> str:
+    return "" if surface.path is None else f"{surface.path}: "

@@ -1,0 +1,57 @@
+"""Notes on pictures: what limits the trust in a surface, in small print beside the axes, never over them."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from lossgrid.caveats import caveats_of
+from lossgrid.plot.words import plain
+from lossgrid.store.surface import Surface
+from lossgrid.text import one_line
+
+COLOUR = "#8C3B1A"  # red-brown
+SIZE = 6.5  # points
+LINE, MARGIN = 0.125, 0.06  # inches
+CHARACTER = 0.049  # inches, of one of mean width
+MOST_LINES = 8
+LABEL, LABELS = 40, 100  # characters of a label, and of all of one note
+
+
+def notes_of(surfaces: Sequence[Surface], labels: Sequence[str], *, width: float) -> list[str]:
+    """Return the notes on ``surfaces`` in lines as long as a figure is wide.
+
+    Args:
+        surfaces: What is drawn.
+        labels: A name for each, which is written before its notes where there are several.
+        width: In inches.
+    """
+    concerned: dict[str, list[str]] = {}
+    for surface, label in zip(surfaces, labels, strict=True):
+        for note in caveats_of(surface):
+            concerned.setdefault(note, []).append(one_line(label, LABEL))
+    lines = []
+    for note, names in concerned.items():
+        who = "all" if len(names) == len(surfaces) else one_line(", ".join(dict.fromkeys(names)), LABELS)
+        lines += textwrap.wrap(note if len(surfaces) == 1 else f"{who}: {note}", int(width / CHARACTER))
+    left_out = len(lines) - MOST_LINES
+    return lines if left_out <= 0 else [*lines[: MOST_LINES - 1], f"and {left_out + 1} more lines of notes"]
+
+
+def room_for(notes: Sequence[str]) -> float:
+    """Return how many inches of height the notes need."""
+    return LINE * len(notes) + 2 * MARGIN if notes else 0.0
+
+
+def write_notes(figure: Figure, notes: Sequence[str], *, at_top: bool) -> None:
+    """Write the notes at the top or at the bottom of ``figure``, where :func:`room_for` them must have been left."""
+    if not notes:
+        return
+    height = figure.get_figheight()
+    top = height - MARGIN if at_top else room_for(notes) - MARGIN
+    figure.text(
+        0.08 / figure.get_figwidth(), top / height, "\n".join(plain(note, len(note)) for note in notes),
+        fontsize=SIZE, color=COLOUR, ha="left", va="top", linespacing=1.2,
+    )  # fmt: skip
