@@ -7,13 +7,14 @@ no size is believed that the bytes of the file cannot hold. HDF5 itself may cras
 
 from __future__ import annotations
 
+import io
 import json
 import math
-import os
 import resource
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import h5py
@@ -77,8 +78,9 @@ def rehearse(path: str) -> None:
     Raises:
         Exception: HDF5 cannot write the file.
     """
-    with h5py.File(path, "r+", driver="core", backing_store=False, locking=False) as file:
-        describe(file, os.stat(path).st_size)  # noqa: PTH116
+    content = Path(path).read_bytes()
+    with h5py.File(io.BytesIO(content), "r+") as file:
+        describe(file, len(content))
         for dataset in file.values():
             dataset[...] = dataset[...]
         for name in ("sessions", "complete"):
