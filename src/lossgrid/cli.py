@@ -546,14 +546,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _of_usage(error: Any) -> str:
     """Return what is wrong with a command line; of options that do not exist, the one that was meant."""
-    name = getattr(error, "option_name", None)
-    if name is None:
+    if type(error).__name__ != "NoSuchOption":
         text, _, _ = str(error.format_message()).partition(", unable to parse")
         return text.replace("Input should be a valid integer", "expected a whole number").replace(
             "Input should be a valid number", "expected a number"
         )
-    close = difflib.get_close_matches(name, getattr(error, "possibilities", None) or [], n=1)
-    return f"no such option: {name}; " + (f"did you mean {close[0]}?" if close else "see --help")
+    close = difflib.get_close_matches(error.option_name, error.possibilities or [], n=1)
+    return f"no such option: {error.option_name}; " + (f"did you mean {close[0]}?" if close else "see --help")
 
 
 def _load(world: World, module: str) -> ModuleType:

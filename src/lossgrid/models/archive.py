@@ -41,13 +41,14 @@ _STAND_INS: list[Any] = [
 ] + [(NumPyData, "numpy.dtype"), (NumPyData, "numpy.ndarray")]
 
 
-def read_archive(path: Path, *, what: str, expected: str) -> Any:
+def read_archive(path: Path, *, what: str, expected: str, else_no: str = "no checkpoint") -> Any:
     """Return what ``torch.save`` put into ``path``, tensors on the CPU; code in it is never run.
 
     Args:
         path: The file.
         what: What it is, as an error begins.
         expected: How an error ends.
+        else_no: What the file is not, where it is not damaged.
 
     Raises:
         InputError: The file cannot be read, is damaged, or holds what is no data; or this torch cannot read it safely.
@@ -61,7 +62,7 @@ def read_archive(path: Path, *, what: str, expected: str) -> Any:
         try:
             return _read(stream)
         except Exception as error:  # a damaged file can raise anything
-            raise InputError(f"{what} {shown(path)} {_why(error)}; {expected}") from None
+            raise InputError(f"{what} {shown(path)} {_why(error, else_no)}; {expected}") from None
 
 
 def _read(stream: BinaryIO) -> Any:
@@ -94,10 +95,10 @@ def _check_members(stream: BinaryIO) -> None:
                     pass
 
 
-def _why(error: Exception) -> str:
+def _why(error: Exception, else_no: str) -> str:
     """Say why a file was refused: damaged, or naming what is not allowed. Torch's own text advises to run the file."""
     refused = REFUSED.search(str(error))
     if refused is None:
-        return f"is damaged or no checkpoint ({type(error).__name__})"
+        return f"is damaged or {else_no} ({type(error).__name__})"
     what = refused[1] or "a TorchScript program"
     return f"holds {what}, which is not loaded as it could run code; save model.state_dict() instead"

@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 
-from lossgrid import data, models, store
+from lossgrid import data, store
 from lossgrid.config import TrainConfig
 from lossgrid.data.batches import Resident
 from lossgrid.directions import copied, states
 from lossgrid.errors import InputError, LossgridError
 from lossgrid.evaluation import choose_place, freed_memory_kept, own_cores, share_threads
+from lossgrid.files import shown
 from lossgrid.parallel import Stop
 from lossgrid.progress import ProgressDisplay, duration
 from lossgrid.training import folder
@@ -23,6 +24,7 @@ from lossgrid.training.chance import draw_epoch, seed_network
 from lossgrid.training.folder import Row, State
 from lossgrid.training.learner import Learner
 from lossgrid.training.preparation import Samples, prepare, updates
+from lossgrid.training.resumption import resume
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +71,7 @@ def refuse_other(config: TrainConfig, theirs: Mapping[str, Any], ours: Mapping[s
     found = [
         f"the {name} differ"
         if name.startswith("data of")
-        else f"{name.replace('_', '-')} is {theirs.get(name)} there and {value} now"
+        else f"{name.replace('_', '-')} is {shown(theirs.get(name))} there and {value} now"
         for name, value in ours.items()
         if theirs.get(name) != value
     ]
@@ -94,9 +96,7 @@ def follow(
     history: list[Row] = []
     batch, seconds = 0, 0.0
     if old is not None:
-        models.load_state(learner.model, old.state_dict, source=str(config.out / folder.LAST))
-        learner.optimizer.load_state_dict(dict(old.optimizer))
-        learner.schedule.load_state_dict(dict(old.schedule))
+        resume(config, learner, old, updates(config, samples[config.splits[0]].samples))
         history, batch, seconds = list(old.history), old.batch, old.seconds
 
     def state() -> State:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -23,10 +24,13 @@ from typing import IO, Any
 import torch
 
 from lossgrid.errors import InputError, LossgridError, in_short
+from lossgrid.files import shown
+from lossgrid.models.archive import read_archive
 
 LAST, TABLE = "last.pt", "epochs.csv"
 FORMAT = "lossgrid training 1"
 PARTIAL = ".partial"
+LARGEST, DEEPEST = 2**63, 32  # whole numbers, and containers within each other
 
 Row = dict[str, float]
 
@@ -64,17 +68,20 @@ def check(folder: Path) -> bool:
     """
     if folder.name in ("", ".."):
         raise InputError(f"--out: expected a folder of its own such as training, got {str(folder)!r}")
-    if not folder.parent.is_dir():
-        raise InputError(f"--out: folder {folder.parent} does not exist; make it first")
-    if not folder.exists():
-        return False
-    if not folder.is_dir():
-        raise InputError(f"--out: {folder} is a file; give a folder such as training")
-    if (folder / LAST).exists():
-        return True
-    other = [path.name for path in folder.iterdir() if not path.name.endswith(PARTIAL)]
+    try:
+        if not folder.parent.is_dir():
+            raise InputError(f"--out: folder {folder.parent} does not exist; make it first")
+        if not folder.exists():
+            return False
+        if not folder.is_dir():
+            raise InputError(f"--out: {folder} is a file; give a folder such as training")
+        if (folder / LAST).exists():
+            return True
+        other = [path.name for path in folder.iterdir() if not path.name.endswith(PARTIAL)]
+    except OSError as error:
+        raise InputError(f"--out: {folder} cannot be looked at: {error.strerror}; choose another folder") from None
     if other:
-        raise InputError(f"--out: {folder} holds {other[0]} and no training; choose another folder")
+        raise InputError(f"--out: {folder} holds {shown(other[0])} and no training; choose another folder")
     return False
 
 
@@ -85,15 +92,51 @@ def read(folder: Path) -> State:
         InputError: The file is damaged, or not one of a training.
     """
     path = folder / LAST
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        if content.pop("format") != FORMAT:
-            raise ValueError
-        return State(**content)
-    except Exception as error:  # a damaged file can raise anything
-        raise InputError(
-            f"--out: {path} is damaged or not of a training ({type(error).__name__}); choose another folder"
-        ) from None
+    remedy = "choose another folder"
+    content = read_archive(path, what="--out:", expected=remedy, else_no="not of a training")
+    names = [field.name for field in fields(State)]
+    if not isinstance(content, dict) or content.get("format") != FORMAT or content.keys() != {"format", *names}:
+        raise InputError(f"--out: {shown(path)} is damaged or not of a training; {remedy}")
+    state = State(**{name: content[name] for name in names})
+    if not _is_sound(state):
+        raise InputError(f"--out: {shown(path)} is damaged or not of a training, by the types of its entries; {remedy}")
+    return state
+
+
+def _is_sound(state: State) -> bool:
+    """Tell whether the entries of a file have the types that they are said to have."""
+    return (
+        all(isinstance(part, dict) and _is_plain(part) for part in (state.settings, state.origin))
+        and type(state.origin.get("threads")) is int
+        and isinstance(state.history, list)
+        and all(isinstance(row, dict) and "epoch" in row and _is_row(row) for row in state.history)
+        and type(state.batch) is int
+        and state.batch >= 0
+        and _is_number(state.seconds)
+        and 0 <= state.seconds < math.inf
+        and isinstance(state.state_dict, dict)
+        and all(
+            isinstance(part, dict) and all(isinstance(k, str) for k in part)
+            for part in (state.optimizer, state.schedule)
+        )
+    )
+
+
+def _is_row(row: Mapping[object, object]) -> bool:
+    return all(isinstance(name, str) and _is_number(value) for name, value in row.items())
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float) or (type(value) is int and abs(value) <= LARGEST)
+
+
+def _is_plain(value: object, depth: int = DEEPEST) -> bool:
+    """Tell whether a value is of the types of JSON, not too deep, and its whole numbers not too large to be written."""
+    if isinstance(value, dict):
+        return depth > 0 and all(isinstance(k, str) and _is_plain(v, depth - 1) for k, v in value.items())
+    if isinstance(value, list):
+        return depth > 0 and all(_is_plain(v, depth - 1) for v in value)
+    return value is None or isinstance(value, (str, bool)) or _is_number(value)
 
 
 def write(folder: Path, state: State) -> None:
