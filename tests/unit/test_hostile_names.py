@@ -186,7 +186,8 @@ def test_xdmf_refuses_names_its_readers_do_not_find(tmp_path: Path, name: str) -
         if file.strip() != file or name.strip() == name:  # a space before the ending is inside the name of the file
             with pytest.raises(InputError, match=r"XDMF cannot name it|cannot be printed"):
                 export_file(tmp_path / file, to="xdmf")
-    ElementTree.parse(export_file(tmp_path / "s.h5", to="vtk"))  # whose names are made printable
+    if name.isprintable():  # others are refused by every reader
+        ElementTree.parse(export_file(tmp_path / "s.h5", to="vtk"))
 
 
 # tables
