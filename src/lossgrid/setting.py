@@ -11,14 +11,17 @@ from lossgrid.files import fault_of_name, shown
 from lossgrid.grid import Axis
 
 MOST = 2**63 - 1  # the largest integer of torch
+LONGEST = 200  # characters of MIN:MAX:N
 DEEPEST = 20  # lists and tables of an argument within each other
 
 
 def _read_axis(value: object) -> object:
     if isinstance(value, (list, tuple)) and len(value) == 3:
         value = ":".join(map(str, value))
-    if isinstance(value, (str, Axis)):
-        return Axis.parse(value) if isinstance(value, str) else value
+    if isinstance(value, Axis):
+        return value
+    if isinstance(value, str) and len(value) <= LONGEST:
+        return Axis.parse(value)
     raise ValueError(f"expected MIN:MAX:N such as -1:1:51, got {shown(repr(value))}")
 
 

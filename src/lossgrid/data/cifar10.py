@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.data.spread import spread
-from lossgrid.errors import InputError
+from lossgrid.errors import InputError, in_short
 from lossgrid.files import open_file
 
 log = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ def _decode_python(content: bytes, path: Path) -> tuple[Pictures, Labels]:
         pictures, labels = np.asarray(batch["data"]), np.asarray(batch["labels"])
     except Exception as error:  # a damaged pickle can raise anything
         raise InputError(
-            f"--data cifar10: {path} is damaged or no batch of CIFAR-10 ({type(error).__name__}: {error})"
+            f"--data cifar10: {path} is damaged or no batch of CIFAR-10 ({type(error).__name__}: {in_short(error)})"
         ) from None
     return _checked(pictures, labels, path)
 

@@ -16,6 +16,7 @@ from lossgrid.files import open_file, shown
 
 SAFE_FROM = "2.10"  # below 2.6 a forged file runs code in spite of weights_only=True, below 2.10 it corrupts memory
 ZIP = b"PK\x03\x04"
+ENCRYPTED, DIRECTORY = 0x1, 0x10  # bits of the flags and of the attributes of a member
 PIECE = 2**20  # bytes read at once
 REFUSED = re.compile(r"GLOBAL ([\w.]+)|TorchScript")  # in what torch says of a file it would have to run
 
@@ -83,8 +84,8 @@ def _check_members(stream: BinaryIO) -> None:
     """
     with zipfile.ZipFile(stream) as archive:
         members = archive.infolist()
-        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-            raise zipfile.BadZipFile("a member is compressed, as torch.save never does")
+        if not all(map(_is_stored, members)) or len({member.filename for member in members}) < len(members):
+            raise zipfile.BadZipFile("members are not as torch.save stores them")
         if sum(member.file_size for member in members) > os.fstat(stream.fileno()).st_size:
             raise zipfile.BadZipFile("members are larger than the file")
         for member in members:
@@ -93,6 +94,17 @@ def _check_members(stream: BinaryIO) -> None:
             with archive.open(member) as content:
                 while content.read(PIECE):  # the last piece compares the sums
                     pass
+
+
+def _is_stored(member: zipfile.ZipInfo) -> bool:
+    """Tell whether all bytes of a member are there as they are. Of one that is not, torch may read memory at random."""
+    return (
+        member.compress_type == zipfile.ZIP_STORED
+        and member.compress_size == member.file_size
+        and not member.flag_bits & ENCRYPTED
+        and not member.external_attr & DIRECTORY
+        and not member.is_dir()
+    )
 
 
 def _why(error: Exception, else_no: str) -> str:

@@ -89,6 +89,9 @@ def load_state(model: torch.nn.Module, state: Mapping[str, Any], *, source: str)
         # Also where names do not fit: hooks of the model may know them.
         left = model.load_state_dict(_with(ready, versions), strict=False)
         fault = misfit if left.missing_keys or left.unexpected_keys else ""
+        broken = [name for name, tensor in tensors.items() if misfit and not tensor.isfinite().all()]
+        if broken:
+            fault = f"checkpoint {source} holds numbers that are not finite in {_list(broken)}"
     except Exception as error:  # of torch about shapes, or of the user's hooks
         fault = misfit or f"checkpoint {source}: loading it into the model raised {userfn.describe(error)}"
     if fault:
@@ -169,10 +172,14 @@ def _converted(tensors: Mapping[str, torch.Tensor], given: State, source: str) -
             converted[name] = value
             continue
         number = value.detach()
+        if name not in tensors or value.shape != tensors[name].shape:  # for the hooks of the model, if they know it
+            converted[name] = number
+            if number.dtype == torch.float64 != main:
+                rounded.append(name)
+            continue
         number = number if number.is_meta else number.cpu()
-        own = tensors[name].dtype if name in tensors else main if number.is_floating_point() else number.dtype
         try:
-            converted[name] = cast(number, own)
+            converted[name] = cast(number, tensors[name].dtype)
         except ValueError as error:
             faults.append(f"{name} {error}")
             continue
