@@ -28,8 +28,10 @@ from lossgrid.errors import (
 )
 from lossgrid.files import fault_of_name
 from lossgrid.parallel import World
+from lossgrid.text import one_line
 
 ALIKE = ("lossgrid.data", "lossgrid.models")  # which every rank loads: root tells what there is to tell of them
+LONGEST = 2000  # characters of an error
 STARTED = time.monotonic()
 RESUME = "where the file was made, what was done is kept in it, and the same command goes on from there"
 # Typer brings click along, by its version as a dependency or as a part of itself: its errors are found through one of
@@ -596,7 +598,7 @@ def _say(message: str, *, alike: bool) -> None:
         if alike:
             return
         who = f"rank {launch.rank}: "
-    sys.stderr.write(f"lossgrid: error: {who}{' '.join(message.split())}\n")
+    sys.stderr.write(f"lossgrid: error: {who}{one_line(message, LONGEST)}\n")
 
 
 @contextmanager
@@ -608,7 +610,7 @@ def _one_voice(world: World, patience: float = 0.0) -> Iterator[None]:
         if world.size == 1:
             raise
         if world.is_root:
-            sys.stderr.write(f"lossgrid: error: {error}\n")
+            sys.stderr.write(f"lossgrid: error: {one_line(str(error), LONGEST)}\n")
             sys.stderr.flush()
         parallel.barrier(world)
         parallel.leave(world, patience)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from lossgrid.complaint import in_one_line
 from lossgrid.errors import InputError, in_short
-from lossgrid.files import fault_of_name, open_file, shown
+from lossgrid.files import fault_of_name, read_file, shown
 from lossgrid.grid import Axis, Grid
 from lossgrid.setting import MOST, Arguments, AxisSetting, BatchSize, Commas, Paths, ReadPath, WrittenPath
 
@@ -206,8 +206,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         InputError: The file cannot be read or is not TOML.
     """
-    with open_file(path, what="--config:") as stream:
-        content = stream.read(LARGEST_TOML + 1)
+    content = read_file(path, most=LARGEST_TOML + 1, what="--config:")
     if len(content) > LARGEST_TOML:
         raise InputError(f"--config: {shown(path)} is no file of settings: it has more than {LARGEST_TOML} bytes")
     try:

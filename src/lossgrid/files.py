@@ -81,3 +81,16 @@ def open_file(path: Path, *, what: str, expected: str = "expected a file") -> Bi
         os.close(descriptor)
         raise InputError(f"{what} {shown(path)} cannot be read: it is {kind}; {expected}")
     return os.fdopen(descriptor, "rb")
+
+
+def read_file(path: Path, *, most: int, what: str, expected: str = "expected a file") -> bytes:
+    """Return the first ``most`` bytes of an ordinary file.
+
+    Raises:
+        InputError: It cannot be read, or is no ordinary file.
+    """
+    with open_file(path, what=what, expected=expected) as stream:
+        try:
+            return stream.read(most)
+        except OSError as error:
+            raise InputError(f"{what} {shown(path)} cannot be read: {error.strerror}; {expected}") from None

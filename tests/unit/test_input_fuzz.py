@@ -28,7 +28,8 @@ from lossgrid.training.resumption import resume
 HOSTILE: list[Any] = [
     None, True, -1, 0, 2**31, 2**70, 10**400, 1e400, float("nan"), "", "x" * 10_000, "\0", "\ud800", b"bytes", [], {},
     (), [[]], {"a": 1}, {1: 2}, torch.tensor(1), torch.ones(3), torch.ones(2, 2).to_sparse(),
-    torch.ones(2, dtype=torch.cfloat), torch.empty(3, device="meta"), torch.full((2,), float("nan")), torch.ones(1).expand(10**12), np.float64(1), set(),
+    torch.ones(2, dtype=torch.cfloat), torch.empty(3, device="meta"), torch.full((2,), float("nan")),
+    torch.ones(1).expand(10**12), np.float64(1), set(),
 ]  # fmt: skip
 
 

@@ -1,15 +1,13 @@
 """CIFAR-10 in the layouts its authors publish, binary and python (Krizhevsky, 2009).
 
 Both hold pictures as 3,072 bytes, the planes red, green, blue, each 32 x 32 row by row. The python layout consists of
-pickles: they are read by an unpickler that knows NumPy's arrays and nothing else, so a forged file cannot run code.
+pickles, which are read as data.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lossgrid.data.arrays import read_pickle
 from lossgrid.data.spread import spread
 from lossgrid.errors import InputError, in_short
-from lossgrid.files import open_file
+from lossgrid.files import read_file
 
 log = logging.getLogger(__name__)
 
@@ -88,8 +87,7 @@ def read(
 def _batch(where: Path, layout: str, name: str) -> tuple[Pictures, Labels, str]:
     """Read a batch: pictures, classes, and its MD5 where that of the published batch is known."""
     path = where / (f"{name}.bin" if layout == "bin" else name)
-    with open_file(path, what="--data cifar10: batch") as stream:
-        content = stream.read(LARGEST + 1)
+    content = read_file(path, most=LARGEST + 1, what="--data cifar10: batch")
     if len(content) > LARGEST:
         raise InputError(f"--data cifar10: {path} is damaged: a batch has no more than {LARGEST} bytes")
     if layout == "bin":
@@ -134,8 +132,8 @@ def _decode_binary(content: bytes, path: Path) -> tuple[Pictures, Labels]:
 def _decode_python(content: bytes, path: Path) -> tuple[Pictures, Labels]:
     """Read the pickled dictionary of a batch."""
     try:
-        batch = _read_pickle(content)
-        pictures, labels = np.asarray(batch["data"]), np.asarray(batch["labels"])
+        batch = read_pickle(content)
+        pictures, labels = (np.asarray(getattr(batch[key], "values", batch[key])) for key in ("data", "labels"))
     except Exception as error:  # a damaged pickle can raise anything
         raise InputError(
             f"--data cifar10: {path} is damaged or no batch of CIFAR-10 ({type(error).__name__}: {in_short(error)})"
@@ -154,40 +152,3 @@ def _checked(pictures: npt.NDArray[Any], labels: npt.NDArray[Any], path: Path) -
     if labels.min() < 0 or labels.max() >= CLASSES:
         raise InputError(f"--data cifar10: {path} is damaged: classes {labels.min()}..{labels.max()}, expected 0..9")
     return pictures, labels.astype(np.int64)
-
-
-def _latin1(text: str, encoding: str) -> bytes:
-    """Stand for ``codecs.encode``, as which Python 3 writes bytes into the old pickle protocols."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"it asks for the encoding {encoding!r}, which no batch of CIFAR-10 does")
-    return text.encode("latin1")
-
-
-_RECONSTRUCT, _FROM_BUFFER = np.empty(0).__reduce__()[0], np.empty(0).__reduce_ex__(5)[0]
-_KNOWN: dict[tuple[str, str], Any] = {
-    ("_codecs", "encode"): _latin1,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    # NumPy's own helpers, under the names of its versions 1 and 2
-    **{(f"numpy.{core}.multiarray", "_reconstruct"): _RECONSTRUCT for core in ("core", "_core")},
-    **{(f"numpy.{core}.numeric", "_frombuffer"): _FROM_BUFFER for core in ("core", "_core")},
-}
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Builds NumPy arrays and plain containers; refuses every other class or function a pickle names."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return what a pickle may name.
-
-        Raises:
-            UnpicklingError: It names anything else.
-        """
-        try:
-            return _KNOWN[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no batch of CIFAR-10 does") from None
-
-
-def _read_pickle(content: bytes) -> Any:
-    return _ArraysOnly(io.BytesIO(content), encoding="latin1").load()

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 
 from lossgrid.errors import InputError
-from lossgrid.files import open_file, shown
+from lossgrid.files import read_file, shown
 from lossgrid.models.archive import NumPyData, read_archive
 from lossgrid.models.state import State, is_extra, without_prefixes
 
@@ -32,8 +32,7 @@ def read_checkpoint(path: Path) -> State:
     Raises:
         InputError: There is no such file, or it is damaged, or holds something else.
     """
-    with open_file(path, what="checkpoint", expected=EXPECTED) as stream:
-        head = stream.read(9)
+    head = read_file(path, most=9, what="checkpoint", expected=EXPECTED)
     if head.lstrip()[:1] == b"{":
         raise InputError(
             f"checkpoint {shown(path)} is text; {EXPECTED} (of an index of shards load the shards, join them into one "

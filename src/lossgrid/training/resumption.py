@@ -75,7 +75,8 @@ def _fault_of_optimizer(learner: Learner, given: Mapping[str, Any], schedule: Ma
         if type(number) is not int or not 0 <= number < len(parameters) or not isinstance(state, dict):
             return "the optimizer is of another network"
         if state.keys() != names or not all(
-            value is None or _fits(value, () if name == "step" else parameters[number].shape)
+            (value is None and name == "momentum_buffer")
+            or _fits(value, () if name == "step" else parameters[number].shape)
             for name, value in state.items()
         ):
             return f"what the optimizer remembers of parameter {number} does not fit"
