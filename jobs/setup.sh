@@ -33,6 +33,7 @@ system_packages() {
     [ -e "/usr/include/hdf5/openmpi/hdf5.h" ] || missing+=(libhdf5-openmpi-dev)
     "$python" -c 'import ensurepip, venv' 2> /dev/null || missing+=(python3-venv)
     command -v cc > /dev/null || missing+=(gcc)
+    command -v pgrep > /dev/null || missing+=(procps)    # by which the job files see whether ranks are left
     command -v c++ > /dev/null || missing+=(g++)    # what torch.compile makes for CPUs is C++
     # Debian's own Python keeps its headers, which h5py compiles against, in a package of their own.
     "$python" - << 'PY' || missing+=(python3-dev)

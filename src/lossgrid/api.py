@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
+import logging
+import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -144,6 +147,7 @@ def evaluate(
             settings |= {"out": Path(out)}
         config = resolve(RunConfig, settings)
         cleanup.enter_context(arithmetic.restored())
+        cleanup.enter_context(heard_in_notebooks())
         with parallel.stop_on_signals() as stop, parallel.guarded(world, config.heartbeat):
             run(config, world, stop, load=load)
         return parallel.on_root(world, lambda: store.read(config.out))
@@ -156,6 +160,24 @@ def open(path: str | Path) -> Surface:
         InputError: There is no such file, or it is not a surface, or it is damaged.
     """
     return store.read(path)
+
+
+@contextmanager
+def heard_in_notebooks() -> Iterator[None]:
+    """Print the log in a notebook while the block runs, unless it is listened to: the centre comes first."""
+    logger = logging.getLogger("lossgrid")
+    if not hasattr(builtins, "__IPYTHON__") or logger.hasHandlers():
+        yield
+        return
+    handler, level = logging.StreamHandler(sys.stdout), logger.level
+    handler.setFormatter(logging.Formatter("lossgrid: %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 @cache

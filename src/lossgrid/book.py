@@ -43,7 +43,9 @@ def take_over(config: RunConfig, held: ExitStack) -> store.Surface | None:
     held.enter_context(store.locked(path))
     if not path.exists():
         return None
-    old = store.read(path)  # also to be replaced it must be a surface: nothing else is ever overwritten
+    old = store.read(
+        path, to_write=not config.overwrite
+    )  # also to be replaced it must be a surface: nothing else is ever overwritten
     if config.overwrite:
         return None
     refuse_unknown_origin(old)

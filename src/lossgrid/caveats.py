@@ -56,7 +56,7 @@ def _number(value: Any) -> float | None:
 def _amount(name: str, value: float) -> str:
     """Write a difference: relative for losses, in percentage points for accuracies."""
     if not math.isfinite(value):
-        return "not comparable"
+        return "infinitely far"
     return f"up to {100 * value:.2g} points" if name.endswith("_accuracy") else f"up to {_percent(value)}"
 
 

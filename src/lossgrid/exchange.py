@@ -121,12 +121,14 @@ def imported(reference: ReferenceSurface, file: Path, out: Path) -> Surface:
 
 def _rising(coordinates: Values, name: str, file: Path) -> tuple[Values, slice]:
     """Return coordinates in rising order, and how to take the values along them."""
-    steps = np.diff(coordinates)
     if coordinates.ndim != 1 or not coordinates.size or not np.isfinite(coordinates).all():
         raise InputError(f"{file}: {name} must be finite numbers in one row, got shape {coordinates.shape}")
-    if not ((steps > 0).all() or (steps < 0).all()):
+    rises, falls = (
+        (a > b).all() for a, b in ((coordinates[1:], coordinates[:-1]), (coordinates[:-1], coordinates[1:]))
+    )
+    if not (rises or falls):
         raise InputError(f"{file}: {name} neither rise nor fall from one to the next; expected those of a grid")
-    order = slice(None, None, -1) if (steps < 0).any() else slice(None)
+    order = slice(None) if rises else slice(None, None, -1)
     return coordinates[order], order
 
 

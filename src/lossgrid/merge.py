@@ -240,7 +240,9 @@ def join_provenances(surfaces: Sequence[Surface]) -> dict[str, Any]:
             "command": surface.provenance["command"],
         }
         sources += surface.provenance.get("merged", [own])
-    return {**first, "digests": {**first["digests"], "data": data}, "merged": sources}
+    joined = {**first, "digests": {**first["digests"], "data": data}, "merged": sources}
+    wrong = next((surface.provenance["differs"] for surface in surfaces if "differs" in surface.provenance), None)
+    return joined if wrong is None else {**joined, "differs": wrong}
 
 
 def join_roundings(
@@ -257,7 +259,8 @@ def join_roundings(
             for name, value in surface.rounding["largest"].items():
                 known = largest.get(name, 0.0)
                 largest[name] = None if value is None or known is None else max(value, known)  # None: not finite
-    return None if told is None else {**told, "points": sorted(map(list, points)), "largest": largest}
+    beyond = any(bool(surface.rounding.get("beyond")) for surface in surfaces if surface.rounding is not None)
+    return None if told is None else {**told, "points": sorted(map(list, points)), "largest": largest, "beyond": beyond}
 
 
 def _rows(surface: Surface, values: npt.NDArray[Any]) -> npt.NDArray[Any]:

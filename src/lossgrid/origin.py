@@ -87,7 +87,9 @@ def settings(surface: Surface) -> dict[str, Any]:
     ranges = dict.fromkeys(axes_of(surface), "0:0:1")  # those of a merged surface may be none
     identity = resolve(RunConfig, {**surface.config, **ranges}).identity()
     own = {name: value for name, value in identity.items() if name not in (*AXES, "splits")}
-    return {**own, "device": surface.provenance["device_type"]}
+    # Where the outputs of a sample depend on its batch, so does the surface.
+    batch = surface.provenance["recipe"]["batch_size"] if surface.provenance.get("by_batch") is True else None
+    return {**own, "device": surface.provenance["device_type"], "batch_size": batch}
 
 
 def warn_of_other_ways(surfaces: Sequence[Surface]) -> None:
@@ -98,6 +100,12 @@ def warn_of_other_ways(surfaces: Sequence[Surface]) -> None:
             "last bits may differ: %s is of %s; %s of %s%s",
             first.path, _way(first), other[0].path, _way(other[0]),
             f"; {len(other) - 1} more of other ways than the first" if len(other) > 1 else "",
+        )  # fmt: skip
+    sources = first.provenance.get("sources")
+    if other := [surface for surface in others if surface.provenance.get("sources") != sources]:
+        log.warning(
+            "the source of the network, the loss or the data was another one for %s than for %s: make sure they are "
+            "the same functions", other[0].path, first.path,
         )  # fmt: skip
 
 

@@ -101,7 +101,8 @@ def run(
         )  # fmt: skip
         collectively(world, lambda: arithmetic.refuse_other_arithmetic(config.precision))
         provenance = describe(problem, place, threads, writer, recipe, world, by_batch=evaluator.fit.by_batch)
-        if old is not None and evaluator.fit.deterministic:
+        steady = all(gather(world, evaluator.fit.deterministic))  # values of a noisy network cannot be found again
+        if old is not None and steady:
             refuse_other_function(old, config, evaluator, provenance, world)
         if old is None or old.pending:
             refuse_rounding(config, evaluator, world)
@@ -109,7 +110,7 @@ def run(
         report = reporter(config, problem, evaluator)
         complete, rounding = compute(config, world, evaluator, pending, writer, stop, left, report, identity), None
         if complete and not (old is not None and old.complete):
-            complete = not evaluator.fit.deterministic or audit(config, evaluator, world, left)
+            complete = not steady or audit(config, evaluator, world, left)
             if complete:
                 complete, rounding = measure_rounding(config, evaluator, world, left)
         on_root(world, lambda: close_book(config, complete, rounding, stop, evaluator.why_not_finite, identity))

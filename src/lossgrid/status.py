@@ -102,7 +102,10 @@ def lines_of_centre(values: Mapping[str, float]) -> list[str]:
     ['at the centre: train loss 0.3302, accuracy 0.8940']
     """
     return [
-        f"at the centre: {split} " + ", ".join(f"{quantity} {value:#.4g}" for quantity, value in own.items())
+        f"at the centre: {split} "
+        + ", ".join(
+            f"{name} {value:.4f}" if name == "accuracy" else f"{name} {value:#.4g}" for name, value in own.items()
+        )
         for split, own in by_split(values).items()
     ]
 

@@ -142,3 +142,15 @@ def test_the_origin_says_whose_source_it_was(tmp_path: Path) -> None:
     assert set(surface.provenance["sources"]) == {"model", "loss"}
     assert all(len(digest) == 64 for digest in surface.provenance["sources"].values())
     assert surface.provenance["weights"] == "given"
+
+
+def test_a_notebook_shows_the_centre_first(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("builtins.__IPYTHON__", True, raising=False)
+    monkeypatch.setattr("logging.Logger.hasHandlers", lambda self: False)
+    lossgrid.evaluate(made(), samples(), alpha="-1:1:3")
+    lines = capsys.readouterr().out.splitlines()
+    centre = next(i for i, line in enumerate(lines) if "at the centre: train loss" in line)
+    assert any("is complete" in line for line in lines[centre:])
+    monkeypatch.undo()
+    lossgrid.evaluate(made(), samples(), alpha="-1:1:3")
+    assert capsys.readouterr().out == ""

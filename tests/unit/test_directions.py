@@ -1,4 +1,5 @@
 import math
+import os
 from pathlib import Path
 
 import h5py
@@ -185,3 +186,15 @@ def test_hdf5_without_directions_is_refused(tmp_path: Path) -> None:
         file["x"] = 1
     with pytest.raises(InputError, match="xdirection"):
         store.read_directions(tmp_path / "d.h5")
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_what_is_no_direction_file_is_never_replaced(tmp_path: Path, overwrite: bool) -> None:
+    notes, pipe = tmp_path / "notes.h5", tmp_path / "pipe.h5"
+    notes.write_text("mine")
+    os.mkfifo(pipe)
+    for path in (notes, pipe, tmp_path):
+        with pytest.raises(InputError, match="direction file"):
+            store.write_directions(path, [{"w": np.ones(3)}], about={}, overwrite=overwrite)
+    assert notes.read_text() == "mine"
+    assert pipe.is_fifo()

@@ -428,7 +428,7 @@ def test_the_cost_of_a_lower_precision_is_the_largest_of_all() -> None:
 
     parts = [told("0:1:2", [[0, 1]], 0.1), told("2:3:2", [[0, 0], [0, 1]], 0.3), told("1:2:2", [[0, 0]], 0.2)]
     assert merged(parts, OUT).rounding == {
-        "precision": "bfloat16", "points": [[0, 1], [0, 2], [0, 3]], "largest": {"train_loss": 0.3},
+        "precision": "bfloat16", "points": [[0, 1], [0, 2], [0, 3]], "largest": {"train_loss": 0.3}, "beyond": False,
     }  # fmt: skip
     assert merged([parts[0], told("3:3:1", [], 0.1), told("5:5:1", [], 0.1)], OUT).rounding is not None
     holes = np.array([True, False])

@@ -107,7 +107,7 @@ def test_a_rounding_that_is_not_finite_is_told_as_such(tmp_path: Path) -> None:
     merge_files(
         [tmp_path / "b.h5", changed(surface, tmp_path / "c.h5", rounding=told)], tmp_path / "d.h5", overwrite=False
     )
-    assert store.read(tmp_path / "d.h5").rounding == told
+    assert store.read(tmp_path / "d.h5").rounding == {**told, "beyond": False}
     outside = {**told, "points": [[0, 3]]}
     with pytest.raises(InputError, match=r"rounding: \[0, 3\] is no point of the grid"):
         store.read(changed(surface, tmp_path / "e.h5", rounding=outside))

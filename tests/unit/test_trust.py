@@ -271,3 +271,44 @@ def test_names_of_directions_that_are_none_are_refused(tmp_path: Path, attribute
         value = "no tensor"
     with pytest.raises(InputError, match=r"d\.h5 is not a direction file or is damaged"):
         store.read_directions(path)
+
+
+def test_writing_is_rehearsed_in_memory_only(tmp_path: Path) -> None:
+    path = surface(tmp_path / "s.h5")
+    before, content = path.stat(), path.read_bytes()
+    assert store.read(path, to_write=True).shape == SHAPE
+    assert path.read_bytes() == content
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    assert [found.name for found in tmp_path.iterdir()] == ["s.h5"]
+
+
+def test_a_file_that_is_read_and_cannot_be_written_is_refused_before_a_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = surface(tmp_path / "s.h5")
+    if contents._running is not None:
+        contents._running.end()
+    crash = "from lossgrid.store import trust; import os; trust.rehearse = lambda path: os.abort(); "
+    monkeypatch.setattr(
+        contents, "PROGRAM", contents.PROGRAM.replace("from lossgrid.store.trust", crash + "from lossgrid.store.trust")
+    )
+    assert store.read(path).shape == SHAPE
+    with pytest.raises(InputError, match=r"s\.h5 is not a surface file or is damaged \(HDF5 crashes on it\)"):
+        store.read(path, to_write=True)
+    assert contents._running is None
+
+
+def test_a_fault_in_mid_answer_spoils_no_later_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = surface(tmp_path / "s.h5")
+    if contents._running is not None:
+        contents._running.end()
+    fault = "from lossgrid.store import trust; trust._send_numbers = lambda *_: 1 / 0; "
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            contents,
+            "PROGRAM",
+            contents.PROGRAM.replace("from lossgrid.store.trust", fault + "from lossgrid.store.trust"),
+        )
+        with pytest.raises(InputError, match="the process that reads it was ended: exit code 1"):
+            store.read(path)
+    assert store.read(path).shape == SHAPE

@@ -8,23 +8,26 @@ import torch
 from lossgrid.data.batches import Batch, Batches, Resident
 
 SPREAD, KINDS = 32, 32  # samples from all over the split, and of as many different targets
+LEAST = 8  # samples: less than the usual batch where a network needs much memory, but enough to compare
 
 
 def mixed(batches: Batches) -> Batch:
-    """Return up to ``SPREAD + KINDS`` samples on the device, in the order of the split; fewer where it has fewer.
+    """Return up to ``SPREAD + KINDS`` samples on the device, in the order of the split, or as many as a batch has.
 
     A batch of a sorted split holds one class alone. A loss that weighs classes, or ignores some targets, shows only in
     a batch of several.
     """
-    chosen = set(np.linspace(0, batches.samples - 1, min(batches.samples, SPREAD)).astype(int).tolist())
+    most = max(LEAST, min(batches.batch_size, SPREAD + KINDS))
+    chosen = set(np.linspace(0, batches.samples - 1, min(batches.samples, most // 2)).astype(int).tolist())
     if isinstance(batches, Resident):
-        indices = torch.tensor(sorted(chosen | _of_each_kind(batches.targets)), device=batches.inputs.device)
+        every = sorted(chosen | set(_of_each_kind(batches.targets, most - most // 2)))
+        indices = torch.tensor(every, device=batches.inputs.device)
         return batches.inputs[indices], batches.targets[indices]
     return batches.target(*batches.split.read(sorted(chosen)))
 
 
-def _of_each_kind(targets: torch.Tensor) -> set[int]:
-    """Return the index of a sample of each class, or with the lowest and the highest label of a sequence."""
+def _of_each_kind(targets: torch.Tensor, most: int) -> set[int]:
+    """Return the index of a sample of up to ``most`` classes, or with the lowest and highest label of a sequence."""
     if targets.is_floating_point() or targets.is_complex():
         return set()
     flat = targets.reshape(len(targets), -1)
@@ -32,5 +35,5 @@ def _of_each_kind(targets: torch.Tensor) -> set[int]:
         _, kinds = torch.unique(flat[:, 0], return_inverse=True)
         first = torch.full((int(kinds.max()) + 1,), len(flat), device=flat.device)
         first = first.scatter_reduce(0, kinds, torch.arange(len(flat), device=flat.device), "amin")
-        return set(first[torch.linspace(0, len(first) - 1, min(len(first), KINDS)).long()].tolist())
+        return set(first[torch.linspace(0, len(first) - 1, min(len(first), most)).round().long()].tolist())
     return {int(flat.amin(dim=1).argmin()), int(flat.amax(dim=1).argmax()), int(flat.amin(dim=1).argmax())}

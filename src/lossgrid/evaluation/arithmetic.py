@@ -30,7 +30,6 @@ def wanted(precision: str) -> Settings:
     """
     on_cuda = "tf32" if precision == "tf32" else "ieee"
     return {
-        "float32_matmul_precision": "high" if precision == "tf32" else "highest",
         **dict.fromkeys(ON_CUDA, on_cuda),
         **dict.fromkeys(ON_CPU, "ieee"),
         "cudnn.benchmark": False,
@@ -42,7 +41,6 @@ def current() -> Settings:
     """Return the settings as they are now, by the names of :func:`wanted`."""
     backends: Any = torch.backends
     return {
-        "float32_matmul_precision": torch.get_float32_matmul_precision(),
         **{name: _operation(name).fp32_precision for name in (*ON_CUDA, *ON_CPU)},
         "cudnn.benchmark": backends.cudnn.benchmark,
         "cudnn.deterministic": backends.cudnn.deterministic,
@@ -51,8 +49,8 @@ def current() -> Settings:
 
 def set_to(settings: Mapping[str, Any]) -> None:
     """Make torch compute so."""
-    # The older switch comes first, as it sets some of the newer ones too.
-    torch.set_float32_matmul_precision(settings["float32_matmul_precision"])
+    # The older switch comes first, as it sets some of the newer ones too, and must say the same.
+    torch.set_float32_matmul_precision("high" if settings["cuda.matmul"] == "tf32" else "highest")
     for name in (*ON_CUDA, *ON_CPU):
         _operation(name).fp32_precision = settings[name]
     torch.backends.cudnn.benchmark = settings["cudnn.benchmark"]

@@ -124,7 +124,7 @@ def _texts(surface: Surface, values: npt.NDArray[np.float64], words: str) -> lis
 
     As whole texts: numbers for a template plotly.js would look up with row and column exchanged.
     """
-    texts = np.char.mod(f"{words} %.6g", values)
+    texts = np.char.mod(f"{words.replace('%', '%%')} %.6g", values)
     for name, numbers in reversed(coordinates(surface).items()):
         texts = np.char.add(np.char.mod(f"{name} %.4g<br>", numbers), texts)
     rows: list[Any] = (texts.ravel() if 1 in texts.shape else texts).tolist()

@@ -29,7 +29,7 @@ class MergeTree:
         point: Where each minimum is, an index into all points row by row, shape ``(n,)``.
         elder: The lower minimum whose part each joins, shape ``(n,)``; itself where it joins none.
         saddle: At what value it does so, shape ``(n,)``, float64; infinite where it joins none.
-        order: Which was the how manieth to join, shape ``(n,)``.
+        order: Position of each in the sequence of joins, shape ``(n,)``; ``n`` where it joins none.
     """
 
     basin: Numbers

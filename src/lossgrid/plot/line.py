@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.patches import Patch
 from matplotlib.ticker import NullFormatter, PercentFormatter
 
 from lossgrid.errors import InputError
 from lossgrid.plot.coordinates import Drawn, are_alike, drawn
+from lossgrid.plot.legend import BAND, LABEL, entry, named, with_band
 from lossgrid.plot.notes import notes_of, room_for, write_notes
 from lossgrid.plot.scale import FAR, Scale, ScaleOptions, choose_scale, power_of
 from lossgrid.plot.trace import Trace, mean_of, thinned, thinned_marks
@@ -27,11 +26,9 @@ from lossgrid.plot.words import (
     is_loss,
     plain,
     quantity,
-    split_of,
     words_of,
 )
 from lossgrid.store.surface import Surface
-from lossgrid.text import one_line
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito
 LOSS, ACCURACY = "#004C78", "#D98C00"  # on two axes: dark and light also in grey
@@ -39,8 +36,6 @@ DASHES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 MARKED = 16  # about how many points are marked of a line that its markers tell from others
 WIDTH, LOSS_HEIGHT, ACCURACY_HEIGHT = 5.4, 3.0, 1.6  # inches
-BAND = 0.2  # opacity
-LABEL = 48  # characters in a legend
 HEADING = 72  # characters of a title and a note that stand on one line
 DOTTED = 2_000  # points up to which each has a dot
 
@@ -141,7 +136,7 @@ def _on_two_axes(traces: Sequence[Trace], panels: list[list[str]], options: Scal
     left.grid(axis="y")
     _share_alpha([left], traces)
     # Below the axes, as lines of either axis may run anywhere in them.
-    handles, texts = _with_band(handles, texts, traces)
+    handles, texts = with_band(handles, texts, traces)
     figure.legend(handles, texts, loc="outside lower center", ncols=math.ceil(len(texts) / 2), frameon=False)
     return figure
 
@@ -157,7 +152,8 @@ def _in_panels(traces: Sequence[Trace], panels: list[list[str]], options: ScaleO
     _share_alpha(all_axes, traces)
     handles, texts = all_axes[0].get_legend_handles_labels()
     if len(handles) > 1 or any(len(trace.surfaces) > 1 for trace in traces):
-        all_axes[0].legend(*_with_band(handles, texts, traces), frameon=False)
+        legend = all_axes[0].legend(*with_band(*named(handles, texts), traces), frameon=False)
+        legend.set_in_layout(False)  # it is within the axes, which must not shrink for it
     return figure
 
 
@@ -166,15 +162,6 @@ def _frame(height: float, room: float) -> Figure:
     figure = Figure(figsize=(WIDTH, height + room))
     figure.set_layout_engine(ConstrainedLayoutEngine(rect=(0, 0, 1, height / (height + room))))
     return figure
-
-
-def _with_band(handles: list[Any], texts: list[str], traces: Sequence[Trace]) -> tuple[list[Any], list[str]]:
-    """Add what a band is to the entries of a legend, where there is one."""
-    counts = {len(trace.surfaces) for trace in traces}
-    if counts == {1}:
-        return handles, texts
-    of = f" of {counts.pop()}" if len(counts) == 1 else ""
-    return [*handles, Patch(facecolor="0.3", alpha=BAND)], [*texts, f"range{of}, line: mean"]
 
 
 def _fill(
@@ -197,7 +184,7 @@ def _fill(
                     colour=colour or COLOURS[(number if several else split) % len(COLOURS)],
                     dash=DASHES[split % len(DASHES)],
                     marker=MARKERS[number % len(MARKERS)] if several else None,
-                    label=plain(_legend(trace.label, name, several=several, alone=len(names) == 1), LABEL),
+                    label=plain(entry(trace.label, name, several=several, alone=len(names) == 1), LABEL),
                 )  # fmt: skip
     _set_scale(axes, scale)
     low, high = scale.limits
@@ -227,14 +214,6 @@ def _set_scale(axes: Axes, scale: Scale) -> None:
         ticks = scale.ticks()
         places = scale.place(ticks).filled()
         axes.set_yticks(ticks if _has_log_axis(scale) else places, [scale.write(place) for place in places])
-
-
-def _legend(label: str, name: str, *, several: bool, alone: bool) -> str:
-    """Name a line by its surface where there are several, and by its split where there is more than one."""
-    split = split_of(name) or name
-    if not several:
-        return split
-    return label if alone else f"{one_line(label, LABEL - len(split) - 2)}, {split}"
 
 
 def _power(traces: Sequence[Trace]) -> int:

@@ -80,7 +80,7 @@ def check_axes(config: Mapping[str, Any], alpha: npt.NDArray[np.float64], beta: 
             if setting is not None:
                 raise DamagedError(f"it has no /{name}, and its settings say --{name} {setting}")
             continue
-        if not values.size or not np.isfinite(values).all() or not (np.diff(values) > 0).all():
+        if not values.size or not np.isfinite(values).all() or not (values[1:] > values[:-1]).all():
             raise DamagedError(f"/{name} has no finite coordinates that rise from one to the next")
         if isinstance(setting, str) and not _is_of(setting, values):
             raise DamagedError(

@@ -79,8 +79,12 @@ def refuse_no_file(path: Path, expected: str) -> None:
         raise InputError(f"{path} is not a file; expected {expected}")
 
 
-def contents(path: Path) -> Contents:
+def contents(path: Path, *, rehearse: bool = False) -> Contents:
     """Read the file ``path``.
+
+    Args:
+        path: The file.
+        rehearse: First make sure, on a copy in memory, that HDF5 can write into it.
 
     Raises:
         InputError: It may not be read, or holds what is not taken of foreign files, or more than fits into memory.
@@ -93,7 +97,8 @@ def contents(path: Path) -> Contents:
         raise InputError(f"{path}: no permission to read it") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    request = {"path": os.path.abspath(path), "size": size, "seconds": SECONDS}  # noqa: PTH100 (resolves no links)
+    absolute = os.path.abspath(path)  # noqa: PTH100 (resolves no links)
+    request = {"path": absolute, "size": size, "seconds": SECONDS, "rehearse": rehearse}
     with _lock:
         for last in (False, True):
             try:

@@ -112,10 +112,12 @@ def write_directions(
         overwrite: Replace an existing file.
 
     Raises:
-        InputError: The file exists and ``overwrite`` is not set, or it cannot be written.
+        InputError: The file exists and is no direction file or ``overwrite`` is not set, or it cannot be written.
     """
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists; choose another name for the directions or give --overwrite")
+    if path.exists():
+        read_directions(path)  # also to be replaced it must be a direction file: nothing else is ever overwritten
+        if not overwrite:
+            raise InputError(f"{path} exists; choose another name for the directions or give --overwrite")
     made = [
         (direction, entries or {name: array.shape for name, array in direction.items()}) for direction in directions
     ]

@@ -23,8 +23,12 @@ from lossgrid.store.surface import DONE, FAILED, PENDING, Surface
 ATTEMPTS = 3
 
 
-def read(path: Path | str) -> Surface:
+def read(path: Path | str, *, to_write: bool = False) -> Surface:
     """Read the surface in ``path`` as it is at this moment; the file may be in use by a run.
+
+    Args:
+        path: The file.
+        to_write: Also make sure that HDF5 can write into it, for a run that will go on with it.
 
     Raises:
         InputError: There is no such file, or it is not a surface, or it is damaged, or contradicts itself.
@@ -33,7 +37,7 @@ def read(path: Path | str) -> Surface:
     refuse_no_file(path, "a surface written by lossgrid run")
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return _surface(contents(path), path)
+            return _surface(contents(path, rehearse=to_write), path)
         except InputError:
             raise
         except DamagedError as damage:

@@ -1,0 +1,60 @@
+"""last_moment.py MOMENT ARGUMENTS...: the command line of lossgrid, but the last rank gets SIGTERM when all is done.
+
+The moments: points (all computed), file (closed), book (told to be complete), left (MPI has ended), exit (Python ends).
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from lossgrid import cli, parallel
+
+moment = sys.argv[1]
+launch = parallel.detect()
+is_victim = launch is None or launch.rank == (launch.size or 1) - 1
+
+
+def interrupt() -> None:
+    if is_victim:
+        sys.stderr.write("SIGTERM\n")
+        sys.stderr.flush()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def then_interrupted(function: Callable[..., Any]) -> Callable[..., Any]:
+    def called(*args: Any, **kwargs: Any) -> Any:
+        result = function(*args, **kwargs)
+        interrupt()
+        return result
+
+    return called
+
+
+if moment == "exit":
+    atexit.register(interrupt)
+elif moment == "left":
+    parallel.leave = then_interrupted(parallel.leave)
+else:
+    from lossgrid import run, store
+
+    if moment == "points":
+        run.coordinate = then_interrupted(run.coordinate)
+    elif moment == "file":
+        store.SurfaceFile.close = then_interrupted(store.SurfaceFile.close)
+    elif moment == "book":
+        on_root = run.on_root
+
+        def on_root_interrupted(world: Any, function: Callable[[], Any]) -> Any:
+            """Close the book, then be interrupted."""
+            result = on_root(world, function)
+            if "close_book" in function.__code__.co_names:
+                interrupt()
+            return result
+
+        run.on_root = on_root_interrupted
+cli.main(sys.argv[2:])

@@ -1,0 +1,49 @@
+"""Stop signals that come as, or after, the last point is written: the exit code tells what the file holds."""
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lossgrid import store
+from tests.system.conftest import pid_of, running, wait_for_points
+
+RUN = ("run", "--model", "users:net", "--data", "users:pictures", "--loss", "users:slow_loss", "--alpha", "-1:1:20")
+
+
+def right_code(out: Path) -> int:
+    surface = store.read(out)
+    assert surface.complete == (surface.pending == 0)
+    return 0 if surface.complete else 75
+
+
+@pytest.mark.parametrize("ranks", [0, 2, 3])
+@pytest.mark.parametrize("moment", ["points", "file", "book", "left", "exit"])
+def test_a_signal_when_all_is_done_is_no_failure(start: Any, program: Any, out: Path, ranks: int, moment: str) -> None:
+    if moment == "file" and ranks and not store.has_parallel_hdf5():
+        pytest.skip("NOT RUN: this h5py has no MPI, the last rank opens no file")
+    done = start(ranks, program("last_moment.py"), moment, *RUN)
+    assert "SIGTERM\n" in done.stderr
+    assert done.returncode == right_code(out), done.stderr
+    again = start(ranks, "lossgrid", *RUN)
+    assert again.returncode == 0, again.stderr
+    assert store.read(out).complete
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.parametrize("points", [18, 19, 20])
+def test_a_signal_to_all_ranks_about_the_last_point_is_no_failure(out: Path, ranks: int, points: int) -> None:
+    with running(ranks, "lossgrid", *RUN, cwd=out.parent, env={"SECONDS_PER_POINT": "0.03"}) as job:
+        ids = []
+        wait_for_points(job, out, 1)
+        ids = [pid_of(job.pid, rank) for rank in range(ranks)]
+        with suppress(AssertionError):  # over
+            wait_for_points(job, out, points)
+        for process in ids:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGTERM)
+        code = job.wait(timeout=30)
+    assert code == right_code(out)
