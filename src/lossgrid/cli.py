@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -296,7 +296,10 @@ def plot(
     """Draw surfaces: lines, contours, heat maps, 3-D views."""
     _log_of(parallel.alone())
     from lossgrid.draw import draw_files
+    from lossgrid.plot import FORMATS, KINDS
 
+    _choose("--kind", kind, KINDS)
+    _choose("--format", format, FORMATS)
     pictures = draw_files(
         file, kind=kind, metric=metric, log=log, vmin=vmin, vmax=vmax, levels=levels, labels=label or [],
         band=band, format=format, out=out, overwrite=bool(overwrite),
@@ -631,6 +634,12 @@ def _settings(kind: Any, given: dict[str, Any], file: Path | None) -> Any:
     except InputError as error:
         error.agreed = file is None  # all ranks were given the same command line; a file may differ between nodes
         raise
+
+
+def _choose(option: str, given: str | None, choices: Iterable[str]) -> None:
+    """Refuse what is none of the choices."""
+    if given is not None and given not in choices:
+        raise InputError(f"{option}: expected one of {', '.join(choices)}, got {given!r}")
 
 
 def _pair(text: str, option: str) -> tuple[str, Any]:

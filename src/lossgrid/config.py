@@ -33,6 +33,7 @@ Schedule = Literal["steps", "cosine", "onecycle"]
 Init = Literal["model", "he"]
 Augmentation = Literal["crop", "flip"]
 
+FLOAT32_MAX = 3.4028234663852886e38
 LARGEST_TOML = 2**24  # bytes
 
 # Settings that say where and how fast a run happens, not what it computes: a resumed run may change them.
@@ -109,6 +110,9 @@ class RunConfig(ModelConfig):
             raise ValueError("--to twice spans a plane and needs --beta MIN:MAX:N")
         if len(set(self.splits)) != len(self.splits) or not all(self.splits):
             raise ValueError(f"--splits needs different names such as train,test, got {','.join(self.splits)!r}")
+        for name, axis in (("alpha", self.alpha), ("beta", self.beta)):
+            if axis is not None and self.precision != "float64" and max(-axis.minimum, axis.maximum) > FLOAT32_MAX:
+                raise ValueError(f"--{name}: float32 ends at {FLOAT32_MAX:.3g}, got {axis}; give --precision float64")
         return self
 
     @property
