@@ -19,7 +19,7 @@ from lossgrid import models, parallel, store
 from lossgrid.closure import refuse_aliases, refuse_closure
 from lossgrid.config import RunConfig, resolve
 from lossgrid.digest import source_digest
-from lossgrid.directions import Entries, match, states
+from lossgrid.directions import Entries, arrays_of, match
 from lossgrid.errors import InputError
 from lossgrid.evaluation import arithmetic
 from lossgrid.grid import Axis
@@ -213,13 +213,13 @@ def _directions(
         if len(given) < axes:
             raise InputError(f"directions holds {len(given)}, and the grid has {axes} axes")
         made = [
-            match([tensor.cpu().numpy() for tensor in one.values()], list(one), model, source=f"directions[{i}]")
+            match(arrays_of(one, source=f"directions[{i}]"), list(one), model, source=f"directions[{i}]")
             for i, one in enumerate(given[:axes])
         ]
     return made[0], made[1] if axes == 2 else None
 
 
-def _state(network: Network) -> Entries:
+def _state(network: Network) -> Mapping[str, Any]:
     if isinstance(network, (str, Path)):
         return models.read_checkpoint(Path(network))
-    return states(network) if isinstance(network, torch.nn.Module) else dict(network)
+    return network.state_dict() if isinstance(network, torch.nn.Module) else network

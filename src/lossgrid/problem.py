@@ -138,7 +138,7 @@ def random_direction(model: torch.nn.Module, config: ModelConfig, axis: int) -> 
     return directions.normalise(drawn, theta, config.norm, transposed=directions.transposed_groups(model))
 
 
-def towards(state: Entries, model: torch.nn.Module, *, source: str) -> Entries:
+def towards(state: Mapping[str, Any], model: torch.nn.Module, *, source: str) -> Entries:
     """Return the direction from ``model``, which stays as it is, to the checkpoint ``state``.
 
     Raises:

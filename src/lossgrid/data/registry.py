@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from lossgrid import userfn
 from lossgrid.data import cifar10, digits
 from lossgrid.data.split import Split, split_of
 from lossgrid.errors import InputError
+from lossgrid.files import fault_of_name
 
 SPLITS = ("train", "test")
 FOLDER_PREFIX = "cifar10:"
@@ -47,7 +49,11 @@ def _load_split(name: str, args: dict[str, Any], split: str, max_samples: int | 
         return split_of(digits.read(split), source=source, max_samples=max_samples, num_classes=digits.CLASSES)
     if name.startswith(FOLDER_PREFIX):
         _check("cifar10", split, args, known=("normalize",))
-        folder = Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
+        folder = Path(name.removeprefix(FOLDER_PREFIX))
+        if fault := fault_of_name(folder):
+            raise InputError(f"--data {FOLDER_PREFIX}FOLDER: {fault}")
+        with suppress(RuntimeError):  # of a user who does not exist
+            folder = folder.expanduser()
         read = cifar10.read(split, folder=folder, max_samples=max_samples, **args)
         return split_of(read, source=f"data cifar10, split {split!r}", num_classes=cifar10.CLASSES)
     if userfn.is_reference(name):

@@ -4,10 +4,11 @@ from lossgrid.directions.difference import difference
 from lossgrid.directions.entries import Entries, copied, parameters, states
 from lossgrid.directions.normalise import normalise, transposed_groups
 from lossgrid.directions.random import gaussian
-from lossgrid.directions.stored import match
+from lossgrid.directions.stored import arrays_of, match
 
 __all__ = [
     "Entries",
+    "arrays_of",
     "copied",
     "difference",
     "gaussian",

@@ -10,8 +10,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lossgrid.directions.entries import Entries, can_move, parameters, states
+from lossgrid.directions.entries import Entries, can_move, exact, parameters, states
 from lossgrid.errors import InputError
+
+
+def arrays_of(direction: Mapping[str, Any], *, source: str) -> list[npt.NDArray[Any]]:
+    """Return the tensors of a direction given from Python as arrays: of all floating-point types as float64.
+
+    Raises:
+        InputError: They are no tensors by name.
+    """
+    if not isinstance(direction, Mapping) or not all(isinstance(tensor, torch.Tensor) for tensor in direction.values()):
+        raise InputError(f"{source}: expected a dict of tensors by entry, got a {type(direction).__name__}")
+    tensors = [tensor.detach().cpu() for tensor in direction.values()]
+    return [(tensor.to(exact(tensor)) if can_move(tensor) else tensor).numpy() for tensor in tensors]
 
 
 def match(
