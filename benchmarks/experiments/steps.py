@@ -191,12 +191,12 @@ def job_of(step: Step, template: str) -> str:
         SystemExit: The template is no copy of one of the project's job files.
     """
     options = "options=(\n    " + shlex.join(step.words) + "\n)"
-    changes = [(r"^options=\(.*?^\)$", options), (r"^out=\S*", f"out={shlex.quote(str(step.out))}")]
-    if step.verb == "train":
-        changes += [(r"lossgrid run ", "lossgrid train "), (r"^points\(\) .*?$", EPOCHS)]
-    for pattern, new in changes:
+    changes = [(r"^options=\(.*?^\)$", options, 1), (r"^out=\S*", f"out={shlex.quote(str(step.out))}", 1)]
+    if step.verb == "train":  # the command, and by what the job file sees whether ranks of it are left
+        changes += [(r"lossgrid run ", "lossgrid train ", 2), (r"^points\(\) .*?$", EPOCHS, 1)]
+    for pattern, new, places in changes:
         template, count = re.subn(pattern, new.replace("\\", r"\\"), template, flags=re.MULTILINE | re.DOTALL)
-        if count != 1:
+        if count != places:
             sys.exit(f"--slurm: expected a copy of jobs/slurm/surface.sbatch; {count} places in it match {pattern}")
     return template
 

@@ -102,7 +102,8 @@ def test_what_is_done_is_told_by_its_status_and_not_by_its_value(tmp_path: Path,
         file["train_loss"][1] = 7.0
         file.attrs.modify("complete", 0)
     third = run()
-    assert len(computed) == looked + 1
+    again_when_complete = 0 if math.isnan(value) else 3  # by the plain network: of what is not finite nothing is told
+    assert len(computed) == looked + 1 + again_when_complete
     np.testing.assert_array_equal(third["train_loss"], [value] * 3)
 
 
@@ -163,7 +164,7 @@ class Transfers(TorchDispatchMode):
 
 
 def waiting(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    return outputs.sum(dim=1) * outputs.max().item()
+    return outputs.sum(dim=1) * (outputs.max().item() < math.inf)
 
 
 @pytest.mark.parametrize(("loss", "waits"), [("cross_entropy", 0), ("tests.unit.test_quirks:waiting", 29)])

@@ -7,6 +7,8 @@ a loss that weighs classes or ignores labels is not: it divides by the weights o
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from lossgrid.errors import InputError
@@ -56,7 +58,8 @@ def _compare(objective: Objective, split: str, outputs: torch.Tensor, targets: t
 
 
 def _close(a: float, b: float, small: float) -> bool:
-    return abs(a - b) <= max(SAME * max(abs(a), abs(b)), small)
+    """Tell whether the parts come to ``b`` as the whole to ``a``; where that is not finite it cannot be told."""
+    return not math.isfinite(a) or abs(a - b) <= max(SAME * max(abs(a), abs(b)), small)
 
 
 def _total(objective: Objective, outputs: torch.Tensor, targets: torch.Tensor) -> tuple[float, float]:
