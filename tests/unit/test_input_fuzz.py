@@ -145,6 +145,16 @@ def test_compressed_and_swollen_archives_are_refused(tmp_path: Path) -> None:
     assert refused_in_one_line(lambda: models.read_checkpoint(path))
 
 
+def test_tensors_without_their_numbers_are_refused(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    torch.save({"weight": torch.ones(1000)}, stream, _use_new_zipfile_serialization=False)
+    whole = stream.getvalue()
+    keys = whole.rindex(b"\x80\x02]")  # the pickle that lists the storages which follow
+    (tmp_path / "net").write_bytes(whole[:keys] + pickle.dumps([], protocol=2))
+    assert refused_in_one_line(lambda: models.read_checkpoint(tmp_path / "net"))
+    torch.load(tmp_path / "net", weights_only=True)  # takes it
+
+
 CONFIG = """
 model = "mlp"
 data = "digits"

@@ -42,7 +42,20 @@ def read_checkpoint(path: Path) -> State:
         content = _read_safetensors(path)
     else:
         content = read_archive(path, what="checkpoint", expected=EXPECTED)
-    return without_prefixes(_detached(_unwrapped(content, path)))
+    state = _detached(_unwrapped(content, path))
+    # In the oldest format a file may name tensors without their numbers: torch leaves them as the memory was.
+    if _bytes_of(state) > path.stat().st_size:
+        raise InputError(f"checkpoint {shown(path)} is damaged: it holds fewer numbers than it names; {EXPECTED}")
+    return without_prefixes(state)
+
+
+def _bytes_of(state: State) -> int:
+    """Return how many bytes the numbers of all tensors have, each counted once."""
+    ordinary = [
+        t for t in state.values() if isinstance(t, torch.Tensor) and t.layout == torch.strided and not t.is_meta
+    ]
+    storages = {storage.data_ptr(): storage.nbytes() for storage in (tensor.untyped_storage() for tensor in ordinary)}
+    return sum(storages.values())
 
 
 def _is_safetensors(head: bytes) -> bool:
