@@ -27,7 +27,8 @@ class Objective:
     Attributes:
         name: ``cross_entropy``, ``mse``, or a user's function.
         terms: ``terms(outputs, targets)`` returns numbers whose sum is the loss of the batch times its weight, and the
-            weight: the loss of every sample, shape ``(n,)``, and n; or a total, shape ``(1,)``, and its weight.
+            weight: the loss of every sample, shape ``(n,)``, and n; or a total, shape ``(1,)``, and its weight. That
+            is n for the mean of a batch.
         units: What the loss counts.
         counts_correct: Whether accuracy is measured too: the targets are classes.
         is_users: Whether a user wrote the loss.
@@ -179,7 +180,7 @@ def _users_terms(function: Callable[..., object], name: str) -> Callable[..., Te
             if loss.shape == (samples,):
                 return loss, samples
             if loss.ndim == 0:
-                return loss.expand(samples), samples
+                return (loss.double() * samples).reshape(1), samples
         raise InputError(
             f"loss function {name}: expected a tensor with the mean of the batch, shape (), or a number per sample, "
             f"shape ({samples},), or a pair (total, weight) of the batch, got {_kind(loss)}"
