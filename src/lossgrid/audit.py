@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,13 +126,14 @@ def _what_changed(old: Surface, provenance: Mapping[str, Any]) -> str:
     return f" ({', '.join(changed)} changed since)" if changed else ""
 
 
-def audit(config: RunConfig, evaluator: Evaluator, world: World, seconds_left: Callable[[], float]) -> bool:
-    """Compute points of a surface that has become complete again, by the plain network; return whether there was time.
+def audit(config: RunConfig, evaluator: Evaluator, world: World) -> None:
+    """Compute points of a surface that has become complete again, by the plain network.
 
     Collective: all ranks of ``world`` must call this.
 
     Each rank computes up to ``MOST_POINTS`` points chosen by the seed, as many as ``SHARE_OF_RUN`` of the computing
-    allows. Where that is less than one, the plain network and the one that was run are compared on some batches.
+    allows. Where that is less than one, the plain network and the one that was run are compared on some batches. A
+    stop signal does not end it: all points are there, and it is short.
 
     Raises:
         RankError: A value differs by more than rounding. The file says so, and does not become complete.
@@ -146,11 +147,8 @@ def audit(config: RunConfig, evaluator: Evaluator, world: World, seconds_left: C
     points = _chosen(surface, config, config.seed + 1)[world.rank :: world.size][:count]
     is_plain = evaluator.network.variant == "plain"
     tolerance = (SAME if is_plain else ALIKE)[config.precision]
-    difference, complete = None, True
+    difference = None
     for index in points:
-        if seconds_left() <= 0:
-            complete = False
-            break
         alpha, beta = config.grid.at(*index)
         if affordable >= 1.0:
             found = evaluator.plain_point(alpha, beta)
@@ -164,7 +162,6 @@ def audit(config: RunConfig, evaluator: Evaluator, world: World, seconds_left: C
     first = next(filter(None, gather(world, difference)), None)
     if first is not None:
         _fail(config, evaluator, first, world)
-    return all(gather(world, complete))
 
 
 def _fail(config: RunConfig, evaluator: Evaluator, first: Difference, world: World) -> None:

@@ -110,9 +110,9 @@ def run(
         report = reporter(config, problem, evaluator)
         complete, rounding = compute(config, world, evaluator, pending, writer, stop, left, report, identity), None
         if complete and not (old is not None and old.complete):
-            complete = not steady or audit(config, evaluator, world, left)
-            if complete:
-                complete, rounding = measure_rounding(config, evaluator, world, left)
+            if steady:
+                audit(config, evaluator, world)
+            complete, rounding = measure_rounding(config, evaluator, world, left)
         on_root(world, lambda: close_book(config, complete, rounding, stop, evaluator.why_not_finite, identity))
     return complete
 
