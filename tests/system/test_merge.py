@@ -183,7 +183,7 @@ def test_runs_that_only_seem_to_belong_together_are_refused(
         (["a.h5", "b.h5", "--out", "a.h5", "--overwrite"], ["a.h5 is one of the surfaces to merge"]),
         (["a.h5", "b.h5", "--out", "old.h5"], ["old.h5 exists", "--overwrite"]),
         (["a.h5", "b.h5", "--out", "text.h5", "--overwrite"], ["text.h5", "not a surface file"]),
-        (["a.h5", "b.h5", "--out", "."], ["is a folder"]),
+        (["a.h5", "b.h5", "--out", "."], ["--out", "expected the name of a file, got '.'"]),
         (["a.h5", "b.h5", "--out", "absent/c.h5"], ["--out", "absent"]),
         (["a.h5", "b.h5", "--uot", "c.h5"], ["--uot", "--out"]),
     ],
