@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import mpi4py
@@ -15,6 +16,7 @@ import pytest
 mpi4py.rc.initialize = False  # h5py built with MPI must not start it in the test process: only mpirun's ranks may
 
 from lossgrid import store  # noqa: E402
+from lossgrid.parallel.stop import SIGNALS  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -56,6 +58,15 @@ def launch(
         command_line(ranks, command),
         cwd=cwd, env=environment(env), text=True, capture_output=True, timeout=timeout, check=False,
     )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before() -> Iterator[None]:
+    """Give back the handlers of signals: what ends in a test ignores them, and children would inherit that."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
