@@ -20,6 +20,7 @@ from lossgrid import store
 from lossgrid.config import RunConfig
 from lossgrid.errors import InputError, RankError
 from lossgrid.evaluation import AMPLIFIED, ROUNDINGS, Evaluator
+from lossgrid.merge import AGREE, AGREE_ACCURACY, SMALL_LOSS
 from lossgrid.parallel import World, gather, on_root
 from lossgrid.store import Surface
 
@@ -31,9 +32,7 @@ LEAST_SECONDS = 1.0
 # How far two computations of a value may be apart, as a share of it: in the same way, on the same kind of machine,
 # where the bits are promised to be the same; and in another way or elsewhere.
 SAME = {"float64": 1e-12, "float32": 1e-6, "tf32": 1e-6, "bfloat16": 1e-6}
-ALIKE = {"float64": 1e-9, "float32": 1e-5, "tf32": 2e-2, "bfloat16": 1e-1}
-SMALL_LOSS = 0.01  # the rounding of the outputs does not shrink with the loss below it
-ALIKE_ACCURACY = 0.05  # some samples may fall on the other side
+ALIKE = {**AGREE, "float32": 1e-5}
 
 Values = npt.NDArray[np.float64]
 Index = tuple[int, int]
@@ -88,7 +87,7 @@ def refuse_other_function(
     if world.rank < len(points):
         index = points[world.rank]
         found = evaluator.point(*config.grid.at(*index))[:-1]
-        difference = _first_difference(old, config, index, names, found, tolerance, 0.0 if promised else ALIKE_ACCURACY)
+        difference = _first_difference(old, config, index, names, found, tolerance, 0.0 if promised else AGREE_ACCURACY)
         if difference is not None and not promised and _is_rounding(difference, evaluator, names, config.precision):
             difference = None
     first = next(filter(None, gather(world, difference)), None)
@@ -152,10 +151,10 @@ def audit(config: RunConfig, evaluator: Evaluator, world: World) -> None:
         alpha, beta = config.grid.at(*index)
         if affordable >= 1.0:
             found = evaluator.plain_point(alpha, beta)
-            difference = _first_difference(surface, config, index, names, found, tolerance, ALIKE_ACCURACY)
+            difference = _first_difference(surface, config, index, names, found, tolerance, AGREE_ACCURACY)
         elif config.precision in ("float32", "float64"):
             run, plain = evaluator.glance(alpha, beta, max(1, int(affordable * evaluator.batches)))
-            difference = _differs((alpha, beta), names, run, plain, tolerance, ALIKE_ACCURACY)
+            difference = _differs((alpha, beta), names, run, plain, tolerance, AGREE_ACCURACY)
         if difference is not None and not _is_rounding(difference, evaluator, names, config.precision):
             break
         difference = None

@@ -6,11 +6,11 @@ import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import ClassVar
 
 import torch
 
+from lossgrid import store
 from lossgrid.data.numbers import is_finite
 from lossgrid.data.split import Split, warn_of_one_class
 from lossgrid.errors import InputError
@@ -226,16 +226,4 @@ def _memory_left(device: torch.device) -> float:
     """Return the bytes that can still be taken on ``device``; on the CPU within the limits of the batch system."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
-    left = [math.inf]
-    meminfo = Path("/proc/meminfo")
-    if meminfo.is_file():
-        fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
-        left.append(1024 * float(fields["MemAvailable"].split()[0]))
-    own = Path("/proc/self/cgroup")
-    if own.is_file():  # SLURM and containers limit memory by control groups, and end who takes more
-        path = own.read_text().strip().rpartition("::/")[2]
-        for group in (Path("/sys/fs/cgroup") / path, *(Path("/sys/fs/cgroup") / path).parents):
-            limit, used = group / "memory.max", group / "memory.current"
-            if limit.is_file() and used.is_file() and limit.read_text().strip() != "max":
-                left.append(float(limit.read_text()) - float(used.read_text()))
-    return min(left)
+    return store.memory_left()
