@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from lossgrid import store
 from lossgrid.config import RunConfig
-from lossgrid.errors import InputError, RankError
+from lossgrid.errors import InputError, RankError, agreed
 from lossgrid.evaluation import AMPLIFIED, ROUNDINGS, Evaluator
 from lossgrid.merge import AGREE, AGREE_ACCURACY, SMALL_LOSS
 from lossgrid.parallel import World, gather, on_root
@@ -98,12 +98,6 @@ def refuse_other_function(
                 "choose another file, or --overwrite to replace it"
             )
         )
-
-
-def agreed(error: InputError) -> InputError:
-    """Mark an error that every rank raises."""
-    error.agreed = True
-    return error
 
 
 def _same_conditions(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:

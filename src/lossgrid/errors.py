@@ -1,6 +1,7 @@
 """The errors a user meets, each with the exit code it ends the program with."""
 
 import re
+from typing import TypeVar
 
 EXIT_COMPLETE = 0
 EXIT_FAILED = 1
@@ -13,6 +14,15 @@ class LossgridError(Exception):
 
     exit_code = EXIT_FAILED
     agreed = False  # True once every rank of the run is raising it, so that nobody waits for anybody
+
+
+Error = TypeVar("Error", bound=LossgridError)
+
+
+def agreed(error: Error) -> Error:
+    """Return ``error``, marked as one that every rank of the run is raising."""
+    error.agreed = True
+    return error
 
 
 class InputError(LossgridError, ValueError):

@@ -11,10 +11,10 @@ import numpy as np
 
 from lossgrid import store
 from lossgrid.config import RunConfig
-from lossgrid.errors import InputError
+from lossgrid.errors import InputError, agreed
 from lossgrid.evaluation import Evaluator
 from lossgrid.grid import Grid
-from lossgrid.parallel import World, broadcast, gather, on_root
+from lossgrid.parallel import World, gather, on_root
 
 log = logging.getLogger(__name__)
 LOWER = ("tf32", "bfloat16")
@@ -45,17 +45,17 @@ def refuse_rounding(config: RunConfig, evaluator: Evaluator, world: World) -> No
             for name, low, high in zip(names, found.tolist(), exact.tolist(), strict=True)
         ]
     # Of values that are equally wrong the one nearest to the centre says most.
-    worst = max((entry for part in gather(world, own) for entry in part), key=lambda e: (e[0], -abs(e[1]) - abs(e[2])))
-    apart, alpha, beta, name, low, high = broadcast(world, worst)
+    every = (entry for part in gather(world, own) for entry in part)
+    apart, alpha, beta, name, low, high = max(every, key=lambda entry: (entry[0], -abs(entry[1]) - abs(entry[2])))
     log.info("%s differs from float32 by at most %.1e on %d batches, in %s", config.precision, apart, GLANCED, name)
     if apart > config.max_rounding:
-        error = InputError(
-            f"--precision {config.precision}: {name.replace('_', ' ')} at ({alpha:g}, {beta:g}) is {low:.6g} and "
-            f"{high:.6g} in float32, {apart:.2g} apart, more than --max-rounding {config.max_rounding:g}; use "
-            "--precision float32, or allow it by a larger --max-rounding"
+        raise agreed(
+            InputError(
+                f"--precision {config.precision}: {name.replace('_', ' ')} at ({alpha:g}, {beta:g}) is {low:.6g} and "
+                f"{high:.6g} in float32, {apart:.2g} apart, more than --max-rounding {config.max_rounding:g}; use "
+                "--precision float32, or allow it by a larger --max-rounding"
+            )
         )
-        error.agreed = True
-        raise error
 
 
 def difference(name: str, found: float, exact: float) -> float:

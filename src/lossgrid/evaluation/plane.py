@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 
 import torch
 
+from lossgrid.evaluation.settling import entries_of
+
 ALIGNMENT = 64  # bytes; where every tensor starts, as vector units and GPUs like it
 
 
@@ -29,7 +31,7 @@ class Plane:
             delta: Name to direction, shapes of the entries, any floating dtype and device, complex where they are.
             eta: The same for the second axis; None for a line.
         """
-        self._own = dict(model.named_parameters()) | dict(model.named_buffers())
+        self._own = entries_of(model)
         names = [name for name in self._own if name in delta or (eta is not None and name in eta)]
         self._places = list(_lay_out({name: self._own[name] for name in names}))
         size = self._places[-1][2] if self._places else 0

@@ -15,6 +15,7 @@ from torch import nn
 
 from lossgrid.evaluation.device import Place
 from lossgrid.evaluation.plane import Plane
+from lossgrid.evaluation.settling import entries_of
 
 Run = Callable[[torch.Tensor], torch.Tensor]
 Point = tuple[float, float]
@@ -168,8 +169,7 @@ def follows_its_entries(
         place: Device and number format.
     """
     plane.move(*point)
-    own = dict(model.named_parameters()) | dict(model.named_buffers())
-    fresh = dict(twin.named_parameters()) | dict(twin.named_buffers())
+    own, fresh = entries_of(model), entries_of(twin)
     for name in plane.names:
         if name not in fresh:  # the network makes its entries while it runs
             plane.restore()

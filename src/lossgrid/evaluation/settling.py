@@ -20,7 +20,7 @@ def to_place(model: torch.nn.Module, place: Place) -> torch.nn.Module:
     Raises:
         InputError: A number does not fit into the format, or has none that can move, as those of quantised layers.
     """
-    rounded = [name for name, entry in _entries(model).items() if _is_rounded(name, entry, place)]
+    rounded = [name for name, entry in entries_of(model).items() if _is_rounded(name, entry, place)]
     if rounded:
         more = f" and {len(rounded) - 1} more entries of the network" if len(rounded) > 1 else ""
         log.warning("%s%s: rounded to %s; --precision float64 keeps all digits", rounded[0], more, place.precision)
@@ -38,7 +38,8 @@ def dtype_of(entry: torch.Tensor, place: Place) -> torch.dtype:
     return place.dtype if entry.is_floating_point() else entry.dtype
 
 
-def _entries(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+def entries_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Return the parameters and buffers of a network by name, also buffers that are no part of its state dict."""
     return dict(model.named_parameters()) | dict(model.named_buffers())
 
 

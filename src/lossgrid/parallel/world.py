@@ -25,7 +25,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from lossgrid.errors import EXIT_FAILED, InputError, LossgridError, RankError, in_short
+from lossgrid.errors import EXIT_FAILED, InputError, LossgridError, RankError, agreed, in_short
 from lossgrid.parallel.launcher import Launch
 from lossgrid.parallel.libraries import loaded_libraries
 from lossgrid.parallel.stop import SIGNALS
@@ -232,8 +232,7 @@ def on_root(world: World, function: Callable[[], T]) -> T:
             outcome = error
     outcome = broadcast(world, outcome)
     if isinstance(outcome, LossgridError):
-        outcome.agreed = True
-        raise outcome
+        raise agreed(outcome)
     return outcome  # type: ignore[no-any-return]
 
 
@@ -251,18 +250,13 @@ def agree(world: World, error: LossgridError | None) -> None:
     if not failed:
         return
     _, kind, text, _ = failed[0]
-    agreement: LossgridError
     if len(failed) == world.size and all(other[2] == text for other in failed):
-        agreement = kind(text)
-        agreement.agreed = True
-        raise agreement
+        raise agreed(kind(text))
     if error is not None and world.rank == failed[0][0]:
         _print_traceback(f"{world} cannot go on", error)
     lines = "; ".join(f"rank {rank} of {world.size} on {host}: {text}" for rank, _, text, host in failed[:4])
     more = f"; and {len(failed) - 4} more" if len(failed) > 4 else ""
-    agreement = RankError(f"{len(failed)} of {world.size} ranks cannot go on: {lines}{more}")
-    agreement.agreed = True
-    raise agreement
+    raise agreed(RankError(f"{len(failed)} of {world.size} ranks cannot go on: {lines}{more}"))
 
 
 def collectively(world: World, function: Callable[[], T]) -> T:
