@@ -88,6 +88,25 @@ def need_writer(writer: str) -> None:
 
 
 @pytest.fixture
+def disk_of(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Return a function that mounts a file system of a size such as ``"16k"``; without the right to it the test skips."""
+    mounted: list[Path] = []
+
+    def made(size: str) -> Path:
+        disk = tmp_path / "disk"
+        disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk]
+        if subprocess.run(mount, check=False, capture_output=True).returncode:
+            pytest.skip("NOT RUN: no right to mount a file system")
+        mounted.append(disk)
+        return disk
+
+    yield made
+    for disk in mounted:
+        subprocess.run(["umount", disk], check=True)
+
+
+@pytest.fixture
 def program() -> Callable[[str], Path]:
     """Return a function that gives the path of a program every rank of a test runs."""
     return lambda name: ROOT / "tests" / "programs" / name

@@ -164,32 +164,25 @@ def test_what_may_not_be_written_is_refused_before_a_run_goes_on(
     assert "done 2 of 3" in looked.stdout
 
 
-def test_a_full_disk_is_one_line_for_directions_and_export(start: Any, tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", disk]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("NOT RUN: cannot mount a small disk")
-    try:
-        alone = ("--model", "mlp", "--data", "users:pictures")
-        assert start(0, "lossgrid", "run", *alone, "--alpha", "-1:1:900", "--out", "s.h5").returncode == 0
-        for command in (
-            ("directions", *alone, "--out", disk / "d.h5"),
-            ("export", "s.h5", "--to", "loss-landscape", "--out", disk / "r.h5"),
-            ("run", *alone, "--alpha", "-1:1:900", "--out", disk / "s.h5"),
-        ):
-            refused = start(0, "lossgrid", *command)
-            assert refused.returncode == 2, refused.stderr
-            assert refused.stderr.splitlines()[-1].startswith("lossgrid: error: cannot ")
-            assert "No space left on device" in refused.stderr
-            assert "Traceback" not in refused.stderr
-            assert list(disk.iterdir()) == []
-        (disk / "junk").write_bytes(bytes(16 * 1024))
-        checked = start(0, "lossgrid", "check", disk)
-        assert checked.returncode == 1, checked.stderr
-        assert "No space left on device" in checked.stdout + checked.stderr
-    finally:
-        subprocess.run(["umount", disk], check=True)
+def test_a_full_disk_is_one_line_for_directions_and_export(start: Any, disk_of: Callable[[str], Path]) -> None:
+    disk = disk_of("16k")
+    alone = ("--model", "mlp", "--data", "users:pictures")
+    assert start(0, "lossgrid", "run", *alone, "--alpha", "-1:1:900", "--out", "s.h5").returncode == 0
+    for command in (
+        ("directions", *alone, "--out", disk / "d.h5"),
+        ("export", "s.h5", "--to", "loss-landscape", "--out", disk / "r.h5"),
+        ("run", *alone, "--alpha", "-1:1:900", "--out", disk / "s.h5"),
+    ):
+        refused = start(0, "lossgrid", *command)
+        assert refused.returncode == 2, refused.stderr
+        assert refused.stderr.splitlines()[-1].startswith("lossgrid: error: cannot ")
+        assert "No space left on device" in refused.stderr
+        assert "Traceback" not in refused.stderr
+        assert list(disk.iterdir()) == []
+    (disk / "junk").write_bytes(bytes(16 * 1024))
+    checked = start(0, "lossgrid", "check", disk)
+    assert checked.returncode == 1, checked.stderr
+    assert "No space left on device" in checked.stdout + checked.stderr
 
 
 def test_looking_at_a_surface_takes_no_longer_than_it_did(start: Any, out: Path) -> None:

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +82,9 @@ def test_check_tells_a_full_disk(start: Any, small_disk: Path, ranks: int) -> No
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(disk_of: Callable[[str], Path]) -> Path:
     """Return a file system of two pages."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", disk], capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip("NOT RUN: no right to mount a file system")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
+    return disk_of("8k")
 
 
 def test_check_finds_two_mpi_libraries_in_a_process(start: Any, tmp_path: Path) -> None:
