@@ -89,7 +89,7 @@ def need_writer(writer: str) -> None:
 
 @pytest.fixture
 def disk_of(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Return a function that mounts a file system of a size such as ``"16k"``; without the right to it the test skips."""
+    """Return a function that mounts a file system of a size such as ``"16k"``; it skips where that is not allowed."""
     mounted: list[Path] = []
 
     def made(size: str) -> Path:
