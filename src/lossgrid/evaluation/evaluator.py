@@ -31,7 +31,7 @@ from lossgrid.evaluation.sameness import (
     follows_its_entries,
     refuse_other_function,
 )
-from lossgrid.evaluation.settling import to_place
+from lossgrid.evaluation.settling import report_rounding, to_place
 
 Tick = Callable[[], None]
 
@@ -69,6 +69,7 @@ class Evaluator:
             eta: Second direction; None for a line.
             reach: The coordinates of the grid that are furthest from 0, along delta and along eta.
         """
+        report_rounding(model, place)
         self._model = to_place(model, place)
         self._batches, self.place = dict(batches), place
         self._objectives = {split: objective.bound_to(self._model) for split, objective in objectives.items()}

@@ -8,6 +8,7 @@ import torch
 
 from lossgrid.errors import InputError
 from lossgrid.evaluation.device import Place
+from lossgrid.models.cast import loses_digits
 
 log = logging.getLogger(__name__)
 
@@ -16,6 +17,16 @@ def to_place(model: torch.nn.Module, place: Place) -> torch.nn.Module:
     """Put ``model`` on the device and in the dtype of ``place``, in evaluation mode, on CUDA laid out as its inputs.
 
     Complex entries become complex numbers of the same precision; integers stay as they are.
+    """
+    model._apply(lambda entry: entry.to(place.device, dtype_of(entry, place)))  # type: ignore[no-untyped-call]
+    model.eval().requires_grad_(False)
+    if place.device.type == "cuda" and wants_channels_last(model):
+        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return model  # oneDNN brings weights into a layout of its own, which takes half the time from contiguous ones
+
+
+def report_rounding(model: torch.nn.Module, place: Place) -> None:
+    """Say which entries of ``model`` lose digits by :func:`to_place`.
 
     Raises:
         InputError: A number does not fit into the format, or has none that can move, as those of quantised layers.
@@ -24,11 +35,6 @@ def to_place(model: torch.nn.Module, place: Place) -> torch.nn.Module:
     if rounded:
         more = f" and {len(rounded) - 1} more entries of the network" if len(rounded) > 1 else ""
         log.warning("%s%s: rounded to %s; --precision float64 keeps all digits", rounded[0], more, place.precision)
-    model._apply(lambda entry: entry.to(place.device, dtype_of(entry, place)))  # type: ignore[no-untyped-call]
-    model.eval().requires_grad_(False)
-    if place.device.type == "cuda" and wants_channels_last(model):
-        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-    return model  # oneDNN brings weights into a layout of its own, which takes half the time from contiguous ones
 
 
 def dtype_of(entry: torch.Tensor, place: Place) -> torch.dtype:
@@ -61,7 +67,7 @@ def _is_rounded(name: str, entry: torch.Tensor, place: Place) -> bool:
         raise InputError(
             f"{name} of the network holds numbers beyond the range of {place.precision}; give --precision float64"
         )
-    return not torch.equal(there.to(entry.dtype), entry.detach())
+    return loses_digits(entry.detach(), there)
 
 
 def wants_channels_last(model: torch.nn.Module) -> bool:
