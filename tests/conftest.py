@@ -21,6 +21,8 @@ from lossgrid.parallel.stop import SIGNALS  # noqa: E402
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 
+HANDLERS = {number: signal.getsignal(number) for number in SIGNALS}
+
 Finished = subprocess.CompletedProcess[str]
 Start = Callable[..., Finished]
 
@@ -61,11 +63,12 @@ def launch(
 
 
 @pytest.fixture(autouse=True)
-def signals_as_before() -> Iterator[None]:
-    """Give back the handlers of signals: what ends in a test ignores them, and children would inherit that."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    yield
-    for number, handler in before.items():
+def signals_as_at_first() -> None:
+    """Give back the handlers of signals: the command line ignores them when it ends, and children would inherit that.
+
+    Not after the test that called it: fixtures of a whole module call it too, before the first of its tests.
+    """
+    for number, handler in HANDLERS.items():
         signal.signal(number, handler)
 
 
