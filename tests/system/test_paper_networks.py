@@ -52,11 +52,12 @@ def run(shared: Path, pictures: Path, network: str) -> tuple[object, ...]:
 def test_their_loss_and_accuracy_are_those_of_independent_code(
     start: Any, shared: Path, pictures: Path, tmp_path: Path, network: str
 ) -> None:
-    done = start(0, *run(shared, pictures, network), "--alpha", "0:0:1", timeout=800)
+    # As its author wrote it: layers fused otherwise round otherwise, by 2e-6 in the network without shortcuts.
+    done = start(0, *run(shared, pictures, network), "--alpha", "0:0:1", "--variant", "plain", timeout=800)
     assert done.returncode == 0, done.stderr
     surface = store.read(tmp_path / "surface.h5")
     loss, accuracy = PUBLISHED[network]
-    assert float(surface["test_loss"][0]) == pytest.approx(loss, abs=1.1e-6)
+    assert float(surface["test_loss"][0]) == pytest.approx(loss, abs=5.1e-7)
     assert float(surface["test_accuracy"][0]) == pytest.approx(accuracy, abs=1e-9)
     assert f"at the centre: test loss {loss:.4f}, accuracy {accuracy:.4f}" in done.stderr
 
