@@ -65,6 +65,7 @@ with guarded(world, patience, advice="start again"):
             keep_the_lock(round(3 * patience))
         elif case == "loses its watcher":
             os.kill(int(beside[0]), signal.SIGKILL)
+            time.sleep(60)  # at work still: a rank that has left meanwhile does not miss it
         elif case == "forks":
             # A child without exec, as workers of a data loader are, keeps every open file of its rank.
             if os.fork() == 0:
