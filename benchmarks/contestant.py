@@ -22,6 +22,7 @@ import torch
 from contestants import CONTESTANTS
 
 from lossgrid import parallel
+from lossgrid.machine.launcher import detect
 
 NAP = 0.01  # s between looks of a waiting rank; more often would disturb the contestant whose turn it is
 
@@ -66,7 +67,7 @@ def serve(name: str, path: Path, world: parallel.World) -> None:
 def main() -> None:
     """Start MPI where launched by it, and serve."""
     parallel.start_mpi_on_demand()
-    launch = parallel.detect()
+    launch = detect()
     world = parallel.alone() if launch is None else parallel.connect(launch)
     with parallel.abort_guard(world):
         serve(sys.argv[1], Path(sys.argv[2]), world)

@@ -25,8 +25,9 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from turn import Surface, Turn
 
-from lossgrid.grid import Segment, segments
 from lossgrid.parallel import Task, World, barrier, coordinate
+from lossgrid.surface import Segment
+from lossgrid.surface.grid import segments
 
 BATCH = 128  # of those who do not choose
 POINTS = 51 * 51  # of the surface lossgrid's choices are for
@@ -129,7 +130,7 @@ def plain(case: Case, _world: World) -> Surface:
 
 def lossgrid(case: Case, world: World, precision: str) -> Surface:
     """Prepare what a rank of ``lossgrid run`` has when it begins with its points."""
-    from lossgrid.evaluation import freed_memory_kept
+    from lossgrid.machine.allocator import freed_memory_kept
 
     point, about = evaluator(case, world, precision)
 
@@ -155,10 +156,11 @@ def lossgrid(case: Case, world: World, precision: str) -> Surface:
 def evaluator(case: Case, world: World, precision: str) -> tuple[Callable[..., np.ndarray], str]:
     """Return ``point(alpha, beta, tick=...)`` as a run of 51 x 51 points chooses to compute it, and what it chose."""
     from lossgrid import data, run  # here, as they bring h5py and with it MPI, which point.py does not need
-    from lossgrid.config import RunConfig, resolve
-    from lossgrid.evaluation import choose_place, freed_memory_kept
-    from lossgrid.problem import make_problem
-    from lossgrid.recipe import choose_recipe
+    from lossgrid.evaluation import choose_place
+    from lossgrid.machine.allocator import freed_memory_kept
+    from lossgrid.run.problem import make_problem
+    from lossgrid.run.recipe import choose_recipe
+    from lossgrid.settings import RunConfig, resolve
 
     config = resolve(RunConfig, {"model": case.name, "precision": precision, "device": "cpu"})
     place = choose_place("cpu", precision, local_rank=world.local_rank)

@@ -20,8 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lossgrid.grid import Segment, segments
-from lossgrid.parallel import Task, barrier, connect, coordinate, detect, gather
+from lossgrid.machine.launcher import detect
+from lossgrid.parallel import Task, barrier, connect, coordinate, gather
+from lossgrid.surface import Segment
+from lossgrid.surface.grid import segments
 
 
 def rank(milliseconds: float, seconds: float) -> None:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from lossgrid.evaluation import freed_memory_kept
+from lossgrid.machine.allocator import freed_memory_kept
 
 SECONDS = 0.5  # that each product is tried for
 

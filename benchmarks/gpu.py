@@ -31,11 +31,11 @@ from machine import describe
 from torch import nn
 
 from lossgrid import data, models
-from lossgrid.config import RunConfig, resolve
 from lossgrid.evaluation import Place, Unsuitable, best_batch_size, choose_place
 from lossgrid.evaluation.graph import LINEAR, is_plain, is_sum, trace
-from lossgrid.problem import Problem, make_problem, random_direction
-from lossgrid.run import make_evaluator
+from lossgrid.run.path import make_evaluator
+from lossgrid.run.problem import Problem, make_problem, random_direction
+from lossgrid.settings import RunConfig, resolve
 
 RESULT = Path(__file__).with_name("results") / "gpu.json"
 POINTS = 51 * 51

@@ -16,7 +16,8 @@ from collections.abc import Callable
 import numpy as np
 from mpi4py import MPI
 
-from lossgrid.parallel import World, barrier, connect, detect
+from lossgrid.machine.launcher import detect
+from lossgrid.parallel import World, barrier, connect
 from lossgrid.parallel.coordinator import HEADER, REPORT_TAG, SHARE_TAG
 
 ROUNDS, MESSAGES = 200, 50

@@ -33,15 +33,18 @@ import torch  # noqa: E402
 from machine import describe  # noqa: E402
 
 from lossgrid import data, models, parallel, store  # noqa: E402
-from lossgrid.config import RunConfig, resolve  # noqa: E402
-from lossgrid.evaluation import choose_place, freed_memory_kept  # noqa: E402
+from lossgrid.evaluation import choose_place  # noqa: E402
 from lossgrid.evaluation.network import Network  # noqa: E402
 from lossgrid.evaluation.objective import Objective  # noqa: E402
 from lossgrid.evaluation.plane import Plane  # noqa: E402
-from lossgrid.grid import segments  # noqa: E402
-from lossgrid.problem import make_problem, random_direction  # noqa: E402
-from lossgrid.recipe import choose_recipe  # noqa: E402
-from lossgrid.run import divide_cores, make_evaluator, make_task  # noqa: E402
+from lossgrid.machine.allocator import freed_memory_kept  # noqa: E402
+from lossgrid.machine.launcher import detect  # noqa: E402
+from lossgrid.run.path import divide_cores, make_evaluator, make_task  # noqa: E402
+from lossgrid.run.problem import make_problem, random_direction  # noqa: E402
+from lossgrid.run.recipe import choose_recipe  # noqa: E402
+from lossgrid.settings import RunConfig, resolve  # noqa: E402
+from lossgrid.surface import Metric  # noqa: E402
+from lossgrid.surface.grid import segments  # noqa: E402
 
 PICTURES = 2_000
 TARGET = 0.02
@@ -92,7 +95,7 @@ def measure(world: parallel.World, points: int, writer: str, path: Path) -> dict
     Network.refresh = clock.around("folding and packing", Network.refresh)  # type: ignore[method-assign]
     Plane.move = clock.around("perturbing", Plane.move)  # type: ignore[method-assign]
     Objective.sums = clock.around("loss and accuracy", Objective.sums)  # type: ignore[method-assign]
-    metrics = [store.Metric(column.name, column.units) for column in evaluator.columns]
+    metrics = [Metric(column.name, column.units) for column in evaluator.columns]
     parallel.on_root(world, lambda: store.create(path, config.grid, metrics, config={}, provenance={}))
     comm = world.comm if writer == "parallel" else None
     file = store.SurfaceFile(path, metrics, comm) if comm is not None or world.is_root else None
@@ -131,7 +134,7 @@ def main() -> None:
     parser.add_argument("--writer", choices=["parallel", "root"], default="parallel")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    launch = parallel.detect()
+    launch = detect()
     world = parallel.alone() if launch is None else parallel.connect(launch)
     writer = options.writer if store.has_parallel_hdf5() and world.comm is not None else "root"
     with tempfile.TemporaryDirectory() as own:

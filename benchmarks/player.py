@@ -13,7 +13,7 @@ from typing import Any
 from contestants import Contestant
 from turn import Turn
 
-from lossgrid.evaluation import own_cores
+from lossgrid.machine.cores import own_cores
 
 HERE = Path(__file__).resolve().parent
 MPIRUN_AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}  # as in a container

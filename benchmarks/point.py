@@ -31,7 +31,7 @@ from machine import describe
 from player import NotRunError, Player
 from turn import Turn
 
-from lossgrid.evaluation import own_cores
+from lossgrid.machine.cores import own_cores
 
 RESULTS = Path(__file__).with_name("results")
 PRECISIONS = ("float32", "bfloat16")

@@ -33,8 +33,9 @@ from typing import Any
 import numpy as np
 from virtual import Cluster, Costs
 
-from lossgrid.grid import Segment, segments
 from lossgrid.parallel import Task, World, coordinate
+from lossgrid.surface import Segment
+from lossgrid.surface.grid import segments
 
 TARGET, TARGET_RANKS = 0.98, 4096
 NETWORKS = {"InfiniBand": "^tcp", "Ethernet": "self,tcp"}  # -> transports of Open MPI that stand for them

@@ -25,9 +25,9 @@ import sklearn.datasets  # noqa: F401  # or it would be imported, and timed, whe
 from machine import describe
 
 from lossgrid import parallel
-from lossgrid.config import RunConfig, resolve
 from lossgrid.evaluation import Evaluator
-from lossgrid.run import run
+from lossgrid.run.path import run
+from lossgrid.settings import RunConfig, resolve
 
 RESULT = Path(__file__).with_name("results") / "start.json"
 TARGET = 3.0  # s

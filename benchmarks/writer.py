@@ -29,14 +29,15 @@ mpi4py.rc.initialize = False
 mpi4py.rc.finalize = True
 
 from lossgrid import parallel, store  # noqa: E402
-from lossgrid.grid import Axis, Grid, Segment  # noqa: E402
+from lossgrid.machine.launcher import detect  # noqa: E402
 from lossgrid.parallel.coordinator import REPORT_TAG, SHARE_TAG, Root  # noqa: E402
+from lossgrid.surface import Axis, Grid, Metric, Segment  # noqa: E402
 
 LENGTHS = (1, 5, 25)
 ROUNDS = 200
 REPORTS = 20  # that wait for root at a time
 METRICS = [
-    store.Metric(f"{split}_{name}", units)
+    Metric(f"{split}_{name}", units)
     for split in ("train", "test")
     for name, units in (("loss", "nats per sample"), ("accuracy", "1"))
 ]
@@ -118,7 +119,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    launch = parallel.detect()
+    launch = detect()
     if launch is None:
         parser.error("start it with mpirun -n 2")
     world = parallel.connect(launch)

@@ -32,6 +32,7 @@ from pathlib import Path
 
 from lossgrid import store
 from lossgrid.errors import InputError
+from lossgrid.surface import PENDING
 from tests.conftest import ROOT, launch
 from tests.system.conftest import done_points, pid_of, running, values
 
@@ -205,7 +206,7 @@ def check(place: Place, right: dict[str, bytes], tally: Tally) -> bool:
         return False
     with suppress(InputError):
         now = values(place.out)
-        done = now["status"] != store.PENDING
+        done = now["status"] != PENDING
         for metric in ("train_loss", "train_accuracy"):
             tally.wrong += int((now[metric][done] != right[metric][done]).sum())
         return store.read(place.out).complete

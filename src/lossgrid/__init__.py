@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lossgrid.api import evaluate, open
-    from lossgrid.store import Surface
+    from lossgrid.surface import Surface
 
 __all__ = ["Surface", "evaluate", "open"]
 
@@ -12,7 +12,7 @@ __all__ = ["Surface", "evaluate", "open"]
 def __getattr__(name: str) -> Any:
     """Load on first use: importing lossgrid must not load torch, start MPI or need a display."""
     if name == "Surface":
-        from lossgrid.store import Surface
+        from lossgrid.surface import Surface
 
         return Surface
     if name in ("evaluate", "open"):

@@ -1,5 +1,5 @@
 """``python -m lossgrid``."""
 
-from lossgrid.cli import main
+from lossgrid.cli.app import main
 
 main()

@@ -16,17 +16,17 @@ import torch
 
 from lossgrid import data as data_module
 from lossgrid import models, parallel, store
-from lossgrid.closure import refuse_aliases, refuse_closure
-from lossgrid.config import RunConfig, resolve
-from lossgrid.digest import source_digest
 from lossgrid.directions import Entries, arrays_of, match
 from lossgrid.errors import InputError
 from lossgrid.evaluation import arithmetic
-from lossgrid.grid import Axis
+from lossgrid.evaluation.closure import refuse_aliases, refuse_closure
+from lossgrid.machine.launcher import detect
 from lossgrid.parallel import World
-from lossgrid.problem import Problem, make_problem, of_file, random_direction, towards
-from lossgrid.run import run
-from lossgrid.store import Surface
+from lossgrid.run.path import run
+from lossgrid.run.problem import Problem, make_problem, of_file, random_direction, towards
+from lossgrid.settings import RunConfig, resolve
+from lossgrid.surface import Axis, Surface
+from lossgrid.user_code import source_digest
 
 Range = str | tuple[float, float, int] | Axis
 Network = torch.nn.Module | Mapping[str, torch.Tensor] | str | Path
@@ -64,7 +64,7 @@ def evaluate(
         model: The trained network; it is copied and stays as it is.
         data: ``(inputs, targets)`` as tensors or arrays, a map-style ``Dataset``, or a dict of these by split:
             ``{"train": ..., "test": ...}``.
-        alpha: Range along delta: ``"-1:1:21"``, ``(-1, 1, 21)`` or an :class:`~lossgrid.grid.Axis`.
+        alpha: Range along delta: ``"-1:1:21"``, ``(-1, 1, 21)`` or an :class:`~lossgrid.surface.grid.Axis`.
         beta: Range along eta; None for a line.
         directions: ``"random"``, a direction file, or one or two dicts of tensors by entry.
         to: A second trained network, towards which alpha leads, or two that span a plane with the first: modules, state
@@ -182,7 +182,7 @@ def heard_in_notebooks() -> Iterator[None]:
 
 @cache
 def _world() -> World:
-    launch = parallel.detect()
+    launch = detect()
     return parallel.alone() if launch is None else parallel.connect(launch)
 
 

@@ -19,9 +19,10 @@ import numpy.typing as npt
 
 from lossgrid import store
 from lossgrid.errors import InputError
-from lossgrid.grid import equally_spaced, union
+from lossgrid.files import locked
 from lossgrid.origin import axes_of, digests, refuse_strangers, refuse_unknown_origin, warn_of_other_ways
-from lossgrid.store import Surface
+from lossgrid.surface import DONE, NOT_FINITE, PENDING, Session, Surface
+from lossgrid.surface.grid import equally_spaced, union
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def merge_files(files: Sequence[Path], out: Path, *, overwrite: bool) -> None:
         raise InputError(f"expected two surfaces or more to merge, got only {', '.join(map(str, files))}")
     if out.is_dir():
         raise InputError(f"--out: {out} is a folder; give a file such as {out / 'surface.h5'}")
-    with store.locked(out):
+    with locked(out):
         if out.exists():
             refuse_to_replace(out, files, overwrite=overwrite)
         surface = merged([store.read(file) for file in files], out)
@@ -101,7 +102,7 @@ def merged(surfaces: Sequence[Surface], out: Path) -> Surface:
         metrics[name], givers[name] = join_metric(name, surfaces, places, size)
     status = judge(metrics, givers)
     seconds, rank = join_bookkeeping(surfaces, places, givers)
-    complete = not np.count_nonzero(status == store.PENDING)
+    complete = not np.count_nonzero(status == PENDING)
     shape = size[1:] if beta is None else size
     return Surface(
         alpha=alpha,
@@ -116,7 +117,7 @@ def merged(surfaces: Sequence[Surface], out: Path) -> Surface:
         created=store.now(),
         finished=store.now() if complete else None,
         # For how long the ranks of several runs computed in all says nothing about any of them.
-        sessions=(store.Session(int(rank.max()) + 1, time.time(), None),),
+        sessions=(Session(int(rank.max()) + 1, time.time(), None),),
         rounding=join_roundings(surfaces, rows, columns) if complete else None,
         units={name: units for surface in surfaces for name, units in surface.units.items()},
         path=out,
@@ -179,14 +180,14 @@ def join_metric(
 
 def _knows(surface: Surface, name: str) -> npt.NDArray[np.bool_]:
     """Tell where a surface knows a metric: where it is done, and where merging has left what was known."""
-    done = np.isin(surface.status, (store.DONE, store.NOT_FINITE))
+    done = np.isin(surface.status, (DONE, NOT_FINITE))
     return done | ~np.isnan(surface[name]) if "merged" in surface.provenance else done
 
 
 def _agree(name: str, ours: Values, theirs: Values, surface: Surface) -> npt.NDArray[np.bool_]:
     """Tell where two values of a metric are the same but for rounding."""
     if name.endswith("_accuracy"):  # which means nothing where the outputs are not finite
-        meaningless: npt.NDArray[np.bool_] = _rows(surface, surface.status) == store.NOT_FINITE
+        meaningless: npt.NDArray[np.bool_] = _rows(surface, surface.status) == NOT_FINITE
         return meaningless | np.isclose(ours, theirs, rtol=0, atol=AGREE_ACCURACY)
     share = AGREE[surface.config["precision"]]
     with np.errstate(invalid="ignore"):
@@ -198,7 +199,7 @@ def judge(metrics: Mapping[str, Values], givers: Mapping[str, npt.NDArray[np.int
     """Return the status of all points: done where every metric is known."""
     known = np.all([giver >= 0 for giver in givers.values()], axis=0)
     finite = np.all([np.isfinite(values) for values in metrics.values()], axis=0)
-    return np.select([known & finite, known], [store.DONE, store.NOT_FINITE], store.PENDING).astype(np.uint8)
+    return np.select([known & finite, known], [DONE, NOT_FINITE], PENDING).astype(np.uint8)
 
 
 def join_bookkeeping(

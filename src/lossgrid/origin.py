@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lossgrid.config import RunConfig, resolve
 from lossgrid.errors import InputError
-from lossgrid.store import Surface
+from lossgrid.settings import RunConfig, resolve
+from lossgrid.surface import Surface
 
 log = logging.getLogger(__name__)
 

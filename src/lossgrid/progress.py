@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from lossgrid.wording import duration
+
 log = logging.getLogger(__name__)
 
 LINE_SECONDS = 30.0
@@ -59,17 +61,3 @@ class ProgressDisplay:
             return f"first {self._units} under way"
         pace = self._done / (now - self._began)
         return f"{pace:.3g} {self._units}/s, {duration((self._total - self._done) / pace)} left"
-
-
-def duration(seconds: float) -> str:
-    """Write a time span for people: ``42 s``, ``3 min 05 s``, ``2 h 07 min``.
-
-    >>> duration(42.3), duration(185), duration(7620)
-    ('42 s', '3 min 05 s', '2 h 07 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

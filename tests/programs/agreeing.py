@@ -6,7 +6,8 @@ import sys
 import time
 
 from lossgrid.errors import InputError, RankError
-from lossgrid.parallel import abort_guard, agree, barrier, broadcast, collectively, connect, detect, gather, on_root
+from lossgrid.machine.launcher import detect
+from lossgrid.parallel import abort_guard, agree, barrier, broadcast, collectively, connect, gather, on_root
 
 case = sys.argv[1]
 launch = detect()

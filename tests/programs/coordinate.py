@@ -13,8 +13,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lossgrid.grid import Segment, segments
-from lossgrid.parallel import Progress, Task, connect, coordinate, detect
+from lossgrid.machine.launcher import detect
+from lossgrid.parallel import Progress, Task, connect, coordinate
+from lossgrid.surface import Segment
+from lossgrid.surface.grid import segments
 
 rows, columns, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 stops = "stop" in sys.argv

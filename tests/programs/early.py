@@ -8,8 +8,9 @@ import sys
 from typing import Any
 
 from lossgrid import cli, parallel
+from lossgrid.machine.launcher import detect
 
-launch = parallel.detect()
+launch = detect()
 connect = parallel.connect
 
 

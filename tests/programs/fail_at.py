@@ -14,8 +14,10 @@ import mpi4py
 
 mpi4py.rc.initialize = False
 
-from lossgrid import cli, data, parallel, problem, store  # noqa: E402
+from lossgrid import cli, data, store  # noqa: E402
 from lossgrid.evaluation import Evaluator  # noqa: E402
+from lossgrid.machine.launcher import detect  # noqa: E402
+from lossgrid.run import problem  # noqa: E402
 
 stage, rank = sys.argv[1], int(sys.argv[2])
 
@@ -44,7 +46,7 @@ STAGES: dict[str, tuple[Any, str, int]] = {
     "close": (store.SurfaceFile, "close", 0),
 }
 
-launch = parallel.detect()
+launch = detect()
 if (0 if launch is None else launch.rank) == rank:
     owner, name, after = STAGES[stage]
     setattr(owner, name, failing(getattr(owner, name), after))

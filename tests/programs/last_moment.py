@@ -13,9 +13,10 @@ from collections.abc import Callable
 from typing import Any
 
 from lossgrid import cli, parallel
+from lossgrid.machine.launcher import detect
 
 moment = sys.argv[1]
-launch = parallel.detect()
+launch = detect()
 is_victim = launch is None or launch.rank == (launch.size or 1) - 1
 
 
@@ -40,7 +41,8 @@ if moment == "exit":
 elif moment == "left":
     parallel.leave = then_interrupted(parallel.leave)
 else:
-    from lossgrid import run, store
+    from lossgrid import store
+    from lossgrid.run import path as run
 
     if moment == "points":
         run.coordinate = then_interrupted(run.coordinate)

@@ -11,8 +11,9 @@ import sys
 from typing import Any
 
 from lossgrid import cli, parallel
+from lossgrid.machine.launcher import detect
 
-launch = parallel.detect()
+launch = detect()
 
 
 def freeze(*_: Any, **__: Any) -> Any:

@@ -11,7 +11,7 @@ import time
 import torch
 from torch.nn import functional as F
 
-from lossgrid.parallel import detect
+from lossgrid.machine.launcher import detect
 
 
 def rank() -> int:

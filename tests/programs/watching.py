@@ -15,7 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from lossgrid.errors import InputError
-from lossgrid.parallel import agree, barrier, connect, detect, guarded
+from lossgrid.machine.launcher import detect
+from lossgrid.parallel import agree, barrier, connect, guarded
 
 case = sys.argv[1]
 patience = float(sys.argv[2]) if len(sys.argv) > 2 else 2.0

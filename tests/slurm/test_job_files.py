@@ -58,7 +58,7 @@ def test_mpirun_with_a_host_file(tmp_path: Path) -> None:
     # As pip installs it, for the interpreter of the tests: theirs may be an environment over another.
     program = tmp_path / "bin" / "lossgrid"
     program.parent.mkdir()
-    program.write_text(f"#!{sys.executable}\nfrom lossgrid.cli import main\n\nmain()\n")
+    program.write_text(f"#!{sys.executable}\nfrom lossgrid.cli.app import main\n\nmain()\n")
     program.chmod(0o755)
     path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from lossgrid import store
+from lossgrid.surface import PENDING
 from tests.conftest import launch
 from tests.programs import users
 from tests.slurm.conftest import JOBS, Cluster, array, change, has_ended
@@ -132,7 +133,7 @@ def test_a_cancelled_job_leaves_a_file_to_go_on_with(
     cluster.wait(job, lambda now: now["JobState"] == "CANCELLED" and "EndTime" in now)
     cluster.wait(job, lambda now: not cluster.run("squeue", "--noheader", "--jobs", job))
     now, right = values(out), values(undisturbed)
-    kept = now["status"] != store.PENDING
+    kept = now["status"] != PENDING
     assert before <= np.count_nonzero(kept) < POINTS
     assert now["train_loss"][kept].tobytes() == right["train_loss"][kept].tobytes()
     again = launch(2, "lossgrid", "run", *map(str, RUN), cwd=out.parent, env=pace(0))
@@ -153,7 +154,7 @@ def test_a_lost_rank_ends_the_job_with_its_reason(
     assert (ended["JobState"], ended["ExitCode"], ended["Restarts"]) == ("FAILED", "1:0", "0")
     assert "rank 1 of 2 on " in Path(ended["StdOut"]).read_text()
     now, right = values(out), values(undisturbed)
-    kept = now["status"] != store.PENDING
+    kept = now["status"] != PENDING
     assert before <= np.count_nonzero(kept) < POINTS
     assert now["train_loss"][kept].tobytes() == right["train_loss"][kept].tobytes()
 

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from lossgrid import store
-from lossgrid.parallel import detect
+from lossgrid.machine.launcher import detect
+from lossgrid.surface import PENDING
 from tests.conftest import command_line, environment
 
 METRICS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
@@ -72,7 +73,7 @@ def done_points(path: Path) -> int:
     """Return how many points the file has now; 0 while there is no file."""
     if not path.exists():
         return 0
-    return int(np.count_nonzero(store.read(path).status != store.PENDING))
+    return int(np.count_nonzero(store.read(path).status != PENDING))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from lossgrid import cli, models, store
+from lossgrid import cli, models, parallel, store
 from tests.conftest import ROOT
 
 Refused = Callable[..., str]
@@ -168,7 +168,7 @@ def test_cuda_without_a_device_is_refused(refused: Refused) -> None:
 
 
 def test_parallel_writer_without_parallel_hdf5_is_refused(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lossgrid.parallel.connect", lambda launch, patience: cli.parallel.alone())
+    monkeypatch.setattr("lossgrid.parallel.connect", lambda launch, patience: parallel.alone())
     monkeypatch.setattr("lossgrid.store.has_parallel_hdf5", lambda: False)
     assert "this h5py has no MPI" in refused("run", *MLP, "--writer", "parallel")
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from lossgrid import store
-from lossgrid.config import RunConfig, TrainConfig, read_value, resolve
+from lossgrid.settings import RunConfig, TrainConfig, read_value, resolve
 from tests.conftest import ROOT, environment
 from tests.system.conftest import running
 

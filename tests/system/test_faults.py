@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from lossgrid import store
+from lossgrid.surface import PENDING
 from tests.conftest import launch, need_writer
 from tests.system.conftest import (
     assert_same_bytes,
@@ -47,14 +48,14 @@ def resume(start: Any, out: Path, undisturbed: Path, writer: str, ranks: int = R
     assert done.returncode == 0, done.stderr
     assert f"resuming {out.name}" in done.stderr
     assert_same_bytes(out, undisturbed)
-    kept = before["status"] != store.PENDING
+    kept = before["status"] != PENDING
     np.testing.assert_array_equal(values(out)["train_loss"][kept], before["train_loss"][kept])
 
 
 def assert_readable(out: Path, undisturbed: Path) -> None:
     """Every point marked done holds its right value."""
     now, right = values(out), values(undisturbed)
-    done = now["status"] != store.PENDING
+    done = now["status"] != PENDING
     for name in ("train_loss", "train_accuracy"):
         assert now[name][done].tobytes() == right[name][done].tobytes()
 

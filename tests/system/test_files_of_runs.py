@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from lossgrid import store
+from lossgrid.surface import PENDING
 from tests.system.conftest import running, wait_for_points
 
 SLOW = ("--model", "mlp", "--data", "users:pictures", "--loss", "users:slow_loss", "--alpha", "-1:1:12")
@@ -91,7 +92,7 @@ def test_too_many_points_are_one_line_before_anything_is_loaded(
 def test_contradictions_are_refused_before_a_run_goes_on(start: Any, out: Path) -> None:
     assert start(0, "lossgrid", "run", *QUICK).returncode == 0
     with h5py.File(out, "r+") as file:
-        file["status"][1] = store.PENDING
+        file["status"][1] = PENDING
         file.attrs.modify("complete", 0)
         file["alpha"][...] *= 2
     refused = start(0, "lossgrid", "run", *QUICK)
@@ -151,7 +152,7 @@ def test_what_may_not_be_written_is_refused_before_a_run_goes_on(
     path = place / "surface.h5"
     assert start(0, "lossgrid", "run", *QUICK, "--out", path).returncode == 0
     with h5py.File(path, "r+") as file:
-        file["status"][1] = store.PENDING
+        file["status"][1] = PENDING
         file.attrs.modify("complete", 0)
     read_only(path if what == "file" else place)
     again = start(0, "lossgrid", "run", *QUICK, "--out", path)

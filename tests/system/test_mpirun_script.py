@@ -38,7 +38,7 @@ def executable(path: Path, text: str) -> Path:
 @contextmanager
 def script(folder: Path, *, linger: int = 2, **env: str) -> Iterator[subprocess.Popen[str]]:
     """Start a copy of jobs/mpirun.sh for two ranks in ``folder``, with the programs of ``folder/bin`` first."""
-    executable(folder / "bin" / "lossgrid", f"#!{sys.executable}\nfrom lossgrid.cli import main\n\nmain()\n")
+    executable(folder / "bin" / "lossgrid", f"#!{sys.executable}\nfrom lossgrid.cli.app import main\n\nmain()\n")
     copy = change(ROOT / "jobs" / "mpirun.sh", folder / "mpirun.sh", ranks="2", options=array(list(RUN)))
     copy.write_text(re.sub(r"^linger=\d+", f"linger={linger}", copy.read_text(), flags=re.MULTILINE))
     path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from lossgrid import data, models, store
+from lossgrid.surface import DONE, NOT_FINITE, PENDING
 from tests.conftest import launch, need_writer
 from tests.programs import users
 from tests.system.conftest import METRICS, assert_same_bytes, values
@@ -91,7 +92,7 @@ def test_values_are_those_of_a_slow_reference(
     got = values(path)
     np.testing.assert_allclose(got["alpha"], [-1, -0.5, 0, 0.5, 1], atol=1e-15)
     np.testing.assert_allclose(got["beta"], [-0.5, -0.25, 0, 0.25], atol=1e-15)
-    assert (got["status"] == store.DONE).all()
+    assert (got["status"] == DONE).all()
     for j, beta in enumerate(got["beta"]):
         for i, alpha in enumerate(got["alpha"]):
             for split in ("train", "test"):
@@ -123,7 +124,7 @@ def test_grids_with_fewer_points_than_ranks(start: Any, tmp_path: Path, ranks: i
     assert done.returncode == 0, done.stderr
     surface = store.read(tmp_path / "surface.h5")
     assert surface.complete
-    assert (surface.status == store.DONE).all()
+    assert (surface.status == DONE).all()
     assert np.isfinite(surface["train_loss"]).all()
     assert surface.shape == ((1, 2) if "--beta" in grid else (int(grid[1].split(":")[2]),))
 
@@ -232,7 +233,7 @@ def test_points_that_overflow_are_marked_and_not_pending(start: Any, tmp_path: P
     done = start(2, "lossgrid", "run", "--model", "users:net", "--data", "users:pictures", "--alpha", "0:1e30:2")
     assert done.returncode == 0, done.stderr
     surface = store.read(tmp_path / "surface.h5")
-    assert surface.status.tolist() == [store.DONE, store.NOT_FINITE]
+    assert surface.status.tolist() == [DONE, NOT_FINITE]
     assert surface.complete
     assert "1 point has a loss that is not finite" in done.stderr
 
@@ -306,7 +307,7 @@ def test_a_resumed_run_keeps_to_what_the_file_says(start: Any, tmp_path: Path, v
     assert start(0, "lossgrid", "run", *RUN, *by_hand).returncode == 0
     whole = values(path)
     with h5py.File(path, "r+") as file:  # as if the run had been stopped
-        file["status"][1:] = store.PENDING
+        file["status"][1:] = PENDING
         file["train_loss"][1:] = np.nan
         file.attrs.modify("complete", 0)
     refused = start(0, "lossgrid", "run", *RUN, "--variant", "fused")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lossgrid.store.surface import DONE, FAILED, NOT_FINITE, PENDING, Surface
+from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Surface
 
 NAN, INF = np.nan, np.inf
 LOSSES = (0.0, -0.0, 5e-324, 1e-320, 1e-308, 1e-300, 1e-30, 1.0, 2.3, 1e30, 1e300, 1.7e308, 1.7976931348623157e308)

@@ -128,7 +128,7 @@ def test_ranks_of_a_script_share_the_points(start: object, tmp_path: Path) -> No
 
 def test_importing_lossgrid_loads_nothing_heavy() -> None:
     program = (
-        "import sys, lossgrid, lossgrid.cli\n"
+        "import sys, lossgrid, lossgrid.cli.app\n"
         "print([name for name in ('torch', 'mpi4py.MPI', 'h5py', 'matplotlib', 'pydantic') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

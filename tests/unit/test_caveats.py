@@ -14,12 +14,13 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from lossgrid import plot, status, store
-from lossgrid.caveats import caveats_of
-from lossgrid.compare import as_csv, as_json, as_table, compare_files
-from lossgrid.export import export_file
+from lossgrid import plot, store
+from lossgrid.cli.comparison import as_csv, as_json, as_table, compare_files
+from lossgrid.formats import export_file
 from lossgrid.plot.notes import COLOUR, MOST_LINES
-from lossgrid.store import Surface
+from lossgrid.surface import Surface
+from lossgrid.surface import summary as summary_of
+from lossgrid.surface.caveats import caveats_of
 from tests.unit.test_plot import bowl, line, seeds
 
 ROUNDING = {
@@ -172,6 +173,6 @@ def test_tables_of_numbers_have_the_notes(file: Path, caplog: pytest.LogCaptureF
 
 
 def test_the_status_has_the_notes(file: Path) -> None:
-    summary = status.summarise(store.read(file))
+    summary = summary_of.summarise(store.read(file))
     assert summary["notes"] == [RANDOM]
-    assert f"note: {RANDOM}" in status.as_lines(summary)
+    assert f"note: {RANDOM}" in summary_of.as_lines(summary)

@@ -1,6 +1,5 @@
 """What ``lossgrid check`` finds wrong, from facts made up: no GPU, no second node, no SLURM is needed for it."""
 
-import doctest
 import re
 import subprocess
 import sys
@@ -12,16 +11,19 @@ import pytest
 
 from lossgrid import store
 from lossgrid.check import folder as rules_of_folders
-from lossgrid.check import report, seat, trial
+from lossgrid.check import report, trial
 from lossgrid.check.devices import about_devices
 from lossgrid.check.finding import Finding, error, warning
 from lossgrid.check.report import finding_lines, folder_lines, library_lines, rank_lines, trial_lines, verdict
 from lossgrid.check.seat import Seat
 from lossgrid.check.software import about_software
 from lossgrid.check.trial import Trial
-from lossgrid.evaluation import core_quota, nvidia_devices, processor
-from lossgrid.parallel import Launch, alone, detect, loaded_libraries
-from lossgrid.store import FileSystem
+from lossgrid.machine.cores import core_quota, processor
+from lossgrid.machine.disks import TAKEN, FileSystem, lock_tried
+from lossgrid.machine.gpus import nvidia_devices
+from lossgrid.machine.launcher import Launch, detect
+from lossgrid.machine.libraries import loaded_libraries
+from lossgrid.parallel import alone
 
 VERSIONS = {
     "lossgrid": "0.1.0", "torch": "2.13.0", "numpy": "2.4.6", "h5py": "3.16.0", "mpi4py": "4.1.2", "Python": "3.11.7",
@@ -244,11 +246,6 @@ def test_slow_writing_is_told_with_its_numbers() -> None:
     assert "1.5 MB/s" in only(about_trials([Trial("root", point_seconds=1e-3, bandwidth=1.5e6)])).seen
 
 
-@pytest.mark.parametrize("module", [report, seat])
-def test_examples(module: object) -> None:
-    assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
-
-
 def test_few_ranks_have_a_row_each() -> None:
     lines = rank_lines([a_seat(rank, **gpu(rank)) for rank in range(4)])
     assert lines[0].split() == ["rank", "host", "local", "rank", "device", "UUID", "threads", "cores"]
@@ -336,11 +333,11 @@ def test_the_file_system_of_a_folder_is_its_deepest_and_last_mount(
 
 
 def test_a_lock_is_held_against_others_while_the_block_runs(tmp_path: Path) -> None:
-    with store.lock_tried(tmp_path / "a", "flock") as first, store.lock_tried(tmp_path / "a", "flock") as second:
-        assert (first, second) == (None, store.TAKEN)
-    with store.lock_tried(tmp_path / "a", "flock") as third:
+    with lock_tried(tmp_path / "a", "flock") as first, lock_tried(tmp_path / "a", "flock") as second:
+        assert (first, second) == (None, TAKEN)
+    with lock_tried(tmp_path / "a", "flock") as third:
         assert third is None
-    with store.lock_tried(tmp_path / "absent" / "a", "fcntl") as fourth:
+    with lock_tried(tmp_path / "absent" / "a", "fcntl") as fourth:
         assert fourth == "No such file or directory"
 
 
@@ -355,9 +352,9 @@ def test_a_byte_range_lock_is_held_against_other_processes(tmp_path: Path) -> No
             [sys.executable, "-c", program, str(tmp_path / "a")], capture_output=True, text=True, check=True
         ).stdout.strip()
 
-    with store.lock_tried(tmp_path / "a", "fcntl") as mine:
+    with lock_tried(tmp_path / "a", "fcntl") as mine:
         assert mine is None
-        assert other() == store.TAKEN
+        assert other() == TAKEN
     assert other() == "None"
 
 
@@ -380,7 +377,7 @@ def test_ranks_that_do_not_see_the_folder_are_found(tmp_path: Path) -> None:
 
 def test_locks_are_tried(tmp_path: Path) -> None:
     assert trial.try_locks(alone(), tmp_path) == {"flock": None, "fcntl": None}
-    with store.lock_tried(tmp_path / "flock", "flock"):
+    with lock_tried(tmp_path / "flock", "flock"):
         assert trial.try_locks(alone(), tmp_path) == {"flock": "cannot be taken (taken)", "fcntl": None}
 
 

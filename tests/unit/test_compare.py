@@ -12,14 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lossgrid import cli, compare, store
-from lossgrid.compare import Measured, as_csv, as_json, as_table, compare_files
+from lossgrid import cli, store
+from lossgrid.cli import comparison
+from lossgrid.cli.comparison import as_csv, as_json, as_table, compare_files
 from lossgrid.errors import InputError
-from lossgrid.store.surface import DONE, PENDING, Surface
+from lossgrid.numbers.measured import Measured
+from lossgrid.surface import DONE, PENDING, Surface
 from tests.unit.test_plot import surface_of
 
 DEFAULTS: dict[str, Any] = {
-    "metric": None, "radius": 0.5, "levels": compare.LEVELS, "log": None, "vmax": None, "labels": [], "out": None,
+    "metric": None, "radius": 0.5, "levels": comparison.LEVELS, "log": None, "vmax": None, "labels": [], "out": None,
     "draw": False, "overwrite": False,
 }  # fmt: skip
 

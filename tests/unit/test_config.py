@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from lossgrid import cli
-from lossgrid.config import DirectionsConfig, RunConfig, read_toml, read_value, resolve
+from lossgrid.cli import compute
 from lossgrid.errors import InputError
-from lossgrid.grid import Axis
+from lossgrid.settings import DirectionsConfig, RunConfig, read_toml, read_value, resolve
+from lossgrid.surface import Axis
 
 
-@pytest.mark.parametrize(("command", "kind"), [(cli.run, RunConfig), (cli.directions, DirectionsConfig)])
+@pytest.mark.parametrize(("command", "kind"), [(compute.run, RunConfig), (compute.directions, DirectionsConfig)])
 def test_options_of_the_command_line_are_the_keys_of_the_file(command: object, kind: type[RunConfig]) -> None:
     options = set(inspect.signature(command).parameters) - {"config"}  # type: ignore[arg-type]
     assert options == set(kind.model_fields)
@@ -113,7 +113,7 @@ def test_identity_leaves_out_where_and_how_fast() -> None:
     assert two.identity() != other.identity()
 
 
-@pytest.mark.parametrize(("command", "kind"), [(cli.run, RunConfig), (cli.directions, DirectionsConfig)])
+@pytest.mark.parametrize(("command", "kind"), [(compute.run, RunConfig), (compute.directions, DirectionsConfig)])
 def test_help_tells_the_defaults(command: object, kind: type[RunConfig]) -> None:
     parameters = inspect.signature(command, eval_str=True).parameters  # type: ignore[arg-type]
     told = {

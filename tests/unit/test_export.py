@@ -24,10 +24,10 @@ from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
 
 from lossgrid import directions, store
 from lossgrid.errors import InputError
-from lossgrid.export import FORMATS, export_file, formats, page
-from lossgrid.export.heights import HeightOptions
-from lossgrid.problem import save_directions
-from lossgrid.store import DONE, FAILED, NOT_FINITE, PENDING, Surface
+from lossgrid.formats import FORMATS, export_file, formats, page
+from lossgrid.formats.heights import HeightOptions
+from lossgrid.run.problem import save_directions
+from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Session, Surface
 
 NAN = np.nan
 QUICK = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -49,7 +49,7 @@ def surface_of(loss: Any, status: Any, *, accuracy: Any = None) -> Surface:
         complete=not pending.any(),
         created="2026-01-01T00:00:00+00:00",
         finished=None if pending.any() else "2026-01-01T00:00:01+00:00",
-        sessions=(store.Session(2, 1.0, 3.0),),
+        sessions=(Session(2, 1.0, 3.0),),
         units=dict.fromkeys(metrics, "1"),
     )
 

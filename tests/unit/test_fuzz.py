@@ -11,11 +11,11 @@ import pytest
 
 from lossgrid import store
 from lossgrid.errors import InputError
-from lossgrid.exchange import imported
-from lossgrid.grid import Axis, Grid, Segment
-from lossgrid.status import as_lines, summarise
+from lossgrid.formats.loss_landscape import imported
+from lossgrid.surface import Axis, Grid, Metric, Segment
+from lossgrid.surface.summary import as_lines, summarise
 
-METRICS = [store.Metric("train_loss", "nats per sample"), store.Metric("train_accuracy", "1")]
+METRICS = [Metric("train_loss", "nats per sample"), Metric("train_accuracy", "1")]
 GRID = Grid(Axis(-1, 1, 7), Axis(0, 2, 5))
 SIGNS = (b"GCOL", b"TREE", b"SNOD", b"HEAP", b"\x89HDF")  # where the structures of HDF5 begin
 EACH = 320  # mutations of a kind of file and seed

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lossgrid.errors import InputError
-from lossgrid.grid import Axis, Grid, Segment, segments
+from lossgrid.surface import Axis, Grid, Segment
+from lossgrid.surface.grid import segments
 
 
 @pytest.mark.parametrize(

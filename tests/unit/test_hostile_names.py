@@ -16,13 +16,14 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from lossgrid import plot, store
-from lossgrid.caveats import caveats_of
-from lossgrid.compare import Measured, as_csv, as_json, as_table
+from lossgrid.cli.comparison import as_csv, as_json, as_table
 from lossgrid.errors import InputError
-from lossgrid.export import export_file
+from lossgrid.formats import export_file
+from lossgrid.numbers.measured import Measured
 from lossgrid.plot.words import plain
-from lossgrid.store import Surface
-from lossgrid.text import one_line
+from lossgrid.surface import Surface
+from lossgrid.surface.caveats import caveats_of
+from lossgrid.wording import one_line
 from tests.unit.test_export import PLANE, arrays, read_vtp, read_xdmf
 from tests.unit.test_plot import bowl, line
 

@@ -14,14 +14,14 @@ from torch import nn
 
 import lossgrid
 from lossgrid import plot, store
-from lossgrid.config import RunConfig, resolve
 from lossgrid.errors import InputError
-from lossgrid.exchange import import_file
-from lossgrid.export import export_file
+from lossgrid.formats import export_file
+from lossgrid.formats.loss_landscape import import_file
 from lossgrid.merge import merge_files
-from lossgrid.provenance import refuse_other_settings
-from lossgrid.status import as_lines, summarise
-from lossgrid.store import DONE, FAILED, NOT_FINITE, PENDING, Surface
+from lossgrid.run.provenance import refuse_other_settings
+from lossgrid.settings import RunConfig, resolve
+from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Surface
+from lossgrid.surface.summary import as_lines, summarise
 
 NAN = np.nan
 QUICK = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])

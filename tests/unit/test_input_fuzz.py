@@ -19,9 +19,9 @@ import torch
 from torch import nn
 
 from lossgrid import data, models
-from lossgrid.config import RunConfig, TrainConfig, read_toml, read_value, resolve
 from lossgrid.errors import InputError
 from lossgrid.evaluation import choose_place
+from lossgrid.settings import RunConfig, TrainConfig, read_toml, read_value, resolve
 from lossgrid.training import folder
 from lossgrid.training.preparation import prepare, updates
 from lossgrid.training.resumption import resume

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from lossgrid import cli
-from lossgrid.config import RunConfig, resolve
 from lossgrid.errors import InputError
-from lossgrid.grid import Axis
+from lossgrid.settings import RunConfig, resolve
+from lossgrid.surface import Axis
 
 
 @pytest.mark.parametrize("value", [0.0, 0.05, 3])

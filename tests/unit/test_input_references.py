@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lossgrid import userfn
+from lossgrid import user_code
 from lossgrid.errors import InputError
 
 Write = Callable[[str], str]
@@ -49,7 +49,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
 )
 def test_a_reference_into_the_standard_library_is_refused(reference: str) -> None:
     with pytest.raises(InputError, match="standard library; give a function of your own"):
-        userfn.load(reference, role="data function")
+        user_code.load(reference, role="data function")
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_reference_into_the_standard_library_is_refused(reference: str) -> Non
 def test_a_function_of_the_standard_library_behind_a_users_name_is_refused(module: Write, text: str) -> None:
     name = module(text)
     with pytest.raises(InputError, match="standard library; give a function of your own"):
-        userfn.load(f"{name}:f", role="loss function")
+        user_code.load(f"{name}:f", role="loss function")
 
 
 @pytest.mark.parametrize(
@@ -86,13 +86,13 @@ def test_a_function_of_the_standard_library_behind_a_users_name_is_refused(modul
     ],
 )
 def test_functions_classes_and_objects_of_the_user_are_taken(module: Write, text: str) -> None:
-    assert userfn.load(f"{module(text)}:f", role="loss function")() == 3
+    assert user_code.load(f"{module(text)}:f", role="loss function")() == 3
 
 
 def test_a_dotted_name_behind_the_colon_reaches_into_no_other_module(module: Write) -> None:
     name = module("import subprocess")
     with pytest.raises(InputError, match=r"has no function 'subprocess.check_output'"):
-        userfn.load(f"{name}:subprocess.check_output", role="model factory")
+        user_code.load(f"{name}:subprocess.check_output", role="model factory")
 
 
 def test_the_current_folder_is_searched_last(module: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,14 +101,14 @@ def test_the_current_folder_is_searched_last(module: Write, tmp_path: Path, monk
     name = module("def f(): return 'of the folder'")
     (installed / f"{name}.py").write_text("def f(): return 'installed'")
     monkeypatch.setattr(sys, "path", [str(installed), *sys.path])
-    assert userfn.load(f"{name}:f", role="model factory")() == "installed"
+    assert user_code.load(f"{name}:f", role="model factory")() == "installed"
     assert sys.path[-1] == str(tmp_path)
 
 
 def test_a_module_is_run_once_for_all_of_its_functions(module: Write, tmp_path: Path) -> None:
     name = module("with open('runs', 'a') as file: file.write('x')\ndef f(): pass\ndef g(): pass")
     for reference in (f"{name}:f", f"{name}:g", f"{name}:f"):
-        userfn.load(reference, role="model factory")
+        user_code.load(reference, role="model factory")
     assert (tmp_path / "runs").read_text() == "x"
 
 
@@ -116,15 +116,15 @@ def test_a_module_is_run_once_for_all_of_its_functions(module: Write, tmp_path: 
 def test_a_module_that_cannot_be_imported_is_one_line(module: Write, text: str) -> None:
     name = module(text)
     with pytest.raises(InputError, match=f"importing {name} raised (SystemExit|ValueError|SyntaxError)"):
-        userfn.load(f"{name}:f", role="model factory")
+        user_code.load(f"{name}:f", role="model factory")
 
 
 @pytest.mark.parametrize("reference", ["a\0b:f", ".:f", "..x:f", "x" * 5000 + ":f", "\udcff:f", "/etc/passwd:f"])
 def test_a_reference_that_names_no_module_is_one_line(reference: str) -> None:
     with pytest.raises(InputError):
-        userfn.load(reference, role="model factory")
+        user_code.load(reference, role="model factory")
 
 
 def test_a_function_that_ends_the_program_is_one_line() -> None:
     with pytest.raises(InputError, match="model mine raised SystemExit: 3"):
-        userfn.call(sys.exit, 3, name="mine", role="model")
+        user_code.call(sys.exit, 3, name="mine", role="model")

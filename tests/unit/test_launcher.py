@@ -1,6 +1,7 @@
 import pytest
 
-from lossgrid.parallel import Launch, alone, detect, end_of_job
+from lossgrid.machine.launcher import Launch, detect, end_of_job
+from lossgrid.parallel import alone
 
 
 @pytest.mark.parametrize(

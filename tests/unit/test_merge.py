@@ -17,13 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lossgrid import cli, store
-from lossgrid.config import RunConfig, resolve
 from lossgrid.errors import InputError
-from lossgrid.grid import Axis, equally_spaced, union
+from lossgrid.files import locked
 from lossgrid.merge import merge_files, merged
 from lossgrid.plot.words import missing
-from lossgrid.provenance import refuse_other_settings
-from lossgrid.store import DONE, FAILED, NOT_FINITE, PENDING, Surface
+from lossgrid.run.provenance import refuse_other_settings
+from lossgrid.settings import RunConfig, resolve
+from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Axis, Metric, Session, Surface
+from lossgrid.surface.grid import equally_spaced, union
 
 OUT = Path("merged.h5")
 RECIPE = {"variant": "plain", "batch_size": 60, "cuda_graphs": False, "about": ""}
@@ -369,7 +370,7 @@ def write(surface: Surface, folder: Path) -> Path:
 @pytest.mark.parametrize("beta", [None, "0:1:3"])
 def test_a_saved_surface_is_read_as_it_was(tmp_path: Path, beta: str | None) -> None:
     rounding = {"precision": "bfloat16", "points": [[0, 0]], "largest": {"train_loss": 0.1}}
-    sessions = (store.Session(3, 1.5, None),)
+    sessions = (Session(3, 1.5, None),)
     for done in (True, np.array([True, False])):
         surface = part("0:1:2", beta, done=done, rounding=rounding, sessions=sessions)
         path = write(surface, tmp_path)
@@ -390,7 +391,7 @@ def test_a_saved_surface_has_the_structure_of_a_created_one(tmp_path: Path) -> N
     created = tmp_path / "created.h5"
     surface = store.read(saved)
     grid = resolve(RunConfig, surface.config).grid
-    metrics = [store.Metric(name, units) for name, units in surface.units.items()]
+    metrics = [Metric(name, units) for name, units in surface.units.items()]
     store.create(created, grid, metrics, config=surface.config, provenance=surface.provenance)
     with h5py.File(saved) as one, h5py.File(created) as other:
         assert set(one.attrs) == set(other.attrs)
@@ -534,7 +535,7 @@ def test_nothing_is_replaced_unasked_and_no_source_ever(tmp_path: Path) -> None:
         merge_files([files[0], tmp_path / "absent.h5"], tmp_path / "d.h5", overwrite=False)
     with pytest.raises(InputError, match=r"expected two surfaces or more to merge, got only .*a\.h5"):
         merge_files(files[:1], tmp_path / "d.h5", overwrite=False)
-    with store.locked(other), pytest.raises(InputError, match=f"c.h5 is in use by process {os.getpid()}"):
+    with locked(other), pytest.raises(InputError, match=f"c.h5 is in use by process {os.getpid()}"):
         merge_files(files, other, overwrite=True)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     merge_files(files, other, overwrite=True)

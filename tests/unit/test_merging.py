@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lossgrid import compare, metrics, store
-from lossgrid.metrics.basin import _component
-from lossgrid.metrics.landscape import around_zero
+from lossgrid import numbers, store
+from lossgrid.cli import comparison
+from lossgrid.numbers.basin import _component
+from lossgrid.numbers.landscape import around_zero
 from tests.unit.test_plot import surface_of
 
 Place = tuple[int, int]
@@ -65,8 +66,8 @@ def test_minima_are_those_of_flooding_from_every_point(seed: int) -> None:
     values = chance.integers(0, 6, shape).astype(float) if seed % 2 else chance.random(shape)
     values[chance.random(shape) < 0.1 * (seed % 4 == 3)] = np.nan
     alpha, beta = np.arange(float(shape[1])), None if shape[0] == 1 else np.arange(float(shape[0]))
-    land = metrics.of_arrays(values[0] if beta is None else values, alpha, beta)
-    found = sorted(minimum.persistence for minimum in metrics.minima(land))
+    land = numbers.of_arrays(values[0] if beta is None else values, alpha, beta)
+    found = sorted(minimum.persistence for minimum in numbers.minima(land))
     np.testing.assert_allclose(found, lowest_ways_out(values), rtol=0, atol=1e-15)
 
 
@@ -75,7 +76,7 @@ def test_the_part_around_the_centre_is_that_of_flooding(seed: int) -> None:
     chance = np.random.default_rng(seed)
     shape = (int(chance.integers(3, 12)), int(chance.integers(3, 12)))
     values = np.where(chance.random(shape) < 0.1, np.nan, chance.integers(0, 5, shape).astype(float))
-    land = metrics.of_arrays(values, np.linspace(-1, 1, shape[1]), np.linspace(-1, 1.2, shape[0]))
+    land = numbers.of_arrays(values, np.linspace(-1, 1, shape[1]), np.linspace(-1, 1.2, shape[0]))
     start = [(i, j) for i in around_zero(land.rows, "beta") for j in around_zero(land.alpha, "alpha")]
     for height in (-1.0, 0.0, 2.0, 2.5, 9.0):
         expected = flooded(start, np.nan_to_num(values, nan=np.inf) <= height)
@@ -111,9 +112,9 @@ def test_numbers_of_large_surfaces_take_seconds(tmp_path: Path, name: str) -> No
     )
     store.save(tmp_path / "s.h5", surface, overwrite=False)
     began = time.process_time()
-    (measured,) = compare.compare_files(
-        [tmp_path / "s.h5"], metric=None, radius=0.5, levels=compare.LEVELS, log=None, vmax=None, labels=[], out=None,
-        draw=False, overwrite=False,
+    (measured,) = comparison.compare_files(
+        [tmp_path / "s.h5"], metric=None, radius=0.5, levels=comparison.LEVELS, log=None, vmax=None, labels=[],
+        out=None, draw=False, overwrite=False,
     )  # fmt: skip
-    assert len(compare.as_json([measured])) > 500
+    assert len(comparison.as_json([measured])) > 500
     assert time.process_time() - began < 20  # some 2 s; a quadratic way takes minutes

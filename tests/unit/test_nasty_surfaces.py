@@ -14,11 +14,12 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from lossgrid import compare, metrics, plot, store
+from lossgrid import numbers, plot, store
+from lossgrid.cli import comparison
 from lossgrid.errors import InputError
-from lossgrid.export import FORMATS, export_file
+from lossgrid.formats import FORMATS, export_file
 from lossgrid.plot.scale import ScaleOptions, choose_scale
-from lossgrid.store.surface import Surface
+from lossgrid.surface import Surface
 from tests.unit.nasty import AXES, SETS, nasty_surface
 from tests.unit.test_plot import surface_of
 
@@ -112,14 +113,14 @@ def saved(folder: Path, surface: Surface) -> Path:
 
 def numbers_of(file: Path, metric: str) -> list[dict[str, Any]]:
     """Compare a surface with itself; return what programs get, which must be JSON."""
-    measured = compare.compare_files(
+    measured = comparison.compare_files(
         [file, file], metric=metric, radius=0.5, levels=["+0.1", "2x", "+1e308"], log=None, vmax=None, labels=[],
         out=None, draw=False, overwrite=False,
     )  # fmt: skip
-    rows = list(csv.DictReader(io.StringIO(compare.as_csv(measured))))
+    rows = list(csv.DictReader(io.StringIO(comparison.as_csv(measured))))
     assert len(rows) == 2
-    assert compare.as_table(measured).startswith(" ")
-    records: list[dict[str, Any]] = json.loads(compare.as_json(measured), parse_constant=pytest.fail)
+    assert comparison.as_table(measured).startswith(" ")
+    records: list[dict[str, Any]] = json.loads(comparison.as_json(measured), parse_constant=pytest.fail)
     return records
 
 
@@ -145,15 +146,15 @@ def test_nasty_surfaces_are_compared_and_exported(tmp_path: Path, seed: int) -> 
 def test_numbers_do_not_depend_on_how_large_the_losses_are(unit: float) -> None:
     alpha = np.linspace(-1, 1, 21)
     values = np.round(8 * (alpha**2 + alpha[:, None] ** 2) + np.cos(9 * alpha) + 2)
-    plain, extreme = (metrics.of_arrays(values * factor, alpha, alpha) for factor in (1.0, unit))
-    assert metrics.centre(extreme) == metrics.centre(plain) * unit
-    assert metrics.sharpness(extreme, 0.5).value == pytest.approx(metrics.sharpness(plain, 0.5).value * unit)
-    assert metrics.area(extreme, metrics.Level(factor=2)) == metrics.area(plain, metrics.Level(factor=2))
-    assert metrics.width(extreme, metrics.Level(factor=2)) == metrics.width(plain, metrics.Level(factor=2))
-    assert metrics.roughness(extreme) == pytest.approx(metrics.roughness(plain))
-    assert metrics.negative_curvature(extreme) == metrics.negative_curvature(plain)
-    assert metrics.convexity(extreme).mean == pytest.approx(metrics.convexity(plain).mean)
-    pairs = zip(metrics.minima(extreme), metrics.minima(plain), strict=True)
+    plain, extreme = (numbers.of_arrays(values * factor, alpha, alpha) for factor in (1.0, unit))
+    assert numbers.centre(extreme) == numbers.centre(plain) * unit
+    assert numbers.sharpness(extreme, 0.5).value == pytest.approx(numbers.sharpness(plain, 0.5).value * unit)
+    assert numbers.area(extreme, numbers.Level(factor=2)) == numbers.area(plain, numbers.Level(factor=2))
+    assert numbers.width(extreme, numbers.Level(factor=2)) == numbers.width(plain, numbers.Level(factor=2))
+    assert numbers.roughness(extreme) == pytest.approx(numbers.roughness(plain))
+    assert numbers.negative_curvature(extreme) == numbers.negative_curvature(plain)
+    assert numbers.convexity(extreme).mean == pytest.approx(numbers.convexity(plain).mean)
+    pairs = zip(numbers.minima(extreme), numbers.minima(plain), strict=True)
     for large, small in pairs:
         assert (large.alpha, large.beta, large.loss) == (small.alpha, small.beta, small.loss * unit)
         assert large.persistence == small.persistence * unit

@@ -12,11 +12,11 @@ from torch import nn
 import lossgrid
 from lossgrid import store
 from lossgrid.errors import InputError
-from lossgrid.export import export_file
+from lossgrid.formats import export_file
 from lossgrid.merge import merge_files
 from lossgrid.origin import refuse_unknown_origin
-from lossgrid.status import as_lines, summarise
-from lossgrid.store import Surface
+from lossgrid.surface import Surface
+from lossgrid.surface.summary import as_lines, summarise
 
 DATA = (torch.linspace(-1, 1, 24).reshape(12, 2), torch.arange(12) % 3)
 

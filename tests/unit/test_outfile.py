@@ -12,7 +12,7 @@ import pytest
 
 from lossgrid import store
 from lossgrid.errors import InputError
-from lossgrid.outfile import refuse_to_write, written_whole
+from lossgrid.files import refuse_to_write, written_whole
 from tests.conftest import Start, environment
 from tests.unit.test_plot import bowl
 

@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from lossgrid import plot, store
-from lossgrid.draw import draw_files
+from lossgrid.cli.pictures import draw_files
 from lossgrid.errors import InputError
-from lossgrid.grid import Axis, Grid, segments
 from lossgrid.plot.scale import ScaleOptions, choose_scale, round_values
-from lossgrid.store.surface import DONE, NOT_FINITE, PENDING, Surface
+from lossgrid.surface import DONE, NOT_FINITE, PENDING, Axis, Grid, Metric, Surface
+from lossgrid.surface.grid import segments
 
-METRICS = [store.Metric("train_loss", "nats per sample"), store.Metric("train_accuracy", "1")]
+METRICS = [Metric("train_loss", "nats per sample"), Metric("train_accuracy", "1")]
 
 
 def surface_of(metrics: dict[str, Any], *, alpha: Any = None, beta: Any = None, status: Any = None) -> Surface:

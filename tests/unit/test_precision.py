@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 import lossgrid
-from lossgrid.caveats import caveats_of
 from lossgrid.errors import InputError
 from lossgrid.evaluation import arithmetic, choose_place
 from lossgrid.evaluation.head import Float32Linear, keep_head_in_float32
-from lossgrid.rounding import difference
-from lossgrid.status import as_lines, summarise
+from lossgrid.run.rounding import difference
+from lossgrid.surface.caveats import caveats_of
+from lossgrid.surface.summary import as_lines, summarise
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ def test_a_precision_that_is_too_low_is_refused_before_the_work(tmp_path: Path) 
 
 def test_what_is_beyond_the_promise_is_told_in_file_status_and_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first batches may be good where the whole surface is not."""
-    monkeypatch.setattr("lossgrid.run.refuse_rounding", lambda *given: None)
+    monkeypatch.setattr("lossgrid.run.path.refuse_rounding", lambda *given: None)
     surface = lossgrid.evaluate(made(30.0), samples(), alpha=(-1, 1, 5), precision="bfloat16", max_rounding=1e-9)
     assert surface.complete
     assert surface.rounding is not None

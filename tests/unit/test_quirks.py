@@ -27,13 +27,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import lossgrid
 from lossgrid import directions, store
-from lossgrid.config import RunConfig, resolve
 from lossgrid.errors import InputError
 from lossgrid.evaluation import choose_place
-from lossgrid.grid import Axis
-from lossgrid.problem import load_problem
-from lossgrid.run import make_evaluator
-from lossgrid.store import Surface
+from lossgrid.run.path import make_evaluator
+from lossgrid.run.problem import load_problem
+from lossgrid.settings import RunConfig, resolve
+from lossgrid.surface import PENDING, Axis, Surface
 from tests.programs.users import Net, pictures
 
 
@@ -98,7 +97,7 @@ def test_what_is_done_is_told_by_its_status_and_not_by_its_value(tmp_path: Path,
     assert path.read_bytes() == content
     np.testing.assert_array_equal(again["train_loss"], [value] * 3)
     with h5py.File(path, "r+") as file:  # one point was never computed, whatever number stands there
-        file["status"][1] = store.PENDING
+        file["status"][1] = PENDING
         file["train_loss"][1] = 7.0
         file.attrs.modify("complete", 0)
     third = run()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lossgrid.errors import InputError
-from lossgrid.grid import Axis
+from lossgrid.surface import Axis
 
 BIG = np.finfo(np.float64).max
 

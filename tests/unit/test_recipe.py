@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from lossgrid import data, directions, recipe
-from lossgrid.config import RunConfig, resolve
+from lossgrid import data, directions
 from lossgrid.errors import InputError
 from lossgrid.evaluation import Differs, Evaluator, Unsuitable, choose_place, even_batches, make_objective, tuning
 from lossgrid.parallel import alone
-from lossgrid.recipe import Recipe, choose_recipe
+from lossgrid.run import recipe
+from lossgrid.run.recipe import Recipe, choose_recipe
+from lossgrid.settings import RunConfig, resolve
 from tests.programs.users import net
 
 

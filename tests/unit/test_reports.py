@@ -1,6 +1,5 @@
 """What a user is told: progress, status, provenance."""
 
-import doctest
 import io
 import logging
 import sys
@@ -8,15 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-from lossgrid import errors, progress, provenance
-from lossgrid.progress import ProgressDisplay, duration
-from lossgrid.status import as_lines, summarise
-from lossgrid.store import Session, Surface
-
-
-@pytest.mark.parametrize("module", [errors, progress, provenance])
-def test_examples(module: object) -> None:
-    assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
+from lossgrid.progress import ProgressDisplay
+from lossgrid.surface import Session, Surface
+from lossgrid.surface.summary import as_lines, summarise
+from lossgrid.wording import duration
 
 
 @pytest.mark.parametrize(

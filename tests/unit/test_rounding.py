@@ -3,9 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from lossgrid.grid import Axis, Grid
-from lossgrid.rounding import compare, sample_points
-from lossgrid.store import Surface
+from lossgrid.run.rounding import compare, sample_points
+from lossgrid.surface import Axis, Grid, Surface
 
 
 def test_centre_and_corners_are_among_the_points() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from lossgrid.store import Session, seconds_of, sessions
+from lossgrid.surface import Session, seconds_of, sessions
 
 
 def test_sessions_are_text_of_one_length() -> None:

@@ -12,9 +12,10 @@ import pytest
 
 from lossgrid import store
 from lossgrid.errors import InputError, RankError
-from lossgrid.grid import Axis, Grid, Segment
+from lossgrid.files import in_use, locked
+from lossgrid.surface import DONE, NOT_FINITE, Axis, Grid, Metric, Segment, seconds_of
 
-METRICS = [store.Metric("train_loss", "nats per sample"), store.Metric("train_accuracy", "1")]
+METRICS = [Metric("train_loss", "nats per sample"), Metric("train_accuracy", "1")]
 PLANE = Grid(Axis(-1, 1, 5), Axis(0, 2, 3))
 LINE = Grid(Axis(-1, 1, 5))
 
@@ -70,7 +71,7 @@ def test_what_is_written_is_read(tmp_path: Path, grid: Grid) -> None:
     where = (row, slice(1, 3)) if grid is PLANE else slice(1, 3)
     np.testing.assert_array_equal(surface["train_loss"][where], [1.5, np.inf])
     np.testing.assert_array_equal(surface["train_accuracy"][where], [0.5, 0.25])
-    np.testing.assert_array_equal(surface.status[where], [store.DONE, store.NOT_FINITE])
+    np.testing.assert_array_equal(surface.status[where], [DONE, NOT_FINITE])
     np.testing.assert_array_equal(surface.rank[where], [7, 7])
     np.testing.assert_allclose(surface.seconds[where], [0.1, 0.2])
     assert surface.pending == len(grid) - 2
@@ -170,11 +171,11 @@ def test_unknown_metrics_are_named(tmp_path: Path) -> None:
 
 def test_the_lock_is_held_and_given_back(tmp_path: Path) -> None:
     path = tmp_path / "s.h5"
-    with store.locked(path):
-        with pytest.raises(InputError, match=f"in use by process {os.getpid()}"), store.locked(path):
+    with locked(path):
+        with pytest.raises(InputError, match=f"in use by process {os.getpid()}"), locked(path):
             pass
         assert (tmp_path / "s.h5.lock").exists()
-    with store.locked(path):
+    with locked(path):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -182,7 +183,7 @@ def test_the_lock_is_held_and_given_back(tmp_path: Path) -> None:
 def test_the_lock_dies_with_its_holder(tmp_path: Path) -> None:
     path = tmp_path / "s.h5"
     program = (
-        "import sys, os, signal\nfrom pathlib import Path\nfrom lossgrid.store.lock import locked\n"
+        "import sys, os, signal\nfrom pathlib import Path\nfrom lossgrid.files.lock import locked\n"
         "with locked(Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()\n"
     )
     child = subprocess.Popen(
@@ -191,12 +192,12 @@ def test_the_lock_dies_with_its_holder(tmp_path: Path) -> None:
     with child:
         assert child.stdout is not None
         assert child.stdout.readline() == "held\n"
-        with pytest.raises(InputError, match=f"process {child.pid} on"), store.locked(path):
+        with pytest.raises(InputError, match=f"process {child.pid} on"), locked(path):
             pass
         child.kill()
         child.wait()
     assert (tmp_path / "s.h5.lock").exists()  # what a killed job leaves behind is no obstacle
-    with store.locked(path):
+    with locked(path):
         pass
     assert not (tmp_path / "s.h5.lock").exists()
 
@@ -211,7 +212,7 @@ def test_sessions_are_noted_without_touching_the_structure(tmp_path: Path) -> No
     store.end_session(path, seconds=12.5)
     store.begin_session(path, ranks=3)
     store.end_session(path, seconds=0.5)
-    assert sum(store.seconds_of(store.read(path).sessions, rank) or 0 for rank in range(4)) == 3 * 13.0
+    assert sum(seconds_of(store.read(path).sessions, rank) or 0 for rank in range(4)) == 3 * 13.0
     assert path.stat().st_size == size
 
 
@@ -253,9 +254,9 @@ def test_a_file_that_is_gone_is_noticed_but_not_looked_for_all_the_time(
 
 def test_a_surface_in_use_is_told_from_one_whose_run_has_gone(tmp_path: Path) -> None:
     path = make(tmp_path / "s.h5")
-    assert not store.in_use(path)
-    with store.locked(path):
-        assert store.in_use(path)
-    assert not store.in_use(path)
+    assert not in_use(path)
+    with locked(path):
+        assert in_use(path)
+    assert not in_use(path)
     path.with_name("s.h5.lock").touch()  # left by a run that was killed
-    assert not store.in_use(path)
+    assert not in_use(path)

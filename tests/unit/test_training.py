@@ -13,11 +13,13 @@ import pytest
 import torch
 from torch import nn
 
-from lossgrid import cli, data, models, store
-from lossgrid.config import TrainConfig, resolve
+from lossgrid import data, models
+from lossgrid.cli import compute
 from lossgrid.errors import InputError, LossgridError
 from lossgrid.evaluation import choose_place, make_objective
+from lossgrid.files import locked
 from lossgrid.parallel import stop_on_signals
+from lossgrid.settings import TrainConfig, resolve
 from lossgrid.training import folder
 from lossgrid.training import train as train_until
 from lossgrid.training.augmentation import make_views, seen
@@ -64,11 +66,11 @@ def train(config: TrainConfig) -> bool:
 
 
 def test_options_of_the_command_line_are_the_keys_of_the_file() -> None:
-    assert set(inspect.signature(cli.train).parameters) - {"config"} == set(TrainConfig.model_fields)
+    assert set(inspect.signature(compute.train).parameters) - {"config"} == set(TrainConfig.model_fields)
 
 
 def test_help_tells_the_defaults() -> None:
-    parameters = inspect.signature(cli.train, eval_str=True).parameters
+    parameters = inspect.signature(compute.train, eval_str=True).parameters
     for name in (
         "init", "epochs", "optimizer", "schedule", "lr_factor", "momentum", "weight_decay", "batch_size", "label_noise",
         "seed", "device", "precision", "save_every", "out",
@@ -697,7 +699,7 @@ def test_a_state_that_is_damaged_or_forged_is_refused_and_never_run(content: str
 
 
 def test_a_folder_in_use_is_refused() -> None:
-    with store.locked(Path("training")), pytest.raises(InputError, match="in use by process"):
+    with locked(Path("training")), pytest.raises(InputError, match="in use by process"):
         train(configured())
 
 

@@ -12,10 +12,10 @@ import pytest
 
 from lossgrid import store
 from lossgrid.errors import InputError
-from lossgrid.grid import Axis, Grid
 from lossgrid.store import contents
+from lossgrid.surface import Axis, Grid, Metric
 
-METRICS = [store.Metric("train_loss", "nats per sample")]
+METRICS = [Metric("train_loss", "nats per sample")]
 GRID = Grid(Axis(-1, 1, 5), Axis(0, 2, 3))
 SHAPE = (3, 5)
 Change = Callable[[h5py.Group, str, Path], None]

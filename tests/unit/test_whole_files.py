@@ -14,10 +14,10 @@ import pytest
 
 from lossgrid import store
 from lossgrid.errors import InputError, RankError
-from lossgrid.grid import Axis, Grid, Segment
-from lossgrid.store import whole
+from lossgrid.files import in_use, locked, writing
+from lossgrid.surface import PENDING, Axis, Grid, Metric, Segment
 
-METRICS = [store.Metric("train_loss", "nats per sample"), store.Metric("train_accuracy", "1")]
+METRICS = [Metric("train_loss", "nats per sample"), Metric("train_accuracy", "1")]
 GRID = Grid(Axis(-1, 1, 5), Axis(0, 2, 3))
 CONFIG = {"model": "mlp", "splits": ["train"], "alpha": str(GRID.alpha), "beta": str(GRID.beta)}
 
@@ -47,13 +47,13 @@ def test_a_surface_is_locked_through_every_symbolic_link(tmp_path: Path) -> None
     link, second = tmp_path / "link.h5", tmp_path / "folder" / "second.h5"
     link.symlink_to("s.h5")
     second.symlink_to(link)
-    with store.locked(second):
-        assert store.in_use(path)
-        assert store.in_use(link)
+    with locked(second):
+        assert in_use(path)
+        assert in_use(link)
         for name in (path, link):
-            with pytest.raises(InputError, match="is in use by process"), store.locked(name):
+            with pytest.raises(InputError, match="is in use by process"), locked(name):
                 pass
-    assert not store.in_use(path)
+    assert not in_use(path)
     assert not list(tmp_path.rglob("*.lock"))
 
 
@@ -62,10 +62,10 @@ def test_a_surface_of_two_names_is_refused(tmp_path: Path) -> None:
     make(path)
     (tmp_path / "other.h5").hardlink_to(path)
     for name in ("s.h5", "other.h5"):
-        with pytest.raises(InputError, match=r"has 2 names \(hard links\)"), store.locked(tmp_path / name):
+        with pytest.raises(InputError, match=r"has 2 names \(hard links\)"), locked(tmp_path / name):
             pass
     (tmp_path / "other.h5").unlink()
-    with store.locked(path):
+    with locked(path):
         pass
 
 
@@ -74,12 +74,12 @@ def test_a_link_that_leads_nowhere_is_called_that(tmp_path: Path) -> None:
     link.symlink_to("nowhere/at all.h5")
     with (
         pytest.raises(InputError, match=r"s\.h5 is a link to nowhere/at all\.h5, which does not exist"),
-        store.locked(link),
+        locked(link),
     ):
         pass
     round_and_round = tmp_path / "r.h5"
     round_and_round.symlink_to("r.h5")
-    with pytest.raises(InputError, match=r"is a link to r\.h5"), store.locked(round_and_round):
+    with pytest.raises(InputError, match=r"is a link to r\.h5"), locked(round_and_round):
         pass
 
 
@@ -99,7 +99,7 @@ def test_what_is_no_lock_of_ours_is_never_touched(tmp_path: Path, kind: str) -> 
     else:
         lock.write_text("years of work" if kind == "file" else "process 5 on a host\nand years of work\n")
     before, size = lock.lstat(), precious.stat().st_size
-    with pytest.raises(InputError, match=r"s\.h5\.lock is no lock of lossgrid"), store.locked(tmp_path / "s.h5"):
+    with pytest.raises(InputError, match=r"s\.h5\.lock is no lock of lossgrid"), locked(tmp_path / "s.h5"):
         pass
     assert os.path.samestat(before, lock.lstat())
     assert (lock.lstat().st_size, precious.stat().st_size) == (before.st_size, size)
@@ -107,7 +107,7 @@ def test_what_is_no_lock_of_ours_is_never_touched(tmp_path: Path, kind: str) -> 
 
 def test_a_lock_that_another_file_has_replaced_is_not_removed(tmp_path: Path) -> None:
     lock = tmp_path / "s.h5.lock"
-    with store.locked(tmp_path / "s.h5"):
+    with locked(tmp_path / "s.h5"):
         lock.unlink()
         lock.write_text("years of work")
     assert lock.read_text() == "years of work"
@@ -233,7 +233,7 @@ def test_a_point_that_is_done_without_its_value_is_pending(tmp_path: Path, value
     with h5py.File(path, "r+") as file:
         file["train_accuracy"][1, 2] = value
     surface = store.read(path)
-    assert (surface.pending, surface.done, int(surface.status[1, 2])) == (1, 14, store.PENDING)
+    assert (surface.pending, surface.done, int(surface.status[1, 2])) == (1, 14, PENDING)
     with pytest.raises(RankError, match="lacks 1 of 15 points"):
         store.finish(identity)
 
@@ -291,16 +291,16 @@ def test_metrics_that_contradict_the_settings_are_refused(tmp_path: Path) -> Non
 
 def test_what_a_killed_process_was_making_is_removed(tmp_path: Path) -> None:
     program = (
-        "import os, signal, sys\nfrom pathlib import Path\nfrom lossgrid.store import whole\n"
-        "whole.publish = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "whole.write_whole(Path(sys.argv[1]), memoryview(b'half'), overwrite=False)\n"
+        "import os, signal, sys\nfrom pathlib import Path\nfrom lossgrid.files import writing\n"
+        "writing.publish = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "writing.write_whole(Path(sys.argv[1]), memoryview(b'half'), overwrite=False)\n"
     )
     killed = subprocess.run([sys.executable, "-c", program, tmp_path / "s.h5"], check=False)
     assert killed.returncode == -signal.SIGKILL
     (left,) = tmp_path.iterdir()
     assert left.name.endswith(".partial")
-    ours = left.with_name(left.name.replace(left.name.split("-")[-1], f"{os.getppid()}.partial"))  # of one that lives
-    elsewhere = left.with_name(".lossgrid-00000000-1234567.partial")  # of another host
+    ours = left.with_name(left.name.replace(left.name.split("-")[2], str(os.getppid())))  # of one that lives
+    elsewhere = left.with_name(".lossgrid-00000000-1234567-0.partial")  # of another host
     for path in (ours, elsewhere):
         path.touch()
     make(tmp_path / "s.h5")
@@ -315,12 +315,12 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from lossgrid import store
-from lossgrid.grid import Axis, Grid
+from lossgrid.surface import Axis, Grid, Metric
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 path = Path(sys.argv[1])
 try:
     if {what!r} == "surface":
-        metrics = [store.Metric("train_loss", "")]
+        metrics = [Metric("train_loss", "")]
         store.create(path, Grid(Axis(-1, 1, 500)), metrics, config={{}}, provenance={{}})
     elif {what!r} == "directions":
         store.write_directions(path, [{{"w": np.ones(2000)}}], about={{}}, overwrite=False)
@@ -341,7 +341,7 @@ except (store.file.InputError, OSError) as error:
 
 def test_a_full_disk_is_one_line(disk_of: Callable[[str], Path]) -> None:
     disk = disk_of("64k")
-    with pytest.raises(InputError, match=r"cannot make .*No space left on device"):
+    with pytest.raises(InputError, match=r"cannot write .*No space left on device"):
         store.write_directions(disk / "d.h5", [{"w": np.ones(20_000)}], about={}, overwrite=False)
     with pytest.raises(InputError, match=r"d\.h5 needs 8 MB, and its disk has .* left; choose another --out"):
         store.write_directions(disk / "d.h5", [{"w": np.ones(10**6)}], about={}, overwrite=False)
@@ -377,4 +377,4 @@ def test_a_link_is_followed_when_its_surface_is_replaced(tmp_path: Path) -> None
     store.create(tmp_path / "link.h5", Grid(Axis(0, 1, 2)), METRICS, config={}, provenance={}, overwrite=True)
     assert (tmp_path / "link.h5").is_symlink()
     assert store.read(tmp_path / "s.h5").shape == (2,)
-    assert whole._lives(os.getpid())
+    assert writing._lives(os.getpid())

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from lossgrid.check.finding import Finding, error, warning
 from lossgrid.check.seat import Seat, who
 from lossgrid.check.trial import Trial
-from lossgrid.store import FileSystem
+from lossgrid.machine.disks import FileSystem
 
 SLOW_POINT = 0.02  # s: a rank writes five times a second at most, so more than a tenth of its time
 SLOW_BYTES = 20e6  # bytes/s

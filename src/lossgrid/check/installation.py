@@ -16,7 +16,9 @@ from lossgrid.check.seat import take_seat
 from lossgrid.check.software import about_software
 from lossgrid.check.trial import Trial, find_unseen, make_workspace, remove_workspace, try_locks, try_writing
 from lossgrid.errors import InputError
-from lossgrid.parallel import World, detect, gather, on_root
+from lossgrid.machine.disks import file_system
+from lossgrid.machine.launcher import detect
+from lossgrid.parallel import World, gather, on_root
 
 
 def check_installation(world: World, folder: Path) -> bool:
@@ -40,7 +42,7 @@ def check_installation(world: World, folder: Path) -> bool:
     place = make_workspace(world, folder)
     unseen = find_unseen(world, place)
     locks = {} if unseen else try_locks(world, place)
-    where = on_root(world, lambda: store.file_system(folder))
+    where = on_root(world, lambda: file_system(folder))
     _print(world, folder_lines(folder.resolve(), where, locks))
     cannot = why_not_parallel(world, findings, unseen)
     trials = []

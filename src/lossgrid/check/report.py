@@ -10,9 +10,9 @@ from pathlib import Path
 from lossgrid.check.finding import Finding
 from lossgrid.check.seat import Seat, by_host, places, shortened
 from lossgrid.check.trial import Trial
-from lossgrid.parallel import Launch
-from lossgrid.provenance import spans
-from lossgrid.store import FileSystem
+from lossgrid.machine.disks import FileSystem
+from lossgrid.machine.launcher import Launch
+from lossgrid.wording import spans
 
 WIDTH = 112
 ROWS = 64  # ranks in a row each; more are grouped by host

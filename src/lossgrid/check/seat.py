@@ -9,18 +9,14 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from lossgrid import store
-from lossgrid.evaluation import (
-    choose_place,
-    core_quota,
-    nvidia_devices,
-    offered_cores,
-    own_cores,
-    processor,
-    visible_gpus,
-)
-from lossgrid.parallel import World, library, loaded_libraries
-from lossgrid.provenance import PACKAGES, spans
-from lossgrid.run import divide_cores
+from lossgrid.evaluation import choose_place
+from lossgrid.machine.cores import core_quota, offered_cores, own_cores, processor
+from lossgrid.machine.gpus import nvidia_devices, visible_gpus
+from lossgrid.machine.libraries import loaded_libraries
+from lossgrid.parallel import World, library
+from lossgrid.run.path import divide_cores
+from lossgrid.run.provenance import PACKAGES
+from lossgrid.wording import spans
 
 VARIABLES = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE", "SLURM_NTASKS", "HDF5_USE_FILE_LOCKING")
 THREADS = "_NUM_THREADS"  # ends the names of OMP_, MKL_, OPENBLAS_, ...

@@ -18,12 +18,13 @@ import numpy as np
 
 from lossgrid import store
 from lossgrid.errors import LossgridError, RankError, in_short
-from lossgrid.grid import Axis, Grid, Segment
+from lossgrid.machine.disks import LOCKS, file_system, lock_tried
 from lossgrid.parallel import World, collectively, gather, on_root
+from lossgrid.surface import Axis, Grid, Metric, Segment
 
 T = TypeVar("T")
 POINTS = 8  # each rank writes, one by one
-METRICS = [store.Metric("train_loss", "nats per sample"), store.Metric("train_accuracy", "1")]
+METRICS = [Metric("train_loss", "nats per sample"), Metric("train_accuracy", "1")]
 SECONDS = 0.5  # a measurement of bandwidth should take
 FIRST_BYTES, MOST_BYTES = 4 << 20, 512 << 20  # of all ranks together
 SHARE_OF_FREE = 20  # a measurement takes at most a 20th of the free space
@@ -91,13 +92,13 @@ def try_locks(world: World, place: Path) -> dict[str, str | None]:
         What is wrong with each kind of lock; None where it works.
     """
     problems: dict[str, str | None] = {}
-    for kind in store.LOCKS:
+    for kind in LOCKS:
         with ExitStack() as held:
             path = place / kind
-            own = on_root(world, partial(held.enter_context, store.lock_tried(path, kind)))
+            own = on_root(world, partial(held.enter_context, lock_tried(path, kind)))
             took_it = False
             if own is None and not world.is_root and world.local_rank <= 1:  # a rank or two per node tell enough
-                with store.lock_tried(path, kind) as theirs:
+                with lock_tried(path, kind) as theirs:
                     took_it = theirs is None
             thieves = [rank for rank, took in enumerate(gather(world, took_it)) if took]
         problems[kind] = None if own is None else f"cannot be taken ({own})"
@@ -173,7 +174,7 @@ def _measure(world: World, place: Path, writer: str) -> float | None:
     Raises:
         RankError: A write failed.
     """
-    most = on_root(world, lambda: min(MOST_BYTES, store.file_system(place).free // SHARE_OF_FREE))
+    most = on_root(world, lambda: int(min(MOST_BYTES, file_system(place).free / SHARE_OF_FREE)))
     if most < FIRST_BYTES:
         return None
     total, seconds = _timed(world, place / f"{writer}-first.h5", writer, FIRST_BYTES)

@@ -10,10 +10,10 @@ from typing import ClassVar
 
 import torch
 
-from lossgrid import store
 from lossgrid.data.numbers import is_finite
 from lossgrid.data.split import Split, warn_of_one_class
 from lossgrid.errors import InputError
+from lossgrid.machine.memory import memory_left
 
 log = logging.getLogger(__name__)
 
@@ -226,4 +226,4 @@ def _memory_left(device: torch.device) -> float:
     """Return the bytes that can still be taken on ``device``; on the CPU within the limits of the batch system."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
-    return store.memory_left()
+    return memory_left()

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lossgrid import userfn
+from lossgrid import user_code
 from lossgrid.data import cifar10, digits
 from lossgrid.data.split import Split, split_of
 from lossgrid.errors import InputError
@@ -56,10 +56,10 @@ def _load_split(name: str, args: dict[str, Any], split: str, max_samples: int | 
             folder = folder.expanduser()
         read = cifar10.read(split, folder=folder, max_samples=max_samples, **args)
         return split_of(read, source=f"data cifar10, split {split!r}", num_classes=cifar10.CLASSES)
-    if userfn.is_reference(name):
-        function = userfn.load(name, role="data function")
-        given = userfn.call(function, split, name=f"{name} for split {split!r}", role="data function", **args)
-        return userfn.call(  # type: ignore[no-any-return]
+    if user_code.is_reference(name):
+        function = user_code.load(name, role="data function")
+        given = user_code.call(function, split, name=f"{name} for split {split!r}", role="data function", **args)
+        return user_code.call(  # type: ignore[no-any-return]
             split_of, given, source=f"data function {name} for split {split!r}", max_samples=max_samples,
             name=name, role="the Dataset of data function",
         )  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
-from lossgrid import userfn
+from lossgrid import user_code
 from lossgrid.data.numbers import SEVERAL, as_tensor, is_class, is_finite
 from lossgrid.data.spread import spread
 from lossgrid.digest import digest
@@ -168,7 +168,7 @@ def warn_of_one_class(targets: torch.Tensor, source: str) -> None:
 
 
 def _of_dataset(dataset: Dataset[Any], source: str, max_samples: int | None, num_classes: int | None) -> Split:
-    samples = userfn.call(len, dataset, name="__len__", role=f"{source}: the Dataset's")
+    samples = user_code.call(len, dataset, name="__len__", role=f"{source}: the Dataset's")
     if samples == 0:
         raise InputError(f"{source}: the Dataset is empty")
     classes = getattr(dataset, "classes", None)  # torchvision's data sets name their classes so
@@ -203,7 +203,7 @@ def _sample(dataset: Dataset[Any], index: int, source: str, form: Form | None) -
         InputError: The Dataset raised, or gave no pair, or one of another form.
     """
     number = dataset.indices[index] if isinstance(dataset, _Spread) else index
-    sample = userfn.call(dataset.__getitem__, index, name=f"sample {number}", role=f"{source}: reading")
+    sample = user_code.call(dataset.__getitem__, index, name=f"sample {number}", role=f"{source}: reading")
     expected = f"{source}: expected samples of the Dataset to be pairs (input tensor, target)"
     if not isinstance(sample, (tuple, list)) or len(sample) != 2:
         raise InputError(f"{expected}, got {_parts(sample)} as sample {number}; {SEVERAL}")

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from lossgrid.directions.entries import Entries
+from lossgrid.directions.stream import normal
+
+VERSION = 2  # of how directions are drawn; a surface keeps its own
+
+Draw = Callable[[str, tuple[int, ...]], npt.NDArray[np.float64]]  # of a parameter's name and shape
 
 
 def gaussian(
-    theta: Mapping[str, torch.Tensor], *, seed: int, axis: int, perturb_bias_and_norm: bool = False
+    theta: Mapping[str, torch.Tensor],
+    *,
+    seed: int,
+    axis: int,
+    perturb_bias_and_norm: bool = False,
+    version: int = 1,
 ) -> Entries:
     """Draw a standard normal direction for the parameters ``theta``.
-
-    Every axis has a generator of its own, NumPy's PCG64 seeded by (seed, axis), whose stream does not depend on
-    the processor. Numbers are drawn for all parameters in their order, moved or not, so that moving biases too leaves
-    the rest of the direction as it was.
 
     Args:
         theta: Parameters by name, in the network's order.
@@ -25,16 +33,31 @@ def gaussian(
         axis: 0 for delta, 1 for eta.
         perturb_bias_and_norm: Also move tensors of at most one dimension: biases and the parameters of normalisation
             layers, which the paper leaves alone (Li et al. 2018, section 4).
+        version: 2: each parameter has a stream of its own, by its name (:mod:`lossgrid.directions.stream`), so that
+            the numbers of one do not depend on which others there are. 1: one stream for all parameters in their
+            order, as in surfaces of lossgrid 0.1.
 
     Returns:
         Name to direction, float64, on the CPU; complex128 for complex parameters, whose real and imaginary parts are
         drawn one after the other.
     """
-    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, axis])))
+    draw = _one_stream(seed, axis) if version == 1 else _streams(seed, axis)
     direction: Entries = {}
     for name, tensor in theta.items():
-        drawn = generator.standard_normal((*tensor.shape, *([2] if tensor.is_complex() else [])))
-        if tensor.ndim > 1 or perturb_bias_and_norm:
+        is_moved = tensor.ndim > 1 or perturb_bias_and_norm
+        if is_moved or version == 1:  # whose stream goes on after numbers that are not used
+            drawn = draw(name, (*tensor.shape, *([2] if tensor.is_complex() else [])))
+        if is_moved:
             numbers = torch.from_numpy(np.asarray(drawn))
             direction[name] = torch.view_as_complex(numbers) if tensor.is_complex() else numbers
     return direction
+
+
+def _streams(seed: int, axis: int) -> Draw:
+    return lambda name, shape: normal(seed, axis, name, math.prod(shape)).reshape(shape)
+
+
+def _one_stream(seed: int, axis: int) -> Draw:
+    """Return the numbers of NumPy's PCG64, seeded by (seed, axis)."""
+    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, axis])))
+    return lambda _, shape: generator.standard_normal(shape)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -98,64 +96,4 @@ def share_threads(affinities: Sequence[frozenset[int]], mine: int) -> int:
         cores = affinities[mine]
         count = max(1, len(cores) // sum(bool(cores & others) for others in affinities))
     torch.set_num_threads(count)
-    return count
-
-
-def own_cores() -> frozenset[int]:
-    """Return the cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return frozenset(os.sched_getaffinity(0))
-    return frozenset(range(os.cpu_count() or 1))
-
-
-def offered_cores() -> frozenset[int]:
-    """Return the cores the parent of this process may run on: more than its own where a launcher ties ranks to some."""
-    if hasattr(os, "sched_getaffinity"):
-        return frozenset(os.sched_getaffinity(os.getppid()))
-    return own_cores()
-
-
-def core_quota(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:
-    """Return how many cores' worth of time this process and its like get, as containers limit it; None without limit.
-
-    The limit of a control group (version 2) is ``cpu.max``: microseconds of computing in each so many microseconds.
-    """
-    quotas = []
-    with suppress(OSError, StopIteration):
-        name = next(line for line in own.read_text().splitlines() if line.startswith("0::"))[3:]
-        group = groups / name.lstrip("/")
-        for folder in (group, *group.parents[: len(group.relative_to(groups).parts)]):
-            with suppress(OSError, ValueError):
-                most, period = (folder / "cpu.max").read_text().split()
-                quotas.append(int(most) / int(period))  # "max" is no number: no limit
-    return min(quotas, default=None)
-
-
-def processor(described: Path = Path("/proc/cpuinfo")) -> str:
-    """Return the model of the CPU in words, its architecture where the system does not tell."""
-    with suppress(OSError, StopIteration):
-        return next(
-            value.strip() for name, _, value in (line.partition(":") for line in described.read_text().splitlines())
-            if name.strip() == "model name"
-        )  # fmt: skip
-    return platform.machine()
-
-
-def visible_gpus() -> int:
-    """Return how many CUDA devices PyTorch can use."""
-    return torch.cuda.device_count() if torch.cuda.is_available() else 0
-
-
-def nvidia_devices(devices: Path = Path("/dev")) -> int:
-    """Return how many NVIDIA GPUs this process may open, whether or not PyTorch can use them.
-
-    They do not count where ``CUDA_VISIBLE_DEVICES`` hides them all on purpose.
-    """
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1", "NoDevFiles"):
-        return 0
-    count = 0
-    for device in devices.glob("nvidia[0-9]*"):
-        with suppress(OSError):  # a batch system that gave the job no GPU leaves the names and forbids the use
-            os.close(os.open(device, os.O_RDWR))
-            count += 1
     return count

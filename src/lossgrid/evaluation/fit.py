@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from lossgrid import userfn
+from lossgrid import user_code
 from lossgrid.data import Batches
 from lossgrid.data.mixed import mixed
 from lossgrid.errors import InputError
@@ -152,7 +152,7 @@ def _class_fault(name: str, split: str, batches: Batches, outputs: torch.Tensor,
 def _forward(name: str, model: torch.nn.Module, inputs: torch.Tensor, place: Place) -> torch.Tensor:
     with place.autocast():
         try:
-            outputs: torch.Tensor = userfn.call(
+            outputs: torch.Tensor = user_code.call(
                 model, inputs, name=f"{name} on inputs of shape {tuple(inputs.shape)}", role="model"
             )
         except InputError as error:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lossgrid import userfn
+from lossgrid import user_code
 from lossgrid.errors import InputError
 
 # Numbers whose sum is the loss of a batch times its weight, and that weight.
@@ -96,8 +96,8 @@ def make_objective(loss: str | Callable[..., object], *, classification: bool) -
     if not isinstance(loss, str):
         return _users(loss, getattr(loss, "__qualname__", type(loss).__qualname__), classification)
     name = loss
-    if userfn.is_reference(name):
-        return _users(userfn.load(name, role="loss function"), name, classification)
+    if user_code.is_reference(name):
+        return _users(user_code.load(name, role="loss function"), name, classification)
     if name == "cross_entropy":
         if not classification:
             raise InputError(
@@ -170,7 +170,7 @@ def _users_terms(function: Callable[..., object], name: str) -> Callable[..., Te
 
     def terms(outputs: torch.Tensor, targets: torch.Tensor, **model: nn.Module) -> Terms:
         given = _full_precision(outputs) if isinstance(outputs, torch.Tensor) else outputs
-        loss = userfn.call(function, given, targets, name=name, role="loss function", **model)
+        loss = user_code.call(function, given, targets, name=name, role="loss function", **model)
         samples = len(targets)
         if isinstance(loss, (tuple, list)) and len(loss) == 2:
             total, weight = (_scalar(part, outputs) for part in loss)

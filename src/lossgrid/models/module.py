@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.nn.parameter import is_lazy
 
-from lossgrid import userfn
+from lossgrid import user_code
 from lossgrid.errors import InputError
 from lossgrid.models.state import is_extra
 
@@ -31,7 +31,8 @@ def check_module(model: torch.nn.Module, *, name: str) -> None:
                 f"model {name}: {entry} has no shape yet (a lazy module); run one batch through the network before it "
                 "is returned"
             )
-    for entry, value in userfn.call(model.state_dict, name=f"{name}, asked for its state dict,", role="model").items():
+    state = user_code.call(model.state_dict, name=f"{name}, asked for its state dict,", role="model")
+    for entry, value in state.items():
         fault = "" if is_extra(entry) else _fault(value)
         if fault:
             raise InputError(f"model {name}: {entry} {fault}")
@@ -68,5 +69,5 @@ def copy_of(model: torch.nn.Module, *, name: str) -> torch.nn.Module:
         return copy.deepcopy(model, dict(computed))
     except Exception as error:  # of whatever the network holds
         raise InputError(
-            f"model {name} cannot be copied ({userfn.describe(error)}); give it with what cannot be copied left out"
+            f"model {name} cannot be copied ({user_code.describe(error)}); give it with what cannot be copied left out"
         ) from error

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from lossgrid import userfn
+from lossgrid import user_code
 from lossgrid.errors import InputError
 from lossgrid.models.densenet import DenseNet
 from lossgrid.models.mlp import MLP
@@ -69,7 +69,7 @@ def build(name: str, args: Mapping[str, Any], *, facts: Mapping[str, int]) -> nn
         InputError: The name or an argument is unknown, an argument is wrong, or the factory raises or returns no
             ``torch.nn.Module``.
     """
-    factory = userfn.load(name, role="model factory") if userfn.is_reference(name) else _built_in(name)
+    factory = user_code.load(name, role="model factory") if user_code.is_reference(name) else _built_in(name)
     try:
         parameters = dict(inspect.signature(factory).parameters)
         takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
@@ -79,9 +79,9 @@ def build(name: str, args: Mapping[str, Any], *, facts: Mapping[str, int]) -> nn
         if key not in parameters and not takes_any:
             raise InputError(f"--model-arg: {name} takes {', '.join(parameters) or 'no arguments'}, got {key!r}")
     given = {key: value for key, value in facts.items() if key in parameters} | dict(args)
-    if not userfn.is_reference(name):
+    if not user_code.is_reference(name):
         _check_counts(given)
-    model = userfn.call(factory, name=name, role="model", **given)
+    model = user_code.call(factory, name=name, role="model", **given)
     if not isinstance(model, nn.Module):
         raise InputError(f"model factory {name}: expected a torch.nn.Module, got {type(model).__name__}")
     return model

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from lossgrid import userfn
+from lossgrid import user_code
 from lossgrid.errors import InputError
 from lossgrid.models.cast import cast, loses_digits
 
@@ -93,7 +93,7 @@ def load_state(model: torch.nn.Module, state: Mapping[str, Any], *, source: str)
         if broken:
             fault = f"checkpoint {source} holds numbers that are not finite in {_list(broken)}"
     except Exception as error:  # of torch about shapes, or of the user's hooks
-        fault = misfit or f"checkpoint {source}: loading it into the model raised {userfn.describe(error)}"
+        fault = misfit or f"checkpoint {source}: loading it into the model raised {user_code.describe(error)}"
     if fault:
         with torch.no_grad():
             for name, tensor in tensors.items():

@@ -36,8 +36,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from lossgrid.grid import Segment
 from lossgrid.parallel.world import World, barrier, broadcast
+from lossgrid.surface import Segment
 
 SHARE_SECONDS = 0.5
 REPORT_SECONDS = 0.2

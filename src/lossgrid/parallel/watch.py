@@ -28,9 +28,10 @@ from contextlib import contextmanager, suppress
 
 from lossgrid.errors import EXIT_FAILED, InputError, LossgridError
 from lossgrid.parallel import watcher
+from lossgrid.parallel.agree import abort, abort_guard, collectively
 from lossgrid.parallel.stop import SIGNALS
 from lossgrid.parallel.tree import Link, meet
-from lossgrid.parallel.world import PATIENCES_TO_START, World, abort, abort_guard, collectively, in_time
+from lossgrid.parallel.world import PATIENCES_TO_START, World, in_time
 
 ABORT_SECONDS = 5.0
 KEPT = ("LD_LIBRARY_PATH", "PYTHONHOME")  # of the environment: where Python itself is; nothing of launchers and tools

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.errors import InputError
-from lossgrid.grid import SAME_COORDINATE
 from lossgrid.plot.scale import power_of
-from lossgrid.store.surface import Surface
+from lossgrid.surface import Surface
+from lossgrid.surface.grid import SAME_COORDINATE
 
 Values = npt.NDArray[np.float64]
 TOLERANCE = 1e-9  # share of the largest coordinate: pictures do not show less

@@ -14,7 +14,7 @@ from lossgrid.plot.line import draw_lines
 from lossgrid.plot.panels import draw_planes
 from lossgrid.plot.scale import ScaleOptions
 from lossgrid.plot.words import title_of
-from lossgrid.store.surface import Surface
+from lossgrid.surface import Surface
 
 KINDS = ("line", "contourf", "contour", "heat", "surface")
 STYLE: dict[Any, Any] = {

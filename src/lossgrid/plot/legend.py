@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 
 from lossgrid.plot.trace import Trace
 from lossgrid.plot.words import split_of
-from lossgrid.text import one_line
+from lossgrid.wording import one_line
 
 LABEL = 48  # characters in a legend
 MOST_NAMED = 14  # lines in a legend within the axes

@@ -28,7 +28,7 @@ from lossgrid.plot.words import (
     quantity,
     words_of,
 )
-from lossgrid.store.surface import Surface
+from lossgrid.surface import Surface
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito
 LOSS, ACCURACY = "#004C78", "#D98C00"  # on two axes: dark and light also in grey

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from lossgrid.caveats import caveats_of
 from lossgrid.plot.words import plain
-from lossgrid.store.surface import Surface
-from lossgrid.text import one_line
+from lossgrid.surface import Surface
+from lossgrid.surface.caveats import caveats_of
+from lossgrid.wording import one_line
 
 COLOUR = "#8C3B1A"  # red-brown
 SIZE = 6.5  # points

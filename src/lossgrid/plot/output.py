@@ -13,11 +13,10 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from lossgrid import outfile
 from lossgrid.errors import InputError
-from lossgrid.outfile import written_whole
+from lossgrid.files import writing, written_whole
 from lossgrid.plot.figure import draw, kinds_of
-from lossgrid.store.surface import Surface
+from lossgrid.surface import Surface
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +67,7 @@ def refuse_to_write(paths: Iterable[Path], *, overwrite: bool) -> None:
     for path in paths:
         if path.suffix.lower().removeprefix(".") not in FORMATS:
             raise InputError(f"{path}: a picture ends in .png, .pdf or .svg; choose one of these")
-    outfile.refuse_to_write(paths, overwrite=overwrite)
+    writing.refuse_to_write(paths, overwrite=overwrite)
 
 
 def write_all(

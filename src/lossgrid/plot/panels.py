@@ -33,7 +33,7 @@ from lossgrid.plot.words import (
     plain,
     quantity,
 )
-from lossgrid.store.surface import Surface
+from lossgrid.surface import Surface
 
 PANEL, BAR = 3.4, 1.5  # inches
 MOST_COLUMNS = 4

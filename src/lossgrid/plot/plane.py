@@ -16,7 +16,7 @@ from matplotlib.patheffects import withStroke
 
 from lossgrid.plot.coordinates import Drawn, edges
 from lossgrid.plot.scale import Scale
-from lossgrid.store.surface import Surface
+from lossgrid.surface import Surface
 
 BLANK, HATCH = "0.93", "0.80"  # greys of points without a value
 LABEL_SIZE = 6.5  # points

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.plot.words import missing
-from lossgrid.store.surface import PENDING, Surface
+from lossgrid.surface import PENDING, Surface
 
 Values = npt.NDArray[np.float64]
 MOST_POINTS = 20_000  # of a line that are drawn one by one

@@ -8,8 +8,8 @@ import numpy as np
 
 from lossgrid.errors import InputError
 from lossgrid.plot.scale import Scale
-from lossgrid.store.surface import PENDING, Surface
-from lossgrid.text import one_line
+from lossgrid.surface import PENDING, Surface
+from lossgrid.wording import one_line
 
 ALPHA = r"$\alpha$ (along $\delta$)"
 BETA = r"$\beta$ (along $\eta$)"

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.errors import InputError
-from lossgrid.grid import SAME_COORDINATE, Axis
 from lossgrid.store.contents import DamagedError
+from lossgrid.surface import Axis
+from lossgrid.surface.grid import SAME_COORDINATE
 
 TEXTS = ("model", "data", "directions", "norm", "loss", "precision", "out")
 CONFIG = {**dict.fromkeys(TEXTS, str), "splits": list}

@@ -25,8 +25,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.errors import InputError, in_short
-from lossgrid.store.room import memory_left, of_bytes
+from lossgrid.machine.memory import memory_left
 from lossgrid.store.trust import LENGTH
+from lossgrid.wording import of_bytes
 
 SECONDS = 5.0  # of processor time that HDF5 has for a file, beside what its size takes
 PROGRAM = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from lossgrid.store.trust import serve; serve()"

@@ -19,9 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.errors import InputError
+from lossgrid.machine.memory import memory_left
 from lossgrid.store.contents import Contents, DamagedError, contents, refuse_no_file
-from lossgrid.store.room import memory_left, of_bytes, refuse_full_disk
+from lossgrid.store.room import refuse_full_disk
 from lossgrid.store.whole import appearing
+from lossgrid.wording import of_bytes
 
 GROUPS = ("xdirection", "ydirection")
 

@@ -16,18 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.errors import InputError, RankError, in_short
-from lossgrid.grid import Grid
-from lossgrid.store import sessions
 from lossgrid.store.contents import Contents
 from lossgrid.store.digest import digest
 from lossgrid.store.identity import Identity, identify
 from lossgrid.store.reader import read
 from lossgrid.store.room import refuse_too_large
-from lossgrid.store.schema import BOOKKEEPING, DIGEST_BYTES, FORMAT, FORMAT_VERSION, ROUNDING_BYTES, Metric
-from lossgrid.store.sessions import Session
-from lossgrid.store.surface import Surface
+from lossgrid.store.schema import BOOKKEEPING, DIGEST_BYTES, FORMAT, FORMAT_VERSION, ROUNDING_BYTES
 from lossgrid.store.trust import attributes_of
 from lossgrid.store.whole import appearing
+from lossgrid.surface import Grid, Metric, Session, Surface, sessions
 
 
 def now() -> str:

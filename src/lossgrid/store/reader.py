@@ -12,13 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.errors import InputError
-from lossgrid.store import sessions
+from lossgrid.files import in_use
 from lossgrid.store.agreement import check_axes, check_kinds, check_rounding, check_splits
 from lossgrid.store.contents import Contents, DamagedError, DeadlyError, contents, refuse_no_file
 from lossgrid.store.digest import digest
-from lossgrid.store.lock import in_use
 from lossgrid.store.schema import BOOKKEEPING, COORDINATES, FORMAT, FORMAT_VERSION, ID_BYTES
-from lossgrid.store.surface import DONE, FAILED, PENDING, Surface
+from lossgrid.surface import DONE, FAILED, PENDING, Surface, sessions
 
 ATTEMPTS = 3
 

@@ -24,7 +24,6 @@ they were made of.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,11 +38,3 @@ BOOKKEEPING: dict[str, tuple[Any, Any]] = {  # dataset -> dtype, value where pen
     "seconds": (np.float32, np.nan),
     "rank": (np.int32, -1),
 }
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A quantity known per grid point, such as ``train_loss`` in ``nats per sample``."""
-
-    name: str
-    units: str

@@ -12,10 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.errors import RankError, in_short
-from lossgrid.grid import Segment
 from lossgrid.store.identity import identify
-from lossgrid.store.schema import Metric
-from lossgrid.store.surface import DONE, NOT_FINITE
+from lossgrid.surface import DONE, NOT_FINITE, Metric, Segment
 
 LOOK_SECONDS = 2.0
 

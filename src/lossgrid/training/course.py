@@ -9,15 +9,17 @@ from typing import Any
 
 import torch
 
-from lossgrid import data, store
-from lossgrid.config import TrainConfig
+from lossgrid import data
 from lossgrid.data.batches import Resident
 from lossgrid.directions import copied, states
 from lossgrid.errors import InputError, LossgridError
-from lossgrid.evaluation import choose_place, freed_memory_kept, own_cores, share_threads
-from lossgrid.files import shown
+from lossgrid.evaluation import choose_place, share_threads
+from lossgrid.files import locked, shown
+from lossgrid.machine.allocator import freed_memory_kept
+from lossgrid.machine.cores import own_cores
 from lossgrid.parallel import Stop
-from lossgrid.progress import ProgressDisplay, duration
+from lossgrid.progress import ProgressDisplay
+from lossgrid.settings import TrainConfig
 from lossgrid.training import folder
 from lossgrid.training.augmentation import make_views, seen
 from lossgrid.training.chance import draw_epoch, seed_network
@@ -25,6 +27,7 @@ from lossgrid.training.folder import Row, State
 from lossgrid.training.learner import Learner
 from lossgrid.training.preparation import Samples, prepare, updates
 from lossgrid.training.resumption import resume
+from lossgrid.wording import duration
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +44,7 @@ def train(config: TrainConfig, stop: Stop) -> bool:
         LossgridError: The network has diverged, or the file system refuses; what was kept stays.
     """
     folder.check(config.out)
-    with store.locked(config.out), freed_memory_kept():
+    with locked(config.out), freed_memory_kept():
         old = folder.read(config.out) if folder.check(config.out) else None
         if old is not None:
             refuse_other(config, old.settings, config.identity())

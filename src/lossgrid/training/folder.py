@@ -14,9 +14,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import IO, Any
@@ -24,12 +22,11 @@ from typing import IO, Any
 import torch
 
 from lossgrid.errors import InputError, LossgridError, in_short
-from lossgrid.files import shown
+from lossgrid.files import shown, unfinished
 from lossgrid.models.archive import read_archive
 
 LAST, TABLE = "last.pt", "epochs.csv"
 FORMAT = "lossgrid training 1"
-PARTIAL = ".partial"
 LARGEST, DEEPEST = 2**63, 32  # whole numbers, and containers within each other
 
 Row = dict[str, float]
@@ -77,7 +74,7 @@ def check(folder: Path) -> bool:
             raise InputError(f"--out: {folder} is a file; give a folder such as training")
         if (folder / LAST).exists():
             return True
-        other = [path.name for path in folder.iterdir() if not path.name.endswith(PARTIAL)]
+        other = [path.name for path in folder.iterdir() if not path.name.endswith(".partial")]
     except OSError as error:
         raise InputError(f"--out: {folder} cannot be looked at: {error.strerror}; choose another folder") from None
     if other:
@@ -169,16 +166,10 @@ def write_epoch(folder: Path, state: State, *, checkpoint: bool) -> None:
 
 def _replace(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
     """Put a new file in the place of ``path``, in one step, once it is whole and on the disk."""
-    partial = path.with_name(f".{path.name}{PARTIAL}")
     try:
         path.parent.mkdir(exist_ok=True)
-        with partial.open("wb") as stream:
+        with unfinished(path, overwrite=True) as partial, partial.open("xb") as stream:
             fill(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
     except (OSError, RuntimeError) as error:  # torch.save makes a RuntimeError of a full disk
-        with suppress(OSError):
-            partial.unlink()
         reason = in_short(error)
         raise LossgridError(f"cannot write {path}: {reason}; what was kept before is still there") from None

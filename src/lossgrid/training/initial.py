@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from lossgrid.config import Init
+from lossgrid.settings.train import Init
 
 OF_LINEAR_LAYERS = 1e-3
 

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from lossgrid import models
-from lossgrid.config import TrainConfig
 from lossgrid.errors import InputError
+from lossgrid.settings import TrainConfig
 from lossgrid.training.folder import LAST, State
 from lossgrid.training.learner import Learner
 

@@ -1,0 +1,172 @@
+"""The verbs that read surfaces: status, plot, merge, export, import, compare."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lossgrid import parallel
+from lossgrid.cli.options import Overwrite, choose, named, written
+from lossgrid.cli.voice import log_of
+from lossgrid.errors import EXIT_COMPLETE, InputError
+
+
+def status(
+    file: Annotated[Path, typer.Argument(callback=named, help="A surface, also one being written.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> int:
+    """Tell how far a surface is."""
+    from lossgrid import store
+    from lossgrid.surface.summary import as_lines, summarise
+
+    summary = summarise(store.read(file))
+    typer.echo(json.dumps(summary, indent=2) if as_json else "\n".join(as_lines(summary)))
+    return EXIT_COMPLETE
+
+
+def plot(
+    file: Annotated[list[Path], typer.Argument(callback=named, help="Surfaces; several are drawn side by side.")],
+    kind: Annotated[
+        str | None, typer.Option(metavar="line|contourf|contour|heat|surface", help="One picture instead of all.")
+    ] = None,
+    metric: Annotated[str | None, typer.Option(metavar="NAME", help="Such as test_loss; by default the first.")] = None,
+    log: Annotated[bool | None, typer.Option("--log/--linear", help="Scale; by default what the values need.")] = None,
+    vmin: Annotated[float | None, typer.Option(metavar="X", help="Lowest value of the colours.")] = None,
+    vmax: Annotated[float | None, typer.Option(metavar="X", help="Highest value; above it is clipped.")] = None,
+    levels: Annotated[int | None, typer.Option(metavar="N", help="Number of contours.")] = None,
+    label: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Name of each surface; repeatable.")] = None,
+    band: Annotated[
+        bool,
+        typer.Option(
+            "--band", help="Draw lines with the same label, such as seeds, as their mean and range; without labels all."
+        ),
+    ] = False,
+    format: Annotated[str, typer.Option(metavar="png|pdf|svg", help="Format where --out does not say.")] = "png",
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", callback=written, help="The picture; by default beside the surface.")
+    ] = None,
+    overwrite: Overwrite = None,
+) -> int:
+    """Draw surfaces: lines, contours, heat maps, 3-D views."""
+    log_of(parallel.alone())
+    from lossgrid.cli.pictures import draw_files
+    from lossgrid.plot import FORMATS, KINDS
+
+    choose("--kind", kind, KINDS)
+    choose("--format", format, FORMATS)
+    pictures = draw_files(
+        file, kind=kind, metric=metric, log=log, vmin=vmin, vmax=vmax, levels=levels, labels=label or [],
+        band=band, format=format, out=out, overwrite=bool(overwrite),
+    )  # fmt: skip
+    for picture in pictures:
+        typer.echo(picture)
+    return EXIT_COMPLETE
+
+
+def merge(
+    file: Annotated[list[Path], typer.Argument(callback=named, help="Surfaces, two or more; they are only read.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", callback=written, help="The surface that holds all of them.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing surface.")] = False,
+) -> int:
+    """Make one surface of several: parts of a grid, refinements of its axes, other splits, rows of a job array.
+
+    Network, directions, data, loss and precision must be the same.
+
+    Points that no file holds are pending; `lossgrid run` computes them where the axes are equally spaced.
+    """
+    log_of(parallel.alone())
+    from lossgrid.merge import merge_files
+
+    merge_files(file, out, overwrite=overwrite)
+    return EXIT_COMPLETE
+
+
+def export(
+    file: Annotated[Path, typer.Argument(callback=named, help="A surface, complete or not; it is only read.")],
+    to: Annotated[str, typer.Option(metavar="loss-landscape|vtk|xdmf|csv|html", help="The format.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", callback=written, help="By default beside the surface.")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The height in vtk and html, such as test_loss.")
+    ] = None,
+    log: Annotated[
+        bool | None, typer.Option("--log/--linear", help="Height as log10 (default: vtk linear, html by the values).")
+    ] = None,
+    clip: Annotated[float | None, typer.Option(metavar="X", help="Higher values become X; vtk and html.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+) -> int:
+    """Write a surface for other tools.
+
+    loss-landscape: a file for the plots of the reference tool. vtk: a .vtp for ParaView, one metric as height. xdmf: a
+    text with which ParaView opens the surface itself. csv: a row for each point. html: a page with a view to turn and
+    zoom, without network.
+    """
+    log_of(parallel.alone())
+    from lossgrid.formats import export_file
+
+    typer.echo(export_file(file, to=to, out=out, metric=metric, log=log, clip=clip, overwrite=overwrite))
+    return EXIT_COMPLETE
+
+
+def import_surface(
+    file: Annotated[Path, typer.Argument(callback=named, help="A surface file of loss-landscape; it is only read.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", callback=written, help="The surface to write.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing surface.")] = False,
+) -> int:
+    """Read a surface of the reference tool (tomgoldstein/loss-landscape): plot, status and export take the result.
+
+    Such files do not say how they were computed, so that no run goes on with one. Its direction files need no import:
+    lossgrid run --directions reads them.
+    """
+    log_of(parallel.alone())
+    from lossgrid.formats.loss_landscape import import_file
+
+    import_file(file, out, overwrite=overwrite)
+    return EXIT_COMPLETE
+
+
+def compare(
+    file: Annotated[list[Path], typer.Argument(callback=named, help="Surfaces, all lines or all planes.")],
+    metric: Annotated[str | None, typer.Option(metavar="NAME", help="Such as test_loss; by default the first.")] = None,
+    radius: Annotated[float, typer.Option(metavar="X", help="Within which the sharpness is taken.")] = 0.5,
+    level: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="+X|Xx",
+            help="Height above the centre of which width and area are taken; repeatable (default +0.1, +0.5, +1, 2x).",
+        ),
+    ] = None,
+    log: Annotated[bool | None, typer.Option("--log/--linear", help="Scale of the picture.")] = None,
+    vmax: Annotated[
+        float | None, typer.Option(metavar="X", help="Highest value; points above it are left out of all numbers.")
+    ] = None,
+    label: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Name of each surface; repeatable.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs; no picture without --out.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="For spreadsheets; likewise.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", callback=written, help="The picture; by default beside the first surface."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
+) -> int:
+    """Put surfaces side by side, in a picture with one scale and in numbers.
+
+    Loss at the centre, sharpness, width and area of the basin, roughness, curvature, deviation from convexity, local
+    minima. What is meant by each is in docs/metrics.md.
+    """
+    if as_json and as_csv:
+        raise InputError("--json and --csv exclude each other; give one of them")
+    log_of(parallel.alone())
+    from lossgrid.cli import comparison
+
+    measured = comparison.compare_files(
+        file, metric=metric, radius=radius, levels=level or comparison.LEVELS, log=log, vmax=vmax, labels=label or [],
+        out=out, draw=not (as_json or as_csv), overwrite=overwrite,
+    )  # fmt: skip
+    write = comparison.as_json if as_json else comparison.as_csv if as_csv else comparison.as_table
+    typer.echo(write(measured).rstrip("\n"))
+    return EXIT_COMPLETE

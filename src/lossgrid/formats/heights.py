@@ -1,0 +1,52 @@
+"""A metric as height: which one, linear or logarithmic, clipped where."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lossgrid.errors import InputError
+from lossgrid.plot.words import choose_metric
+from lossgrid.surface import Surface
+
+
+@dataclass(frozen=True)
+class HeightOptions:
+    """What the user wants of the heights; None leaves it to the format.
+
+    Attributes:
+        metric: Such as ``test_loss``.
+        log: Whether heights are logarithms, of base 10.
+        clip: Higher values become this one, in the unit of the metric.
+    """
+
+    metric: str | None = None
+    log: bool | None = None
+    clip: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.clip is not None and not math.isfinite(self.clip):
+            raise InputError(f"--clip must be a finite number, got {self.clip}")
+        if self.log and self.clip is not None and self.clip <= 0:
+            raise InputError(f"--clip must be positive with --log, got {self.clip:g}")
+
+
+def choose_values(surface: Surface, options: HeightOptions) -> tuple[str, npt.NDArray[np.float64]]:
+    """Return the name of the metric and its values, ``surface.shape``, float64, NaN where they are not finite.
+
+    Raises:
+        InputError: The surface has no such metric, or none of its values can be a height.
+    """
+    name = choose_metric(surface, options.metric)
+    values = np.where(np.isfinite(surface[name]), surface[name], np.nan)
+    if np.isnan(values).all():
+        raise InputError(f"{surface.path}: {name} is known at no point; compute some first with lossgrid run")
+    shown = values[values > 0] if options.log else values[~np.isnan(values)]
+    if not shown.size:
+        raise InputError(f"--log needs positive values, and the highest {name} is {np.nanmax(values):g}; leave it out")
+    if options.clip is not None and options.clip <= shown.min():
+        raise InputError(f"--clip {options.clip:g} leaves nothing of {name}, of which {shown.min():g} is lowest")
+    return name, values

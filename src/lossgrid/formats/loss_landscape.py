@@ -1,0 +1,207 @@
+"""Surfaces of the reference tool (tomgoldstein/loss-landscape) made ours, and ours made its.
+
+Its accuracies are percent, ours fractions. It marks what is not computed by -1, and takes anything that is not above 0
+for that when it goes on with a file; we have NaN and a status of its own.
+
+Order: its plots take ``value[j, i]`` at ``y[j], x[i]``, as ours are. While computing it counts the points in that same
+order, x first, but keeps them in an array of shape ``(n_x, n_y)``, so that grids which are not square look scrambled.
+The numbers of such an array, taken one after the other, are in the right order all the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lossgrid import store
+from lossgrid.errors import InputError
+from lossgrid.files import locked
+from lossgrid.store import ReferenceSurface
+from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Surface
+from lossgrid.surface.grid import equally_spaced
+
+log = logging.getLogger(__name__)
+
+MISSING = -1.0
+PERCENT = 100.0
+LOSS, ACCURACY, ITS_ACCURACY = "_loss", "_accuracy", "_acc"
+UNKNOWN = "imported"  # what its files do not tell: network, data, device
+
+Values = npt.NDArray[np.float64]
+
+
+def to_reference(surface: Surface) -> ReferenceSurface:
+    """Return losses and accuracies of ``surface`` as the reference tool keeps them.
+
+    Its scripts for lines want an accuracy beside each loss: where there is none, that is not computed.
+    """
+    not_computed = np.isin(surface.status, (PENDING, FAILED))
+    values = {}
+    for loss in (name for name in surface.metrics if name.endswith(LOSS)):
+        split = loss.removesuffix(LOSS)
+        accuracy = surface.metrics.get(split + ACCURACY)
+        values[loss] = _marked(surface[loss], not_computed)
+        values[split + ITS_ACCURACY] = (
+            np.full(surface.shape, MISSING) if accuracy is None else _marked(accuracy * PERCENT, not_computed)
+        )
+        if low := int(np.count_nonzero(~not_computed & (surface[loss] <= 0))):
+            log.warning("%s is not above 0 at %d points, which loss-landscape takes for not computed", loss, low)
+    return ReferenceSurface(surface.alpha, surface.beta, values, str(surface.config.get("directions", "")))
+
+
+def _marked(values: Values, not_computed: npt.NDArray[np.bool_]) -> Values:
+    return np.where(not_computed & np.isnan(values), MISSING, values)
+
+
+def import_file(file: Path, out: Path, *, overwrite: bool) -> None:
+    """Write the surface in ``file``, of the reference tool, into ``out`` as one of ours.
+
+    Raises:
+        InputError: It cannot be read rightly, or ``out`` is not to be written.
+    """
+    if out.is_dir():
+        raise InputError(f"--out: {out} is a folder; give a file such as {out / 'surface.h5'}")
+    surface = imported(store.read_reference(file), file, out)
+    with locked(out):
+        if out.exists():
+            if out.samefile(file):
+                raise InputError(f"--out: {out} is the file to import, which is only read; choose another file")
+            store.read(out)  # also to be replaced it must be a surface
+            if not overwrite:
+                raise InputError(f"--out: {out} exists; choose another file, or --overwrite to replace it")
+        store.save(out, surface, overwrite=overwrite)
+    points = " x ".join(map(str, surface.shape))
+    log.info("imported %s: %s points of %s, %d pending", out, points, ", ".join(surface.metrics), surface.pending)
+
+
+def imported(reference: ReferenceSurface, file: Path, out: Path) -> Surface:
+    """Return a surface of the reference tool as one of ours.
+
+    Args:
+        reference: What its file holds.
+        file: That file.
+        out: Where ours will be.
+
+    Raises:
+        InputError: Its arrays do not belong to its coordinates, or cannot be what they are called.
+    """
+    alpha, columns = _rising(reference.x, "xcoordinates", file)
+    beta, rows = (None, slice(None)) if reference.y is None else _rising(reference.y, "ycoordinates", file)
+    shape = alpha.shape if beta is None else (*beta.shape, *alpha.shape)
+    order = (rows, columns)[-len(shape) :]
+    theirs = {name: values[order] for name, values in _known(reference, shape, file).items()}
+    known = np.all([values != MISSING for values in theirs.values()], axis=0)
+    metrics = {
+        name: np.where(values == MISSING, np.nan, values / PERCENT if name.endswith(ACCURACY) else values)
+        for name, values in theirs.items()
+    }
+    finite = np.all([np.isfinite(values) for values in metrics.values()], axis=0)
+    splits = [name.removesuffix(LOSS) for name in metrics if name.endswith(LOSS)]
+    return Surface(
+        alpha=alpha,
+        beta=beta,
+        metrics=metrics,
+        status=np.select([known & finite, known], [DONE, NOT_FINITE], PENDING).astype(np.uint8),
+        seconds=np.full(shape, np.nan, dtype=np.float32),
+        rank=np.full(shape, -1, dtype=np.int32),
+        config=_config(reference, alpha, beta, splits, out),
+        provenance=_provenance(reference, splits, file),
+        complete=bool(known.all()),
+        created=store.now(),
+        finished=store.now() if known.all() else None,
+        units={name: "1" if name.endswith(ACCURACY) else "" for name in metrics},
+        path=out,
+    )
+
+
+def _rising(coordinates: Values, name: str, file: Path) -> tuple[Values, slice]:
+    """Return coordinates in rising order, and how to take the values along them."""
+    if coordinates.ndim != 1 or not coordinates.size or not np.isfinite(coordinates).all():
+        raise InputError(f"{file}: {name} must be finite numbers in one row, got shape {coordinates.shape}")
+    rises, falls = (
+        (a > b).all() for a, b in ((coordinates[1:], coordinates[:-1]), (coordinates[:-1], coordinates[1:]))
+    )
+    if not (rises or falls):
+        raise InputError(f"{file}: {name} neither rise nor fall from one to the next; expected those of a grid")
+    order = slice(None) if rises else slice(None, None, -1)
+    return coordinates[order], order
+
+
+def _known(reference: ReferenceSurface, shape: tuple[int, ...], file: Path) -> dict[str, Values]:
+    """Return what can be taken over by our names, the numbers still as they are there, each of ``shape``.
+
+    Accuracies of which none was computed are left out, as those are that :func:`to_reference` adds.
+    """
+    found, others = {}, []
+    for name, values in reference.values.items():
+        if name.endswith(LOSS):
+            found[name] = _in_order(values, shape, name, file)
+        elif name.endswith(ITS_ACCURACY):
+            wrong = (values > PERCENT) | ((values < 0) & (values != MISSING))
+            if wrong.any():
+                raise InputError(f"{file}: expected {name} in percent, or -1, got {values[wrong][0]:g}")
+            if (values != MISSING).any():
+                found[name.removesuffix(ITS_ACCURACY) + ACCURACY] = _in_order(values, shape, name, file)
+        else:
+            others.append(name)
+    if not any(name.endswith(LOSS) for name in found):
+        raise InputError(f"{file} holds no loss such as train_loss; expected a surface file of loss-landscape")
+    if others:
+        log.warning("%s: %s left out: only losses and accuracies are taken over", file, ", ".join(others))
+    return found
+
+
+def _in_order(values: Values, shape: tuple[int, ...], name: str, file: Path) -> Values:
+    """Return values as ``[beta, alpha]``; see the top of this module."""
+    if values.shape == shape:
+        return values
+    if values.shape == shape[::-1]:
+        log.warning(
+            "%s: %s has the shape (x, y) = %s; read in the order in which loss-landscape computes, other programs may "
+            "mean another", file, name, values.shape,
+        )  # fmt: skip
+        return values.reshape(shape)
+    raise InputError(f"{file}: {name} has shape {values.shape}, expected {shape} of its coordinates")
+
+
+def _config(
+    reference: ReferenceSurface, alpha: Values, beta: Values | None, splits: list[str], out: Path
+) -> dict[str, Any]:
+    """Return what there is of the settings: enough to name what differs from a run that would go on with it."""
+    ranges = {name: _range(values) for name, values in (("alpha", alpha), ("beta", beta)) if values is not None}
+    return {
+        "model": UNKNOWN,
+        "data": UNKNOWN,
+        "directions": reference.directions or UNKNOWN,
+        "splits": splits,
+        **ranges,
+        "precision": "float32",
+        "out": str(out),
+    }
+
+
+def _range(coordinates: Values) -> str:
+    axis = equally_spaced(coordinates)
+    return f"{len(coordinates)} coordinates, not equally spaced" if axis is None else str(axis)
+
+
+def _provenance(reference: ReferenceSurface, splits: list[str], file: Path) -> dict[str, Any]:
+    """Return where the surface comes from. Digests are those of the file: it belongs to no other surface."""
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    return {
+        "imported": {"tool": "loss-landscape", "file": str(file), "sha256": digest, "dir_file": reference.directions},
+        "digests": {"theta": digest, "delta": digest, "eta": digest, "data": dict.fromkeys(splits, digest)},
+        "device_type": UNKNOWN,
+        "threads": UNKNOWN,
+        "recipe": {"variant": UNKNOWN, "batch_size": UNKNOWN, "cuda_graphs": False},
+        "writer": UNKNOWN,
+        "versions": {"lossgrid": version("lossgrid")},
+        "command": sys.argv,
+    }

@@ -1,0 +1,41 @@
+"""CSV: a row for each point, alpha running first; what is not known is blank, what is not finite ``nan`` or ``inf``."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lossgrid.formats.points import coordinates
+from lossgrid.plot.words import in_order
+from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Surface
+
+STATUS = {PENDING: "pending", DONE: "done", NOT_FINITE: "not finite", FAILED: "failed"}
+
+
+def write(surface: Surface, path: Path) -> None:
+    """Write coordinates, metrics, status, seconds and rank of all points; numbers read back are the same bits.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    computed = np.isin(surface.status, (DONE, NOT_FINITE))
+    columns = {
+        **{name: numbers.ravel().tolist() for name, numbers in coordinates(surface).items()},
+        **{name: _written(surface[name], computed | ~np.isnan(surface[name])) for name in in_order(surface.metrics)},
+        "status": [STATUS[number] for number in surface.status.ravel().tolist()],
+        "seconds": _written(surface.seconds, ~np.isnan(surface.seconds)),
+        "rank": _written(surface.rank, surface.rank >= 0),
+    }
+    with path.open("x", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+
+
+def _written(values: npt.NDArray[Any], known: npt.NDArray[np.bool_]) -> list[str]:
+    """Return numbers as text of just as many digits as they need, blank where not known."""
+    return [str(value) if is_known else "" for value, is_known in zip(values.ravel(), known.ravel(), strict=True)]

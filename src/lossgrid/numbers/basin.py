@@ -1,0 +1,226 @@
+"""The basin around the centre: how fast the loss rises, and how far one can go before it has risen by so much."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lossgrid.errors import InputError
+from lossgrid.numbers.landscape import LONGEST, Bound, Landscape, Values, around_zero, bottom, profiles
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Level:
+    """A height above the centre: ``rise`` added to its loss, or its loss times ``factor``."""
+
+    rise: float = 0.0
+    factor: float = 1.0
+
+    @classmethod
+    def parse(cls, text: str) -> Level:
+        """Read ``+0.1`` or ``2x``.
+
+        Raises:
+            InputError: It is neither, or not above the centre.
+
+        Example:
+            >>> Level.parse("+0.1"), Level.parse("2x")
+            (Level(rise=0.1, factor=1.0), Level(rise=0.0, factor=2.0))
+        """
+        try:
+            level = cls(factor=float(text[:-1])) if text.endswith("x") else cls(rise=float(text))
+        except ValueError:
+            raise InputError(f"expected a level such as +0.1 or 2x, got {text!r}") from None
+        if not (level.rise > 0 or level.factor > 1) or not math.isfinite(level.rise * level.factor):
+            raise InputError(f"a level must be above the centre, +0.1 or 2x, got {text!r}")
+        return level
+
+    def height(self, loss: float, unit: float = 1.0) -> float | None:
+        """Return the loss of the level where that at the centre is ``loss``; None for a multiple of what is not > 0.
+
+        Both losses are in ``unit``.
+        """
+        if self.factor > 1:
+            return self.factor * loss if loss > 0 else None
+        return loss + self.rise / unit
+
+    def __str__(self) -> str:
+        return f"{self.factor:g}x" if self.factor > 1 else f"+{self.rise:g}"
+
+
+def sharpness(land: Landscape, radius: float) -> Bound:
+    """Return the largest rise of the loss within ``radius`` of the centre.
+
+    max of L(alpha, beta) - L(0, 0) over alpha^2 + beta^2 <= radius^2: in the plane, what Keskar et al. 2017 (metric
+    2.1) take in a box and Dinh et al. 2017 (definition 2) in a ball of parameters, without their 1 + L(0, 0) below it.
+    The highest of the points within the radius and of the places where its circle crosses a line of the grid, between
+    whose points the loss is linear.
+
+    Args:
+        land: The landscape.
+        radius: In lengths of delta and eta.
+
+    Returns:
+        The rise, in the unit of the loss; a lower bound where the circle leaves the grid or something in it is unknown.
+
+    Raises:
+        InputError: The radius is not positive, or the centre is not known.
+    """
+    if not (math.isfinite(radius) and radius > 0):
+        raise InputError(f"the radius must be positive, got {radius:g}")
+    if radius > LONGEST:
+        raise InputError(f"the radius must be at most {LONGEST:g}, got {radius:g}")
+    loss = bottom(land)
+    through = profiles(land)
+    met = [np.array([loss]), _on_chords(land.alpha, land.rows, land.values, through[0], radius)]
+    if land.beta is not None:
+        met.append(_on_chords(land.beta, land.alpha, land.values.T, through[1], radius))
+    all_met = np.concatenate(met)
+    return Bound((float(np.nanmax(all_met)) - loss) * land.unit, is_lower=bool(np.isnan(all_met).any()))
+
+
+def _on_chords(coordinates: Values, offsets: Values, values: Values, through: Values, radius: float) -> Values:
+    """Return the values within the circle on the lines of the grid along one axis, and on the one through the centre.
+
+    Args:
+        coordinates: Along the lines, shape ``(n,)``.
+        offsets: How far from the centre each line is, shape ``(m,)``.
+        values: On the lines, shape ``(m, n)``.
+        through: On the line through the centre, shape ``(n,)``.
+        radius: Of the circle.
+
+    Returns:
+        Values at points inside and at both ends of each chord, shape ``(k,)``; NaN where they are unknown.
+    """
+    met = np.abs(offsets) <= radius
+    half = np.sqrt(radius**2 - np.append(0.0, offsets[met]) ** 2)
+    lines = np.vstack([through, values[met]])
+    inside = np.abs(coordinates) <= half[:, None]
+    return np.concatenate([lines[inside], _along(coordinates, lines, -half), _along(coordinates, lines, half)])
+
+
+def _along(coordinates: Values, lines: Values, at: Values) -> Values:
+    """Return the value of each line at a coordinate of its own, linear between points, NaN outside.
+
+    Args:
+        coordinates: Rising, shape ``(n,)``.
+        lines: Shape ``(m, n)``.
+        at: Shape ``(m,)``.
+    """
+    after = np.clip(np.searchsorted(coordinates, at), 1, len(coordinates) - 1)
+    before, number = after - 1, np.arange(len(lines))
+    low, high = lines[number, before], lines[number, after]
+    slope = (high - low) / (coordinates[after] - coordinates[before])
+    between = slope * (at - coordinates[before]) + low
+    found = np.select([at == coordinates[after], at == coordinates[before]], [high, low], between)  # not of a neighbour
+    return np.where((at < coordinates[0]) | (at > coordinates[-1]), np.nan, found)
+
+
+def width(land: Landscape, level: Level) -> tuple[Bound, ...] | None:
+    """Return how wide the level set {L <= level} is along alpha, and along beta in a plane.
+
+    The length of the piece of the axis through the centre on which the loss stays at or below the level without a
+    break; its ends are where the loss, linear between points, crosses the level.
+
+    Returns:
+        In lengths of delta and eta; a lower bound where an end is not met before the grid ends or a point is unknown.
+        None where there is no such level.
+
+    Raises:
+        InputError: The centre is not known.
+    """
+    loss = bottom(land)
+    height = level.height(loss, land.unit)
+    if height is None:
+        return None
+    axes = zip((land.alpha, land.rows), profiles(land), strict=False)
+    return tuple(_chord(coordinates, values, loss, height) for coordinates, values in axes)
+
+
+def _chord(coordinates: Values, values: Values, loss: float, height: float) -> Bound:
+    right, left = coordinates > 0, coordinates < 0
+    ahead = _reach(coordinates[right], values[right], loss, height)
+    behind = _reach(-coordinates[left][::-1], values[left][::-1], loss, height)
+    return Bound(ahead.value + behind.value, is_lower=ahead.is_lower or behind.is_lower)
+
+
+def _reach(distances: Values, values: Values, loss: float, height: float) -> Bound:
+    """Return how far from the centre, of value ``loss``, the values on one side stay at or below ``height``."""
+    distances, values = np.append(0.0, distances), np.append(loss, values)
+    beyond = np.flatnonzero(~(values <= height))
+    if not beyond.size:
+        return Bound(float(distances[-1]), is_lower=True)
+    first = beyond[0]
+    if np.isnan(values[first]):
+        return Bound(float(distances[first - 1]), is_lower=True)
+    share = (height - values[first - 1]) / (values[first] - values[first - 1])
+    return Bound(float(distances[first - 1] + share * (distances[first] - distances[first - 1])), is_lower=False)
+
+
+def area(land: Landscape, level: Level) -> Bound | None:
+    """Return the area of the connected part of the level set {L <= level} that contains the centre.
+
+    In the plane, the volume of Dinh et al. 2017 (definition 1), after Hochreiter and Schmidhuber 1997.
+    Each cell of four points is split into four triangles that meet in its middle, whose value is the mean of the four,
+    so that no diagonal is preferred; in each, the loss is linear, and the part below the level is cut off by a straight
+    line. Cells with a point of the part count.
+
+    Returns:
+        In lengths of delta times lengths of eta; a lower bound where the part touches the border of the grid or an
+        unknown point. None where there is no such level.
+
+    Raises:
+        InputError: It is a line, or the centre is not known.
+    """
+    if land.beta is None:
+        raise InputError("a line has no area; ask for its width")
+    height = level.height(bottom(land), land.unit)
+    if height is None:
+        return None
+    inside = _component(land, height)
+    touched = np.any(_corners(inside), axis=0)
+    corners = np.stack(_corners(land.values))[:, touched]
+    middles = ((corners[0] + corners[1]) + (corners[2] + corners[3])) / 4
+    share = sum(
+        _share_below(np.stack([one, two, middles]), height)
+        for one, two in zip(corners, np.roll(corners, -1, axis=0), strict=True)
+    )
+    cells = (np.diff(land.beta)[:, None] * np.diff(land.alpha))[touched]
+    edge = np.ones_like(inside)
+    edge[1:-1, 1:-1] = False
+    return Bound(float(np.nansum(cells * share / 4)), is_lower=bool((inside & edge).any() or np.isnan(middles).any()))
+
+
+def _corners(values: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    """Return what is at the corners of all cells, one after the other around them."""
+    return [values[:-1, :-1], values[:-1, 1:], values[1:, 1:], values[1:, :-1]]
+
+
+def _component(land: Landscape, height: float) -> Mask:
+    """Return which points are connected with the centre at or below ``height``, shape ``(n_beta, n_alpha)``."""
+    below = land.values <= height
+    middle = np.zeros_like(below)
+    middle[np.ix_(around_zero(land.rows, "beta"), around_zero(land.alpha, "alpha"))] = True
+    part = land.tree.part(height)[land.tree.basin]
+    return below & np.isin(part, part[middle & below])
+
+
+def _share_below(triangles: Values, height: float) -> Values:
+    """Return which share of triangles is at or below ``height``, shape ``(n,)``, NaN where a corner is unknown.
+
+    Args:
+        triangles: Values at the corners, shape ``(3, n)``.
+        height: The level.
+    """
+    low, middle, high = np.sort(triangles, axis=0)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        small = (height - low) ** 2 / ((middle - low) * (high - low))
+        large = 1 - (high - height) ** 2 / ((high - low) * (high - middle))
+    share = np.select([height >= high, height >= middle, height >= low], [np.ones_like(low), large, small], 0.0)
+    return np.where(np.isnan(high), np.nan, share)  # where unknown values are sorted to

@@ -1,0 +1,230 @@
+"""What all numbers are taken of: values over a grid, of which lower are better and some may be unknown.
+
+Between two points of a row or a column the loss is linear. Points are neighbours along rows, columns and diagonals, so
+that a valley may run in any direction.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lossgrid.errors import InputError
+from lossgrid.numbers.merging import MergeTree, merge_tree
+from lossgrid.surface import Surface
+from lossgrid.surface.grid import SAME_COORDINATE
+
+Values = npt.NDArray[np.float64]
+
+# As a share of a loss: rounding that may make two points differ, where the file does not tell what was measured.
+NOISE = {"float64": 1e-12, "float32": 1e-6, "tf32": 1e-3, "bfloat16": 1e-2}
+FEWEST = 3  # points along an axis: fewer have no curvature
+SHORTEST, LONGEST = 1e-100, 1e100  # steps and coordinates of which squares are float64 numbers
+SMALLEST, LARGEST = 2.0**-300, 2.0**300  # values of which they are, times squares of coordinates
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """Values over a grid, ``[beta, alpha]``, a line being one row.
+
+    Attributes:
+        alpha: Rising coordinates along delta, shape ``(n_alpha,)``, float64, in lengths of delta.
+        beta: Rising coordinates along eta, shape ``(n_beta,)``, float64, in lengths of eta; None for a line.
+        values: Shape ``(n_beta, n_alpha)``, float64, in ``unit``; for a line ``(1, n_alpha)``. NaN where unknown.
+        noise: Share of a value that may be rounding.
+        unit: A power of two, 1 but for losses near the ends of float64, of which sums and squares would overflow.
+    """
+
+    alpha: Values
+    beta: Values | None
+    values: Values
+    noise: float
+    unit: float = 1.0
+
+    @property
+    def is_line(self) -> bool:
+        """Tell whether there is no beta axis."""
+        return self.beta is None
+
+    @property
+    def rows(self) -> Values:
+        """Coordinates along eta, 0 for the one row of a line, shape ``(n_beta,)``, float64."""
+        return np.zeros(1) if self.beta is None else self.beta
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """Where there is a value, shape ``(n_beta, n_alpha)``, bool."""
+        return np.isfinite(self.values)
+
+    @property
+    def left_out(self) -> int:
+        """Number of points without a value."""
+        return int(np.count_nonzero(~self.known))
+
+    @cached_property
+    def tree(self) -> MergeTree:
+        """How the sublevel sets of the values grow together."""
+        return merge_tree(self.values)
+
+    @property
+    def range(self) -> float:
+        """Highest known value less the lowest."""
+        known = self.values[self.known]
+        return float(known.max() - known.min())
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A number, or the least it can be where what it is taken of goes on where nothing is known.
+
+    Attributes:
+        value: The number.
+        is_lower: True where it is only a lower bound.
+    """
+
+    value: float
+    is_lower: bool
+
+
+def of_arrays(
+    values: npt.ArrayLike, alpha: npt.ArrayLike, beta: npt.ArrayLike | None = None, *, noise: float = NOISE["float64"]
+) -> Landscape:
+    """Make a landscape of arrays.
+
+    Args:
+        values: Shape ``(n_beta, n_alpha)``, or ``(n_alpha,)`` for a line; what is not finite counts as unknown.
+        alpha: Coordinates along delta, shape ``(n_alpha,)``.
+        beta: Coordinates along eta, shape ``(n_beta,)``; None for a line.
+        noise: Share of a value that may be rounding.
+
+    Raises:
+        InputError: The shapes do not go together, an axis has fewer than three points or does not rise, or no value is
+            finite.
+    """
+    axes = [np.array(axis, dtype=np.float64) for axis in (beta, alpha) if axis is not None]
+    found = np.array(values, dtype=np.float64)
+    if found.shape != tuple(len(axis) for axis in axes):
+        raise InputError(f"expected values of shape {tuple(len(axis) for axis in axes)}, got {found.shape}")
+    for axis in axes:
+        _check(axis)
+    known = np.isfinite(found)
+    if not known.any():
+        raise InputError("no point of the surface has a finite value")
+    found[~known] = np.nan
+    unit = _unit(float(np.abs(found[known]).max()))
+    values = (found / unit).reshape(-1, len(axes[-1]))
+    return Landscape(axes[-1], None if beta is None else axes[0], values, noise, unit)
+
+
+def _check(axis: Values) -> None:
+    """Put 0 where only rounding tells a coordinate from it.
+
+    Raises:
+        InputError: The coordinates are too few, do not rise, or are too large or too close for their squares.
+    """
+    if len(axis) < FEWEST or not (axis[1:] > axis[:-1]).all():
+        raise InputError(
+            f"numbers of a surface need {FEWEST} rising coordinates along each axis, got {len(axis)}; "
+            "compute a finer grid, or a line instead of a plane"
+        )
+    most = float(np.abs(axis).max())
+    if not most <= LONGEST:
+        raise InputError(f"numbers of a surface need coordinates of at most {LONGEST:g}, got {most:g}")
+    axis[np.abs(axis) <= SAME_COORDINATE * most] = 0.0
+    if not np.diff(axis).min() >= SHORTEST:
+        raise InputError(
+            f"numbers of a surface need steps of at least {SHORTEST:g} and {SAME_COORDINATE:g} of the range, got "
+            f"coordinates that are closer between {axis[0]:g} and {axis[-1]:g}; compute another grid"
+        )
+
+
+def _unit(most: float) -> float:
+    """Return the power of two that values of which ``most`` is the largest are measured in."""
+    return 1.0 if most == 0 or SMALLEST <= most <= LARGEST else math.ldexp(1.0, math.frexp(most)[1] - 1)
+
+
+def of_surface(surface: Surface, metric: str, *, vmax: float | None = None) -> Landscape:
+    """Make a landscape of a metric of a surface; of an accuracy it is the share of wrong answers.
+
+    Args:
+        surface: A surface, complete or not.
+        metric: Such as ``train_loss``.
+        vmax: Values above count as unknown.
+
+    Raises:
+        InputError: The surface has no such metric, or its grid is too small.
+    """
+    values, noise = surface[metric], NOISE.get(str(surface.config.get("precision")), NOISE["float32"])
+    if metric.endswith("_accuracy"):
+        values = 1 - values
+    elif surface.rounding is not None:
+        noise = _measured(surface.rounding.get("largest"), metric, noise)
+    if vmax is not None:
+        values = np.where(values <= vmax, values, np.nan)
+    return of_arrays(values, surface.alpha, surface.beta, noise=noise)
+
+
+def _measured(largest: Any, metric: str, otherwise: float) -> float:
+    """Return the rounding a run has measured; ``otherwise`` where the file holds no such number."""
+    value: Any = largest.get(metric) if isinstance(largest, Mapping) else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value <= LARGEST else otherwise
+
+
+def centre(land: Landscape) -> float:
+    """Return the value at alpha = beta = 0, the trained network itself, linear between points where it is none.
+
+    Raises:
+        InputError: The grid does not hold the centre, or its value is unknown.
+    """
+    return bottom(land) * land.unit
+
+
+def bottom(land: Landscape) -> float:
+    """Return the value at the centre in ``land.unit``; see :func:`centre`."""
+    return float(at_zero(land.alpha, profiles(land)[0], "alpha"))
+
+
+def profiles(land: Landscape) -> tuple[Values, ...]:
+    """Return the values along the axes through the centre: on beta = 0, shape ``(n_alpha,)``, and on alpha = 0.
+
+    Raises:
+        InputError: The grid does not hold the centre, or its value is unknown.
+    """
+    along_alpha = at_zero(land.rows, land.values, "beta")
+    if np.isnan(at_zero(land.alpha, along_alpha, "alpha")):
+        raise InputError(
+            "the value at the centre, alpha = beta = 0, is unknown or above vmax; all is measured from there"
+        )
+    return (along_alpha,) if land.is_line else (along_alpha, at_zero(land.alpha, land.values.T, "alpha"))
+
+
+def around_zero(coordinates: Values, name: str) -> list[int]:
+    """Return where 0 is among ``coordinates``: one place, or the two it lies between.
+
+    Raises:
+        InputError: It lies outside.
+    """
+    if not coordinates[0] <= 0 <= coordinates[-1]:
+        raise InputError(
+            f"the grid does not hold the centre: {name} goes from {coordinates[0]:g} to {coordinates[-1]:g}; "
+            "numbers are measured from alpha = beta = 0"
+        )
+    after = int(np.searchsorted(coordinates, 0.0))
+    return [after] if coordinates[after] == 0 else [after - 1, after]
+
+
+def at_zero(coordinates: Values, values: Values, name: str) -> Values:
+    """Return the values at coordinate 0 along the first axis of ``values``, linear between two."""
+    places = around_zero(coordinates, name)
+    if len(places) == 1:
+        return np.asarray(values[places[0]])
+    before, after = places
+    share = -coordinates[before] / (coordinates[after] - coordinates[before])
+    return np.asarray((1 - share) * values[before] + share * values[after])

@@ -1,0 +1,79 @@
+"""Local minima and how pronounced they are: persistent homology in dimension 0.
+
+A part of a sublevel set is born at a local minimum and dies at a saddle (:mod:`lossgrid.numbers.merging`). Its
+persistence is the height of that saddle above its minimum: what must be climbed at least to get to a lower point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lossgrid.numbers.landscape import Landscape
+
+THRESHOLD = 0.01  # share of the range from which on a minimum is counted
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """A local minimum.
+
+    Attributes:
+        alpha: Where it is along delta.
+        beta: Where it is along eta; None on a line.
+        loss: How deep it is.
+        persistence: Height of the lowest way out above it, in the unit of the loss; for the lowest minimum of all, from
+            which no way leads further down, the range of the values.
+        on_border: Whether it is at the border of the grid, or beside an unknown point, beyond which it may go on down.
+    """
+
+    alpha: float
+    beta: float | None
+    loss: float
+    persistence: float
+    on_border: bool
+
+
+def minima(land: Landscape) -> list[Minimum]:
+    """Return all local minima, the most persistent first; a plateau is one.
+
+    Points are connected with their neighbours along rows, columns and diagonals. What is unknown is no way: a part that
+    is cut off by it counts as if it met the rest at the highest value.
+    """
+    tree, values = land.tree, land.values.ravel()[land.tree.point]
+    top = float(np.nanmax(land.values))
+    persistence = np.where(np.isinf(tree.saddle), top, tree.saddle) - values
+    counted = np.flatnonzero((persistence > 0) | np.isinf(tree.saddle))  # a plateau is one
+    counted = counted[np.lexsort((counted, tree.order[counted], -persistence[counted]))]
+    rows, columns = np.divmod(tree.point[counted], len(land.alpha))
+    found = zip(
+        land.alpha[columns].tolist(),
+        [None] * len(counted) if land.beta is None else land.beta[rows].tolist(),
+        (values[counted] * land.unit).tolist(),
+        _times(persistence[counted], land.unit).tolist(),
+        _beside_unknown(land)[rows, columns].tolist(),
+        strict=True,
+    )
+    return [Minimum(*each) for each in found]
+
+
+def persistent(found: Sequence[Minimum], land: Landscape, *, threshold: float = THRESHOLD) -> list[Minimum]:
+    """Return those of ``found`` whose persistence is at least ``threshold``, a share of max L - min L."""
+    least = _times(np.array([threshold * land.range]), land.unit)[0]
+    return [minimum for minimum in found if minimum.persistence >= least]
+
+
+def _times(values: npt.NDArray[np.float64], unit: float) -> npt.NDArray[np.float64]:
+    """Return values in the unit of the loss, infinite where they are more than a float64 can be."""
+    with np.errstate(over="ignore"):
+        return np.asarray(values * unit)
+
+
+def _beside_unknown(land: Landscape) -> npt.NDArray[np.bool_]:
+    """Tell which points have a neighbour along an axis that is unknown or outside, shape ``(n_beta, n_alpha)``."""
+    unknown = np.pad(~land.known, 1, constant_values=True)
+    beside: npt.NDArray[np.bool_] = unknown[1:-1, :-2] | unknown[1:-1, 2:]
+    return beside if land.is_line else beside | unknown[:-2, 1:-1] | unknown[2:, 1:-1]

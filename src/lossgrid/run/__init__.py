@@ -1,0 +1,5 @@
+"""The path of a run, and what it goes through: settings in, a surface file out; where torch, MPI and HDF5 meet."""
+
+from lossgrid.run.path import run
+
+__all__ = ["run"]

@@ -1,0 +1,213 @@
+"""Values computed again: a surface holds the values of one function, and that function is the user's network.
+
+Before a run goes on with a file, or answers that it is complete, each rank computes a point of it again: an edited
+forward pass, another loss of the same name or another library shows there. When a surface has become complete, some
+points are computed by the network as its author wrote it, without what made it faster.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lossgrid import store
+from lossgrid.errors import InputError, RankError, agreed
+from lossgrid.evaluation import AMPLIFIED, ROUNDINGS, Evaluator
+from lossgrid.merge import AGREE, AGREE_ACCURACY, SMALL_LOSS
+from lossgrid.parallel import World, gather, on_root
+from lossgrid.settings import RunConfig
+from lossgrid.surface import DONE, Surface
+
+log = logging.getLogger(__name__)
+
+MOST_POINTS = 4  # that each rank computes again in a complete surface
+SHARE_OF_RUN = 0.01  # of the computing, for that
+LEAST_SECONDS = 1.0
+# How far two computations of a value may be apart, as a share of it: in the same way, on the same kind of machine,
+# where the bits are promised to be the same; and in another way or elsewhere.
+SAME = {"float64": 1e-12, "float32": 1e-6, "tf32": 1e-6, "bfloat16": 1e-6}
+ALIKE = {**AGREE, "float32": 1e-5}
+
+Values = npt.NDArray[np.float64]
+Index = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A value that was not found again."""
+
+    alpha: float
+    beta: float
+    name: str
+    stored: float
+    found: float
+
+    def __str__(self) -> str:
+        where = f"at ({self.alpha:g}, {self.beta:g})"
+        return f"{where} {self.name} is {self.stored:.9g} in the file and {self.found:.9g} computed now"
+
+
+def refuse_other_function(
+    old: Surface, config: RunConfig, evaluator: Evaluator, provenance: Mapping[str, Any], world: World
+) -> None:
+    """Refuse to go on with a file whose stored points have other values now.
+
+    Collective: all ranks of ``world`` must call this. Each computes another point: root that at the centre if it is
+    there, the others some chosen by the seed.
+
+    Args:
+        old: What the file holds.
+        config: The settings.
+        evaluator: The network and the data, to be run as the file says.
+        provenance: The origin of this run.
+        world: The ranks.
+
+    Raises:
+        InputError: A value differs beyond the last bits, or other quantities would be measured.
+    """
+    names = [column.name for column in evaluator.columns]
+    if set(names) != set(old.metrics):
+        there, now = (", ".join(sorted(measured)) for measured in (old.metrics, names))
+        raise agreed(
+            InputError(
+                f"--out: {config.out} holds {there}, this run measures {now}; choose another file, or --overwrite to "
+                "replace it"
+            )
+        )
+    promised = _same_conditions(old.provenance, provenance)
+    tolerance = (SAME if promised else ALIKE)[config.precision]
+    points = _chosen(old, config, config.seed, centre_first=True)
+    difference = None
+    if world.rank < len(points):
+        index = points[world.rank]
+        found = evaluator.point(*config.grid.at(*index))[:-1]
+        difference = _first_difference(old, config, index, names, found, tolerance, 0.0 if promised else AGREE_ACCURACY)
+        if difference is not None and not promised and _is_rounding(difference, evaluator, names, config.precision):
+            difference = None
+    first = next(filter(None, gather(world, difference)), None)
+    if first is not None:
+        raise agreed(
+            InputError(
+                f"--out: {config.out} holds values of another function: {first}{_what_changed(old, provenance)}; "
+                "choose another file, or --overwrite to replace it"
+            )
+        )
+
+
+def _same_conditions(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
+    """Tell whether the same bits are promised: equal libraries, processors, threads and way to evaluate points."""
+    if "merged" in theirs:  # of several runs, each in its way
+        return False
+    keys = ("versions", "processors", "threads", "arithmetic")
+    recipes = [{**about.get("recipe", {}), "about": ""} for about in (theirs, ours)]
+    return recipes[0] == recipes[1] and all(theirs.get(key) == ours.get(key) for key in keys)
+
+
+def _what_changed(old: Surface, provenance: Mapping[str, Any]) -> str:
+    """Say which source or library is another one than when the file was made."""
+    theirs, ours = old.provenance.get("sources", {}), provenance["sources"]
+    changed = [f"the source of the {role}" for role in ours if theirs.get(role) != ours[role]]
+    theirs, ours = old.provenance.get("versions", {}), provenance["versions"]
+    known = [name for name in ours if name in theirs]
+    changed += [f"{name} ({theirs[name]} there, {ours[name]} now)" for name in known if theirs[name] != ours[name]]
+    return f" ({', '.join(changed)} changed since)" if changed else ""
+
+
+def audit(config: RunConfig, evaluator: Evaluator, world: World) -> None:
+    """Compute points of a surface that has become complete again, by the plain network.
+
+    Collective: all ranks of ``world`` must call this.
+
+    Each rank computes up to ``MOST_POINTS`` points chosen by the seed, as many as ``SHARE_OF_RUN`` of the computing
+    allows. Where that is less than one, the plain network and the one that was run are compared on some batches. A
+    stop signal does not end it: all points are there, and it is short.
+
+    Raises:
+        RankError: A value differs by more than rounding. The file says so, and does not become complete.
+    """
+    surface = on_root(world, lambda: store.read(config.out))
+    names = [column.name for column in evaluator.columns]
+    spent = float(np.nansum(surface.seconds)) / world.size
+    cost = 2.0 * float(np.nanmedian(surface.seconds))  # of a point of the plain network
+    affordable = max(LEAST_SECONDS, SHARE_OF_RUN * spent) / max(cost, 1e-9)
+    count = max(1, min(MOST_POINTS, int(affordable)))
+    points = _chosen(surface, config, config.seed + 1)[world.rank :: world.size][:count]
+    is_plain = evaluator.network.variant == "plain"
+    tolerance = (SAME if is_plain else ALIKE)[config.precision]
+    difference = None
+    for index in points:
+        alpha, beta = config.grid.at(*index)
+        if affordable >= 1.0:
+            found = evaluator.plain_point(alpha, beta)
+            difference = _first_difference(surface, config, index, names, found, tolerance, AGREE_ACCURACY)
+        elif config.precision in ("float32", "float64"):
+            run, plain = evaluator.glance(alpha, beta, max(1, int(affordable * evaluator.batches)))
+            difference = _differs((alpha, beta), names, run, plain, tolerance, AGREE_ACCURACY)
+        if difference is not None and not _is_rounding(difference, evaluator, names, config.precision):
+            break
+        difference = None
+    first = next(filter(None, gather(world, difference)), None)
+    if first is not None:
+        _fail(config, evaluator, first, world)
+
+
+def _fail(config: RunConfig, evaluator: Evaluator, first: Difference, world: World) -> None:
+    variant = evaluator.network.variant
+    advice = (
+        "the network changes while it is run, or somebody changed the file: compute it again with --overwrite"
+        if variant == "plain"
+        else f"variant {variant} is another function than it: compute it again with --variant plain --overwrite"
+    )
+
+    def note_and_refuse() -> None:
+        store.note_difference(config.out, f"wrong values: {first}")
+        raise RankError(f"{config.out} is wrong: {first} by the network itself; {advice}")
+
+    on_root(world, note_and_refuse)
+
+
+def _chosen(surface: Surface, config: RunConfig, seed: int, *, centre_first: bool = False) -> list[Index]:
+    """Return the finished points of a surface in an order chosen by ``seed``."""
+    rows, columns = np.nonzero((surface.status == DONE).reshape(config.grid.rows))
+    order = np.random.default_rng(seed).permutation(len(rows))
+    points = [(int(rows[i]), int(columns[i])) for i in order]
+    centre = config.grid.centre
+    if centre_first and centre in points:
+        points.remove(centre)
+        points.insert(0, centre)
+    return points
+
+
+def _first_difference(
+    surface: Surface, config: RunConfig, index: Index, names: Sequence[str], found: Values, loss: float, accuracy: float
+) -> Difference | None:
+    stored = np.array([surface[name].reshape(config.grid.rows)[index] for name in names])
+    return _differs(config.grid.at(*index), names, stored, found, loss, accuracy)
+
+
+def _differs(
+    point: tuple[float, float], names: Sequence[str], stored: Values, found: Values, loss: float, accuracy: float
+) -> Difference | None:
+    """Return the first value that is further apart than ``loss``, as a share, or ``accuracy``, as it is."""
+    for name, there, now in zip(names, stored.tolist(), found.tolist(), strict=True):
+        if there == now or (math.isnan(there) and math.isnan(now)):
+            continue
+        limit = accuracy if name.endswith("_accuracy") else loss * max(abs(there), abs(now), SMALL_LOSS)
+        if not abs(there - now) <= limit:
+            return Difference(*point, name, there, now)
+    return None
+
+
+def _is_rounding(difference: Difference, evaluator: Evaluator, names: Sequence[str], precision: str) -> bool:
+    """Tell whether roundings of the weights move the value as far as it was found to be apart."""
+    column = names.index(difference.name)
+    point = (difference.alpha, difference.beta)
+    values = [evaluator.plain_point(*point, shaken=shaken)[column] for shaken in (0.0, ROUNDINGS[precision])]
+    apart = abs(difference.stored - difference.found)
+    return bool(apart <= AMPLIFIED * abs(values[0] - values[1]))

@@ -1,0 +1,64 @@
+"""What a reader of a surface must know before its numbers: random weights, rounding beyond what was promised."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from lossgrid.surface.surface import Surface
+from lossgrid.wording import one_line
+
+WEIGHTS = {
+    "random": "random weights: no checkpoint was given",
+    "factory": "weights as the model factory made them: no checkpoint was given",
+}
+MOST = 160  # characters of a phrase
+NAME = 40  # characters of a name in it
+
+
+def caveats_of(surface: Surface) -> list[str]:
+    """Return short phrases on what limits the trust in ``surface``, each one line; empty where nothing is known.
+
+    The phrases are made of what its file holds. Entries of other types than a run writes are passed over.
+    """
+    weights, differs = surface.provenance.get("weights"), surface.provenance.get("differs")
+    found = [WEIGHTS[weights]] if isinstance(weights, str) and weights in WEIGHTS else []
+    if isinstance(surface.rounding, Mapping) and surface.rounding.get("beyond") is True:
+        found.append(_rounding(surface.rounding))
+    if isinstance(differs, str) and differs.strip():
+        found.append(differs)
+    return [one_line(text, MOST) for text in found]
+
+
+def _rounding(rounding: Mapping[str, Any]) -> str:
+    """Write which metrics differ from float32 by more than the limit, and by how much."""
+    precision, largest, limit = rounding.get("precision"), rounding.get("largest"), _number(rounding.get("limit"))
+    differences = {name: _number(value) for name, value in largest.items()} if isinstance(largest, Mapping) else {}
+    shares = {name: value for name, value in differences.items() if value is not None}
+    beyond = {name: value for name, value in shares.items() if limit is None or not value <= limit} or shares
+    parts = [f"{one_line(name, NAME).replace('_', ' ')} {_amount(name, value)}" for name, value in beyond.items()]
+    who = one_line(precision, NAME) if isinstance(precision, str) else "the lower precision"
+    what = f"{', '.join(parts)} from float32" if parts else "differs from float32"
+    return f"{who}: {what}, beyond " + ("what is allowed" if limit is None else f"the {_percent(limit)} allowed")
+
+
+def _number(value: Any) -> float | None:
+    """Return a number of JSON that can be a difference; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return abs(float(value))
+    except OverflowError:  # an integer of hundreds of digits
+        return math.inf
+
+
+def _amount(name: str, value: float) -> str:
+    """Write a difference: relative for losses, in percentage points for accuracies."""
+    if not math.isfinite(value):
+        return "infinitely far"
+    return f"up to {100 * value:.2g} points" if name.endswith("_accuracy") else f"up to {_percent(value)}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"

@@ -1,0 +1,168 @@
+"""What there is to say about how far a surface is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lossgrid.files import in_use
+from lossgrid.surface.caveats import caveats_of
+from lossgrid.surface.sessions import seconds_of
+from lossgrid.surface.surface import DONE, FAILED, NOT_FINITE, PENDING, Surface
+from lossgrid.wording import duration
+
+MOST_RANKS = 16  # shown one by one
+
+
+def summarise(surface: Surface) -> dict[str, Any]:
+    """Return the state of ``surface`` as JSON types: points by status, their cost, who computed them, their values."""
+    computed = (surface.status == DONE) | (surface.status == NOT_FINITE)
+    timed = computed & ~np.isnan(surface.seconds)  # imported surfaces do not say who computed them, and how long
+    seconds = surface.seconds[timed].astype(np.float64)
+    numbers, own, points = np.unique(surface.rank[timed], return_inverse=True, return_counts=True)
+    busy_seconds = np.bincount(own.ravel(), weights=seconds, minlength=len(numbers))
+    running = surface.path is not None and not surface.complete and in_use(surface.path)
+    return {
+        "file": str(surface.path),
+        "complete": surface.complete,
+        "created": surface.created,
+        "finished": surface.finished,
+        "shape": list(surface.shape),
+        "points": int(surface.status.size),
+        "done": int(np.count_nonzero(computed)),
+        "pending": int(np.count_nonzero(surface.status == PENDING)),
+        "not_finite": int(np.count_nonzero(surface.status == NOT_FINITE)),
+        "failed": int(np.count_nonzero(surface.status == FAILED)),
+        "seconds_per_point": float(np.median(seconds)) if seconds.size else None,
+        "running": running,
+        "ranks": [
+            {
+                "rank": int(rank),
+                "points": int(count),
+                "seconds_per_point": float(busy / count),
+                "idle": _idle(surface, int(rank), float(busy), running=running),
+            }
+            for rank, count, busy in zip(numbers, points, busy_seconds, strict=True)
+        ],
+        "metrics": {name: _extremes(surface, name) for name in surface.metrics},
+        "centre": by_split(centre_of(surface)),
+        "rounding": surface.rounding,
+        "notes": caveats_of(surface),
+        "model": surface.config.get("model"),
+        "writer": surface.provenance.get("writer"),
+        "merged_from": len(surface.provenance.get("merged", [])),
+        "imported_from": surface.provenance.get("imported", {}).get("tool"),
+    }
+
+
+def _idle(surface: Surface, rank: int, busy: float, *, running: bool) -> float | None:
+    """Return the share of its time for which ``rank`` computed no point; None where a run was killed."""
+    had = seconds_of(surface.sessions, rank, now=time.time() if running else None)
+    return max(0.0, 1.0 - busy / had) if had else None
+
+
+def _extremes(surface: Surface, name: str) -> dict[str, float | None]:
+    values = surface[name]
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return {"lowest": None, "highest": None, "centre": None}
+    return {"lowest": float(finite.min()), "highest": float(finite.max()), "centre": _at_centre(surface, name)}
+
+
+def _at_centre(surface: Surface, name: str) -> float | None:
+    """Return a value at (0, 0), that of the network itself; None where it is not on the grid or not known."""
+    columns = np.flatnonzero(surface.alpha == 0.0)
+    rows = np.zeros(1, dtype=int) if surface.beta is None else np.flatnonzero(surface.beta == 0.0)
+    if not len(columns) or not len(rows):
+        return None
+    value = float(surface[name].reshape(-1, len(surface.alpha))[rows[0], columns[0]])
+    return value if np.isfinite(value) else None
+
+
+def centre_of(surface: Surface) -> dict[str, float]:
+    """Return the values at (0, 0), by quantity, where they are known."""
+    values = {name: _at_centre(surface, name) for name in surface.metrics}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def by_split(values: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Return values of quantities, such as ``train_loss``, by split and quantity: train before test, loss first."""
+    found: dict[str, dict[str, float]] = {}
+    for name in sorted(values, key=lambda name: (not name.startswith("train_"), not name.endswith("_loss"))):
+        split, _, quantity = name.rpartition("_")
+        found.setdefault(split, {})[quantity] = values[name]
+    return found
+
+
+def lines_of_centre(values: Mapping[str, float]) -> list[str]:
+    """Write the values at (0, 0), those of the network itself, a line for each split.
+
+    >>> lines_of_centre({"train_accuracy": 0.894, "train_loss": 0.33017})
+    ['at the centre: train loss 0.3302, accuracy 0.8940']
+    """
+    return [
+        f"at the centre: {split} "
+        + ", ".join(
+            f"{name} {value:.4f}" if name == "accuracy" else f"{name} {value:#.4g}" for name, value in own.items()
+        )
+        for split, own in by_split(values).items()
+    ]
+
+
+def lines_of_ranks(ranks: list[dict[str, Any]]) -> list[str]:
+    """Write what each rank did; of more than ``MOST_RANKS`` those with most and least points, where trouble shows."""
+    shown = ranks
+    if len(ranks) > MOST_RANKS:
+        by_points = sorted(ranks, key=lambda rank: rank["points"])
+        shown = by_points[: MOST_RANKS // 2] + by_points[-MOST_RANKS // 2 :]
+    lines = [
+        f"rank {rank['rank']}: {rank['points']} points, {duration(rank['seconds_per_point'])} each"
+        + ("" if rank["idle"] is None else f", idle {rank['idle']:.1%}")
+        for rank in shown
+    ]
+    left_out = len(ranks) - len(shown)
+    return lines + ([f"and {left_out} more ranks, with points between these"] if left_out else [])
+
+
+def _state(summary: dict[str, Any]) -> str:
+    """Say how far a surface is and, where it is not made by one command, of what it was made."""
+    if summary["running"]:
+        return "being computed"
+    state = "complete" if summary["complete"] else "incomplete"
+    if summary["merged_from"]:
+        return f"{state}, merged from {summary['merged_from']} files"
+    if summary["imported_from"]:
+        return f"{state}, imported from a file of {summary['imported_from']}"
+    return state if summary["complete"] else f"{state}: the same command resumes it"
+
+
+def _difference(value: float | None) -> str:
+    """Write a difference from float32."""
+    return "not finite in one of them" if value is None else f"{value:.1e}"
+
+
+def as_lines(summary: dict[str, Any]) -> list[str]:
+    """Write a summary for people."""
+    of_what = "" if summary["imported_from"] else f" of {summary['model']}"
+    lines = [
+        f"{summary['file']}: {' x '.join(map(str, summary['shape']))} points{of_what}, {_state(summary)}",
+        f"done {summary['done']} of {summary['points']}, not finite {summary['not_finite']}, "
+        f"failed {summary['failed']}, writer {summary['writer']}",
+    ]
+    if summary["seconds_per_point"] is not None:
+        lines.append(f"{duration(summary['seconds_per_point'])} a point (median)")
+        lines += lines_of_ranks(summary["ranks"])
+    if summary["rounding"] is not None:
+        worst = ", ".join(f"{name} {_difference(value)}" for name, value in summary["rounding"]["largest"].items())
+        points = len(summary["rounding"]["points"])
+        lines.append(f"{summary['rounding']['precision']} differs from float32 at {points} points by at most: {worst}")
+    known = {name: values["centre"] for name, values in summary["metrics"].items() if values["centre"] is not None}
+    lines += lines_of_centre(known)
+    for name, values in summary["metrics"].items():
+        if values["lowest"] is not None:
+            centre = "" if values["centre"] is None else f", at the centre {values['centre']:.6g}"
+            lines.append(f"{name}: {values['lowest']:.6g} to {values['highest']:.6g}{centre}")
+    return lines + [f"note: {note}" for note in summary["notes"]]
