@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.errors import InputError
-from lossgrid.settings import RunConfig, resolve
+from lossgrid.settings import recorded
 from lossgrid.surface import Surface
 
 log = logging.getLogger(__name__)
 
 AXES = ("alpha", "beta")
-MAKE_DIRECTIONS = frozenset({"directions", "norm", "perturb_bias_and_norm", "seed"})
+MAKE_DIRECTIONS = frozenset({"directions", "norm", "perturb_bias_and_norm", "seed", "direction_version"})
 CONTENTS = {"theta": "the network (model or checkpoint)", "delta": "direction delta", "eta": "direction eta"}
 
 Values = npt.NDArray[np.float64]
@@ -85,7 +85,7 @@ def differences(surface: Surface, first: Surface) -> list[str]:
 def settings(surface: Surface) -> dict[str, Any]:
     """Return the settings that decide the values of a surface, but for axes and splits, and the kind of device."""
     ranges = dict.fromkeys(axes_of(surface), "0:0:1")  # those of a merged surface may be none
-    identity = resolve(RunConfig, {**surface.config, **ranges}).identity()
+    identity = recorded({**surface.config, **ranges}).identity()
     own = {name: value for name, value in identity.items() if name not in (*AXES, "splits")}
     # Where the outputs of a sample depend on its batch, so does the surface.
     batch = surface.provenance["recipe"]["batch_size"] if surface.provenance.get("by_batch") is True else None

@@ -18,6 +18,7 @@ from lossgrid.check.report import finding_lines, folder_lines, library_lines, ra
 from lossgrid.check.seat import Seat
 from lossgrid.check.software import about_software
 from lossgrid.check.trial import Trial
+from lossgrid.machine import disks
 from lossgrid.machine.cores import core_quota, processor
 from lossgrid.machine.disks import TAKEN, FileSystem, lock_tried
 from lossgrid.machine.gpus import nvidia_devices
@@ -328,8 +329,8 @@ def test_the_file_system_of_a_folder_is_its_deepest_and_last_mount(
     tmp_path: Path, folder: str, kind: str, source: str
 ) -> None:
     (tmp_path / "mountinfo").write_text(MOUNTS)
-    assert store.probe._mount_of(Path(folder), tmp_path / "mountinfo") == (kind, source)
-    assert store.probe._mount_of(Path(folder), tmp_path / "absent") == ("unknown", "unknown")
+    assert disks._mount_of(Path(folder), tmp_path / "mountinfo") == (kind, source)
+    assert disks._mount_of(Path(folder), tmp_path / "absent") == ("unknown", "unknown")
 
 
 def test_a_lock_is_held_against_others_while_the_block_runs(tmp_path: Path) -> None:
@@ -343,7 +344,7 @@ def test_a_lock_is_held_against_others_while_the_block_runs(tmp_path: Path) -> N
 
 def test_a_byte_range_lock_is_held_against_other_processes(tmp_path: Path) -> None:
     program = (
-        "import sys, pathlib; from lossgrid.store.probe import lock_tried\n"
+        "import sys, pathlib; from lossgrid.machine.disks import lock_tried\n"
         "with lock_tried(pathlib.Path(sys.argv[1]), 'fcntl') as outcome: print(outcome)"
     )
 

@@ -11,8 +11,9 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from lossgrid import files, models
+from lossgrid import models
 from lossgrid.errors import InputError
+from lossgrid.files import reading
 
 State = dict[str, torch.Tensor]
 TRAINED = {20: "12fca82f", 32: "d509ac18", 44: "014dd654", 56: "4bfd9763"}
@@ -242,7 +243,7 @@ def test_permission_denied_by_the_system(
     def denied(path: Path, *args: object, **kwargs: object) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(files.os, "open", denied)
+    monkeypatch.setattr(reading.os, "open", denied)
     refused(tmp_path / "net.pt")
 
 

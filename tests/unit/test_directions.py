@@ -41,14 +41,6 @@ def test_seed_and_axis_decide_and_nothing_else() -> None:
     assert not torch.equal(drawn()["0.weight"], drawn(seed=8)["0.weight"])
 
 
-def test_the_stream_of_random_numbers_is_fixed() -> None:
-    """These bits are a promise: a surface recomputed with a later version, on another machine, is the same one."""
-    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([7, 0])))
-    expected = generator.standard_normal((3, 2, 3, 3))
-    np.testing.assert_array_equal(drawn()["0.weight"].numpy(), expected)
-    assert drawn()["0.weight"].dtype == torch.float64
-
-
 def test_random_numbers_are_normal() -> None:
     direction = directions.gaussian({"w": torch.zeros(200, 500)}, seed=1, axis=0)["w"]
     assert abs(float(direction.mean())) < 5 / math.sqrt(1e5)

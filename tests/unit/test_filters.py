@@ -206,7 +206,7 @@ def sentences() -> tuple[torch.Tensor, torch.Tensor]:
 
 def surface(model: nn.Module, norm: str, data: object, precision: str = "float64") -> np.ndarray:
     computed = lossgrid.evaluate(
-        model, data, alpha="-0.6:0.6:4", beta="-0.4:0.4:3", norm=norm, precision=precision, variant="plain", seed=2
+        model, data, alpha="-0.6:0.6:4", beta="-0.4:0.4:3", norm=norm, precision=precision, variant="plain", seed=3
     )
     return computed["train_loss"]
 

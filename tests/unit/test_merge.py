@@ -21,7 +21,7 @@ from lossgrid.errors import InputError
 from lossgrid.files import locked
 from lossgrid.merge import merge_files, merged
 from lossgrid.plot.words import missing
-from lossgrid.run.provenance import refuse_other_settings
+from lossgrid.run.provenance import going_on
 from lossgrid.settings import RunConfig, resolve
 from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Axis, Metric, Session, Surface
 from lossgrid.surface.grid import equally_spaced, union
@@ -446,7 +446,7 @@ def test_coordinates_not_equally_spaced_are_said_and_no_run_goes_on_with_them(tm
     for alpha in ("-1:1:3", "-1:1:5"):
         config = resolve(RunConfig, {"model": "mlp", "alpha": alpha, "beta": "0:1:2", "out": "merged.h5"})
         with pytest.raises(InputError) as caught:
-            refuse_other_settings(surface, config)
+            going_on(surface, config)
         assert str(caught.value) == (
             "--out: merged.h5 was merged, and its coordinates are not equally spaced, as those of a run are; "
             "choose another file, and merge again"
@@ -458,9 +458,9 @@ def test_coordinates_not_equally_spaced_are_said_and_no_run_goes_on_with_them(tm
 def test_a_merged_surface_with_holes_is_one_a_run_goes_on_with() -> None:
     made = merged([part("-1:0:3", splits="test"), part("0.5:1:2", splits="train", name="b.h5")], OUT)
     settings = {"model": "mlp", "alpha": "-1:1:5", "splits": "train,test", "out": "merged.h5"}
-    refuse_other_settings(made, resolve(RunConfig, settings))
+    going_on(made, resolve(RunConfig, settings))
     with pytest.raises(InputError, match=r"alpha is -1\.0:1\.0:5 there and -1\.0:1\.0:9 now"):
-        refuse_other_settings(made, resolve(RunConfig, settings | {"alpha": "-1:1:9"}))
+        going_on(made, resolve(RunConfig, settings | {"alpha": "-1:1:9"}))
 
 
 def test_pictures_show_what_is_known_of_pending_points(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

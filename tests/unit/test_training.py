@@ -17,7 +17,7 @@ from lossgrid import data, models
 from lossgrid.cli import compute
 from lossgrid.errors import InputError, LossgridError
 from lossgrid.evaluation import choose_place, make_objective
-from lossgrid.files import locked
+from lossgrid.files import locked, writing
 from lossgrid.parallel import stop_on_signals
 from lossgrid.settings import TrainConfig, resolve
 from lossgrid.training import folder
@@ -541,7 +541,7 @@ def test_a_training_that_crashed_goes_on_from_its_last_epoch(monkeypatch: pytest
         patch.setattr(Learner, "update", crashing)
         with pytest.raises(RuntimeError):
             train(configured(out="crashed"))
-    Path("crashed/.last.pt.partial").write_bytes(b"half a file")
+    Path(f"crashed/{writing._prefix()}{2**30}-0.partial").write_bytes(b"half a file")  # of a process that is no more
     assert len(table(Path("crashed"))) == 2
     assert train(configured(out="crashed"))
     assert_same_training(Path("whole"), Path("crashed"))

@@ -43,7 +43,7 @@ Checkpoint = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Trained parameters: torch.save of a state dict, or safetensors; without it as built from the seed.",
+        help="Trained parameters: torch.save of a state dict, or safetensors; without it as built from --model-seed.",
     ),
 ]
 Data = Annotated[
@@ -70,6 +70,17 @@ Norm = Annotated[
 Bias = Annotated[
     bool | None,
     typer.Option("--perturb-bias-and-norm", help="Also move biases and the parameters of normalisation layers."),
+]
+ModelSeed = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Seed of the weights of a network without checkpoint (default 0)."),
+]
+DirectionVersion = Annotated[
+    int | None,
+    typer.Option(
+        metavar="1|2",
+        help="How random directions are drawn; 1 as in files made before (default 2).",
+    ),
 ]
 Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed of the random directions (default 0).")]
 To = Annotated[

@@ -23,7 +23,7 @@ def gaussian(
     seed: int,
     axis: int,
     perturb_bias_and_norm: bool = False,
-    version: int = 1,
+    version: int = VERSION,
 ) -> Entries:
     """Draw a standard normal direction for the parameters ``theta``.
 
@@ -35,7 +35,7 @@ def gaussian(
             layers, which the paper leaves alone (Li et al. 2018, section 4).
         version: 2: each parameter has a stream of its own, by its name (:mod:`lossgrid.directions.stream`), so that
             the numbers of one do not depend on which others there are. 1: one stream for all parameters in their
-            order, as in surfaces of lossgrid 0.1.
+            order, as in surfaces made before there was a version 2.
 
     Returns:
         Name to direction, float64, on the CPU; complex128 for complex parameters, whose real and imaginary parts are

@@ -79,7 +79,7 @@ def quantile(random: npt.NDArray[np.uint64]) -> Array:
     """Return the quantiles of the standard normal distribution at (k + 1/2) / 2^53, k being the upper 53 bits."""
     k = (random >> np.uint64(11)).astype(np.float64)
     q = (k - 2.0**52 + 0.5) * 2.0**-53  # from the middle: exact
-    numbers = q * _ratio(MIDDLE, 0.180625 - q * q)
+    numbers: Array = q * _ratio(MIDDLE, 0.180625 - q * q)
     outside = np.flatnonzero(np.abs(q) > 0.425)
     share = 0.5 - np.abs(q[outside])  # of the distribution beyond: exact
     r = np.sqrt(-logarithm(share))

@@ -18,7 +18,7 @@ from lossgrid.origin import refuse_unknown_origin
 from lossgrid.parallel import Stop, World
 from lossgrid.run.centre import about_weights, hint_where_missing
 from lossgrid.run.problem import DESCRIBES_DIRECTIONS, Problem, save_directions
-from lossgrid.run.provenance import refuse_other_settings
+from lossgrid.run.provenance import going_on
 from lossgrid.settings import RunConfig
 from lossgrid.surface import FAILED, NOT_FINITE, PENDING, Metric, Surface
 from lossgrid.surface.summary import centre_of, lines_of_centre, lines_of_ranks, summarise
@@ -27,8 +27,11 @@ from lossgrid.wording import duration
 log = logging.getLogger(__name__)
 
 
-def take_over(config: RunConfig, held: ExitStack) -> Surface | None:
-    """Lock the output and return what it holds; None where it is to be made. Cheap, so it comes before all loading.
+def take_over(config: RunConfig, held: ExitStack) -> tuple[RunConfig, Surface | None]:
+    """Lock the output; cheap, so it comes before all loading.
+
+    Returns:
+        The settings, those that were left open as they are in the file; and what it holds, None where it is to be made.
 
     Raises:
         InputError: The file is in use, or not a surface, or of another run, or its folder cannot be written.
@@ -44,17 +47,17 @@ def take_over(config: RunConfig, held: ExitStack) -> Surface | None:
         store.refuse_too_large(path, len(config.grid), 2 * len(config.splits))
     held.enter_context(locked(path))
     if not path.exists():
-        return None
+        return config, None
     old = store.read(
         path, to_write=not config.overwrite
     )  # also to be replaced it must be a surface: nothing else is ever overwritten
     if config.overwrite:
-        return None
+        return config, None
     refuse_unknown_origin(old)
-    refuse_other_settings(old, config)
+    config = going_on(old, config)
     if not (old.complete or os.access(path, os.W_OK)):
         raise InputError(f"--out: {path} cannot be written; make it writable to go on with it")
-    return old
+    return config, old
 
 
 def open_book(

@@ -67,7 +67,7 @@ def run(
     """
     began = time.monotonic() if began is None else began
     with ExitStack() as held:
-        old = on_root(world, lambda: take_over(config, held))
+        config, old = on_root(world, lambda: take_over(config, held))
         writer = collectively(world, lambda: choose_writer(config.writer, world))
         place = collectively(world, lambda: choose_place(config.device, config.precision, local_rank=world.local_rank))
         threads = divide_cores(world)

@@ -19,7 +19,7 @@ from lossgrid.evaluation import Objective, make_objective
 from lossgrid.evaluation.closure import refuse_aliases
 from lossgrid.settings import DirectionsConfig, ModelConfig, RunConfig
 
-DESCRIBES_DIRECTIONS = {"model", "norm", "seed", "perturb_bias_and_norm", "directions"}
+DESCRIBES_DIRECTIONS = {"model", "norm", "seed", "direction_version", "perturb_bias_and_norm", "directions"}
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def load_model(config: ModelConfig, facts: Mapping[str, int]) -> torch.nn.Module
     Raises:
         InputError: The model or the checkpoint does not exist, or they do not fit each other.
     """
-    torch.manual_seed(config.seed)
+    torch.manual_seed(config.model_seed)
     model = models.build(config.model, config.model_arg, facts=facts)
     models.check_module(model, name=config.model)
     refuse_aliases(model)
@@ -133,7 +133,13 @@ def make_directions(config: ModelConfig, model: torch.nn.Module, *, axes: int) -
 def random_direction(model: torch.nn.Module, config: ModelConfig, axis: int) -> Entries:
     """Return the normalised random direction of an axis, 0 for delta, 1 for eta."""
     theta = directions.parameters(model)
-    drawn = directions.gaussian(theta, seed=config.seed, axis=axis, perturb_bias_and_norm=config.perturb_bias_and_norm)
+    drawn = directions.gaussian(
+        theta,
+        seed=config.seed,
+        axis=axis,
+        perturb_bias_and_norm=config.perturb_bias_and_norm,
+        version=config.direction_version,
+    )
     return directions.normalise(drawn, theta, config.norm, transposed=directions.transposed_groups(model))
 
 

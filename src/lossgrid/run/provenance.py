@@ -16,7 +16,7 @@ from lossgrid.machine.cores import processor
 from lossgrid.parallel import World, gather, library
 from lossgrid.run.problem import Problem
 from lossgrid.run.recipe import Recipe, by_hand
-from lossgrid.settings import RunConfig, resolve
+from lossgrid.settings import RunConfig, recorded
 from lossgrid.surface import Surface
 from lossgrid.surface.grid import equally_spaced
 from lossgrid.wording import spans
@@ -56,28 +56,31 @@ def describe(
     }
 
 
-def refuse_other_settings(old: Surface, config: RunConfig) -> None:
-    """Refuse to go on with a surface whose settings say it is another run.
+def going_on(old: Surface, config: RunConfig) -> RunConfig:
+    """Return the settings with which a run goes on with a surface: what was left open is as the surface has it.
 
     Raises:
-        InputError: They differ; the text names all that do.
+        InputError: Its settings say that it is another run; the text names all that differ.
     """
     if any(axis is not None and equally_spaced(axis) is None for axis in (old.alpha, old.beta)):
         raise InputError(
             f"--out: {config.out} was merged, and its coordinates are not equally spaced, as those of a run are; "
             "choose another file, and merge again"
         )
-    theirs, ours = resolve(RunConfig, old.config).identity(), config.identity()
-    ours |= by_hand(config)  # what is left open stays as it was chosen for the file
-    theirs |= old.provenance.get("recipe", {})
+    theirs = recorded(old.config)
+    config = config.going_on_with(theirs)
+    then, now = theirs.identity(), config.identity()
+    now |= by_hand(config)  # what is left open stays as it was chosen for the file
+    then |= old.provenance.get("recipe", {})
     _refuse(
         config.out,
         [
-            f"{name.replace('_', '-')} is {_short(theirs[name])} there and {_short(ours[name])} now"
-            for name in ours
-            if theirs[name] != ours[name]
+            f"{name.replace('_', '-')} is {_short(then[name])} there and {_short(now[name])} now"
+            for name in now
+            if then[name] != now[name]
         ],
     )
+    return config
 
 
 def refuse_other_contents(old: Surface, ours: Mapping[str, Any], device_type: str, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from lossgrid.settings.layers import read_toml, read_value, resolve
 from lossgrid.settings.network import NetworkConfig
-from lossgrid.settings.run import DirectionsConfig, ModelConfig, RunConfig
+from lossgrid.settings.run import DirectionsConfig, ModelConfig, RunConfig, recorded
 from lossgrid.settings.train import TrainConfig
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "TrainConfig",
     "read_toml",
     "read_value",
+    "recorded",
     "resolve",
 ]

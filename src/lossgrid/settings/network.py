@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lossgrid.settings.types import MOST, Arguments
+from lossgrid.settings.types import Arguments
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["float32", "tf32", "bfloat16", "float64"]
@@ -21,4 +21,3 @@ class NetworkConfig(BaseModel):
     model_arg: Arguments = Field(default_factory=dict)
     data: str = "digits"
     data_arg: Arguments = Field(default_factory=dict)
-    seed: int = Field(default=0, ge=0, le=MOST)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from lossgrid.files import fault_of_name
+from lossgrid.settings.layers import resolve
 from lossgrid.settings.network import Device, NetworkConfig, Precision
 from lossgrid.settings.types import MOST, AxisSetting, BatchSize, Commas, Paths, ReadPath, WrittenPath
 from lossgrid.surface import Axis, Grid
@@ -18,13 +20,14 @@ YesNo = Literal["auto", "yes", "no"]
 WriterChoice = Literal["auto", "parallel", "root"]
 
 FLOAT32_MAX = 3.4028234663852886e38
+OF_RANDOM_DIRECTIONS = ("norm", "seed", "direction_version", "perturb_bias_and_norm")
 
 # Settings that say where and how fast a run happens, not what it computes: a resumed run may change them.
 # Files are compared by the digests of what they hold, and how points are evaluated by the recipe that was chosen: the
 # surface keeps both in its provenance.
 FREE_TO_CHANGE = frozenset(
     {"checkpoint", "to", "device", "writer", "time_limit", "heartbeat", "out", "overwrite", "plot", "save_directions"}
-    | {"variant", "batch_size", "cuda_graphs", "max_rounding"}
+    | {"variant", "batch_size", "cuda_graphs", "max_rounding", "model_seed"}
 )
 
 
@@ -32,7 +35,10 @@ class ModelConfig(NetworkConfig):
     """The trained network and the directions around it: what ``lossgrid directions`` and ``lossgrid run`` share."""
 
     checkpoint: ReadPath | None = None
+    model_seed: int = Field(default=0, ge=0, le=MOST)
     directions: str = Field(default="random", min_length=1)
+    seed: int = Field(default=0, ge=0, le=MOST)
+    direction_version: int = Field(default=2, ge=1, le=2)
     norm: Norm = "filter"
     perturb_bias_and_norm: bool = False
     to: Paths = Field(default=(), max_length=2)
@@ -47,7 +53,7 @@ class ModelConfig(NetworkConfig):
         if self.directions != "random":
             if fault := fault_of_name(Path(self.directions)):
                 raise ValueError(f"--directions: {fault}")
-            for name in ("norm", "seed", "perturb_bias_and_norm"):
+            for name in OF_RANDOM_DIRECTIONS:
                 if name in self.model_fields_set and getattr(self, name) != type(self).model_fields[name].default:
                     option = name.replace("_", "-")
                     raise ValueError(f"--{option} is for random directions; those of a file are used as they are")
@@ -104,6 +110,23 @@ class RunConfig(ModelConfig):
             settings["data"] = "cifar10"
         settings["splits"].sort()  # their order changes nothing
         return settings
+
+    def going_on_with(self, recorded: RunConfig) -> RunConfig:
+        """Return these settings with what was left open as it was chosen for the surface that the run goes on with."""
+        open_ones = {"model_seed", "direction_version"} - self.model_fields_set
+        return self.model_copy(update={name: getattr(recorded, name) for name in open_ones})
+
+
+def recorded(config: Mapping[str, Any]) -> RunConfig:
+    """Return the settings that a surface keeps.
+
+    Raises:
+        InputError: They are none that this lossgrid knows.
+    """
+    before = {"model_seed": config["seed"]} if "seed" in config else {}  # there was one seed for both
+    if config.get("directions") == "random":
+        before["direction_version"] = 1
+    return resolve(RunConfig, before, config)
 
 
 class DirectionsConfig(ModelConfig):

@@ -23,6 +23,7 @@ class TrainConfig(NetworkConfig):
     splits: Annotated[tuple[str, ...], Commas] = Field(default=("train", "test"), min_length=1)
     max_samples: int | None = Field(default=None, ge=1, le=MOST)
     loss: str = Field(default="cross_entropy", min_length=1)
+    seed: int = Field(default=0, ge=0, le=MOST)
     init: Init = "model"
     epochs: int = Field(default=10, ge=1, le=9999)  # of four digits, as in the names of checkpoints
     optimizer: Optimizer = "sgd"
