@@ -43,7 +43,6 @@ from lossgrid.run.path import divide_cores, make_evaluator, make_task  # noqa: E
 from lossgrid.run.problem import make_problem, random_direction  # noqa: E402
 from lossgrid.run.recipe import choose_recipe  # noqa: E402
 from lossgrid.settings import RunConfig, resolve  # noqa: E402
-from lossgrid.surface import Metric  # noqa: E402
 from lossgrid.surface.grid import segments  # noqa: E402
 
 PICTURES = 2_000
@@ -95,10 +94,10 @@ def measure(world: parallel.World, points: int, writer: str, path: Path) -> dict
     Network.refresh = clock.around("folding and packing", Network.refresh)  # type: ignore[method-assign]
     Plane.move = clock.around("perturbing", Plane.move)  # type: ignore[method-assign]
     Objective.sums = clock.around("loss and accuracy", Objective.sums)  # type: ignore[method-assign]
-    metrics = [Metric(column.name, column.units) for column in evaluator.columns]
-    parallel.on_root(world, lambda: store.create(path, config.grid, metrics, config={}, provenance={}))
+    quantities = evaluator.quantities
+    parallel.on_root(world, lambda: store.create(path, config.grid, quantities, config={}, provenance={}))
     comm = world.comm if writer == "parallel" else None
-    file = store.SurfaceFile(path, metrics, comm) if comm is not None or world.is_root else None
+    file = store.SurfaceFile(path, quantities, comm) if comm is not None or world.is_root else None
     if file is not None:
         file.write = clock.around("writing", file.write)  # type: ignore[method-assign]
     task = make_task(config.grid, evaluator, file, collects=writer == "root", stop=parallel.Stop())

@@ -31,16 +31,13 @@ mpi4py.rc.finalize = True
 from lossgrid import parallel, store  # noqa: E402
 from lossgrid.machine.launcher import detect  # noqa: E402
 from lossgrid.parallel.coordinator import REPORT_TAG, SHARE_TAG, Root  # noqa: E402
-from lossgrid.surface import Axis, Grid, Metric, Segment  # noqa: E402
+from lossgrid.surface import Axis, Grid, Segment  # noqa: E402
+from lossgrid.surface.quantity import accuracy, loss  # noqa: E402
 
 LENGTHS = (1, 5, 25)
 ROUNDS = 200
 REPORTS = 20  # that wait for root at a time
-METRICS = [
-    Metric(f"{split}_{name}", units)
-    for split in ("train", "test")
-    for name, units in (("loss", "nats per sample"), ("accuracy", "1"))
-]
+QUANTITIES = [made for split in ("train", "test") for made in (loss(split, "nats per sample"), accuracy(split))]
 
 
 def writing(file: store.SurfaceFile, rank: int) -> dict[int, float]:
@@ -49,7 +46,7 @@ def writing(file: store.SurfaceFile, rank: int) -> dict[int, float]:
     for number in range(ROUNDS):
         for place, length in enumerate(LENGTHS):  # by turns: what disturbs one disturbs all
             segment = Segment(len(LENGTHS) * rank + place, number * length, (number + 1) * length)
-            values = np.ones((length, len(METRICS) + 1))
+            values = np.ones((length, len(QUANTITIES) + 1))
             began = time.perf_counter()
             file.write(segment, values, rank=rank)
             taken[length].append(time.perf_counter() - began)
@@ -73,7 +70,7 @@ def reporting(world: parallel.World, length: int, write: parallel.coordinator.Wr
     for number in range(ROUNDS):
         if world.rank == 1:
             for ticket in range(number * REPORTS, (number + 1) * REPORTS):
-                values = np.ones((length, len(METRICS) + 1))
+                values = np.ones((length, len(QUANTITIES) + 1))
                 header = [2.0 + ticket, 0, 1, number * length, length]
                 comm.Send(np.concatenate([header, values.ravel()]), dest=world.root, tag=REPORT_TAG)
         parallel.barrier(world)
@@ -96,14 +93,14 @@ def measure(world: parallel.World, path: Path) -> dict[str, dict[int, float]]:
     Collective: all ranks of ``world`` must call this.
     """
     grid = Grid(Axis(-1, 1, ROUNDS * max(LENGTHS)), Axis(-1, 1, len(LENGTHS) * world.size))
-    parallel.on_root(world, lambda: store.create(path, grid, METRICS, config={}, provenance={}))
+    parallel.on_root(world, lambda: store.create(path, grid, QUANTITIES, config={}, provenance={}))
     table = {}
     if store.has_parallel_hdf5():
-        file = store.SurfaceFile(path, METRICS, world.comm)
+        file = store.SurfaceFile(path, QUANTITIES, world.comm)
         table["parallel: a segment"] = writing(file, world.rank)
         file.close()
     table["parallel: a report at root"] = {length: reporting(world, length, None) for length in LENGTHS}
-    alone = store.SurfaceFile(path, METRICS) if world.is_root else None
+    alone = store.SurfaceFile(path, QUANTITIES) if world.is_root else None
     if alone is not None:
         table["root: a segment"] = writing(alone, world.rank)
     write = None if alone is None else alone.write

@@ -2,7 +2,7 @@
 
 They must be of the same network, directions, data, loss, precision and kind of device. The axes of the result have the
 coordinates of all. A value that several hold is that of the first, and the others must agree with it. A point is done
-where every metric of the result is known. The others are pending, for ``lossgrid run`` to compute, and keep what is
+where every quantity of the result is known. The others are pending, for ``lossgrid run`` to compute, and keep what is
 known of them: it is there to be seen until they are computed anew.
 """
 
@@ -21,7 +21,7 @@ from lossgrid import store
 from lossgrid.errors import InputError
 from lossgrid.files import locked
 from lossgrid.origin import axes_of, digests, refuse_strangers, refuse_unknown_origin, warn_of_other_ways
-from lossgrid.surface import DONE, NOT_FINITE, PENDING, Session, Surface
+from lossgrid.surface import DONE, NOT_FINITE, PENDING, Quantity, Session, Surface
 from lossgrid.surface.grid import equally_spaced, union
 
 log = logging.getLogger(__name__)
@@ -93,21 +93,23 @@ def merged(surfaces: Sequence[Surface], out: Path) -> Surface:
     beta, rows = (None, [np.zeros(1, dtype=np.intp)] * len(surfaces))
     if not surfaces[0].is_line:
         beta, rows = join_axes("beta", surfaces)
-    names = {name for surface in surfaces for name in surface.metrics}
+    names = list(dict.fromkeys(name for surface in surfaces for name in surface.quantities))
     store.refuse_too_large(out, (1 if beta is None else len(beta)) * len(alpha), len(names))
     places = [np.ix_(*pair) for pair in zip(rows, columns, strict=True)]
     size = (1 if beta is None else len(beta), len(alpha))
-    metrics, givers = {}, {}
-    for name in dict.fromkeys(name for surface in surfaces for name in surface.metrics):
-        metrics[name], givers[name] = join_metric(name, surfaces, places, size)
-    status = judge(metrics, givers)
+    quantities = {name: one for surface in reversed(surfaces) for name, one in surface.quantities.items()}
+    values, givers = {}, {}
+    for name in names:
+        values[name], givers[name] = join_values(quantities[name], surfaces, places, size)
+    status = judge(values, givers)
     seconds, rank = join_bookkeeping(surfaces, places, givers)
     complete = not np.count_nonzero(status == PENDING)
     shape = size[1:] if beta is None else size
     return Surface(
         alpha=alpha,
         beta=beta,
-        metrics={name: values.reshape(shape) for name, values in metrics.items()},
+        quantities={name: quantities[name] for name in names},
+        values={name: array.reshape(shape) for name, array in values.items()},
         status=status.reshape(shape),
         seconds=seconds.reshape(shape),
         rank=rank.reshape(shape),
@@ -119,7 +121,6 @@ def merged(surfaces: Sequence[Surface], out: Path) -> Surface:
         # For how long the ranks of several runs computed in all says nothing about any of them.
         sessions=(Session(int(rank.max()) + 1, time.time(), None),),
         rounding=join_roundings(surfaces, rows, columns) if complete else None,
-        units={name: units for surface in surfaces for name, units in surface.units.items()},
         path=out,
     )
 
@@ -140,13 +141,13 @@ def join_axes(name: str, surfaces: Sequence[Surface]) -> tuple[Values, list[npt.
     return coordinates, places
 
 
-def join_metric(
-    name: str, surfaces: Sequence[Surface], places: Sequence[Place], size: tuple[int, int]
+def join_values(
+    quantity: Quantity, surfaces: Sequence[Surface], places: Sequence[Place], size: tuple[int, int]
 ) -> tuple[Values, npt.NDArray[np.intp]]:
-    """Put the values of a metric together.
+    """Put the values of a quantity together.
 
     Args:
-        name: The metric.
+        quantity: The quantity.
         surfaces: Surfaces, some of which have it.
         places: Where their points are.
         size: ``(n_beta, n_alpha)`` of the result, a line being one row.
@@ -157,13 +158,14 @@ def join_metric(
     Raises:
         InputError: Two surfaces do not agree about a point.
     """
+    name = quantity.name
     values, giver = np.full(size, np.nan), np.full(size, -1, dtype=np.intp)
     for number, (surface, place) in enumerate(zip(surfaces, places, strict=True)):
-        if name not in surface.metrics:
+        if name not in surface.quantities:
             continue
         ours, theirs = values[place], _rows(surface, surface[name])
         known, offered = giver[place] >= 0, _rows(surface, _knows(surface, name))
-        wrong = known & offered & ~_agree(name, ours, theirs, surface)
+        wrong = known & offered & ~_agree(quantity, ours, theirs, surface)
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
             where = f"alpha {surface.alpha[column]:.6g}"
@@ -179,14 +181,14 @@ def join_metric(
 
 
 def _knows(surface: Surface, name: str) -> npt.NDArray[np.bool_]:
-    """Tell where a surface knows a metric: where it is done, and where merging has left what was known."""
-    done = np.isin(surface.status, (DONE, NOT_FINITE))
+    """Tell where a surface knows a quantity: where it is done, and where merging has left what was known."""
+    done = surface.computed
     return done | ~np.isnan(surface[name]) if "merged" in surface.provenance else done
 
 
-def _agree(name: str, ours: Values, theirs: Values, surface: Surface) -> npt.NDArray[np.bool_]:
-    """Tell where two values of a metric are the same but for rounding."""
-    if name.endswith("_accuracy"):  # which means nothing where the outputs are not finite
+def _agree(quantity: Quantity, ours: Values, theirs: Values, surface: Surface) -> npt.NDArray[np.bool_]:
+    """Tell where two values of a quantity are the same but for rounding."""
+    if quantity.varies == "by differences":  # an accuracy means nothing where the outputs are not finite
         meaningless: npt.NDArray[np.bool_] = _rows(surface, surface.status) == NOT_FINITE
         return meaningless | np.isclose(ours, theirs, rtol=0, atol=AGREE_ACCURACY)
     share = AGREE[surface.config["precision"]]
@@ -195,10 +197,10 @@ def _agree(name: str, ours: Values, theirs: Values, surface: Surface) -> npt.NDA
     return (close & np.isfinite(ours) & np.isfinite(theirs)) | ~(np.isfinite(ours) | np.isfinite(theirs))
 
 
-def judge(metrics: Mapping[str, Values], givers: Mapping[str, npt.NDArray[np.intp]]) -> npt.NDArray[np.uint8]:
-    """Return the status of all points: done where every metric is known."""
+def judge(every: Mapping[str, Values], givers: Mapping[str, npt.NDArray[np.intp]]) -> npt.NDArray[np.uint8]:
+    """Return the status of all points: done where every quantity is known."""
     known = np.all([giver >= 0 for giver in givers.values()], axis=0)
-    finite = np.all([np.isfinite(values) for values in metrics.values()], axis=0)
+    finite = np.all([np.isfinite(values) for values in every.values()], axis=0)
     return np.select([known & finite, known], [DONE, NOT_FINITE], PENDING).astype(np.uint8)
 
 

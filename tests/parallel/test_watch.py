@@ -159,7 +159,7 @@ def test_where_no_process_can_be_started_the_ranks_refuse_and_name_the_way_out(s
     program = tmp_path / "nothing_to_start.py"
     program.write_text(
         "import sys\n"
-        "from lossgrid.parallel import connect, detect, guarded\n"
+        "from lossgrid.machine.launcher import detect\nfrom lossgrid.parallel import connect, guarded\n"
         "from lossgrid.errors import InputError\n"
         "world = connect(detect())\n"
         "sys.executable = '/no/such/python'\n"

@@ -36,7 +36,7 @@ def executable(path: Path, text: str) -> Path:
 
 
 @contextmanager
-def script(folder: Path, *, linger: int = 2, **env: str) -> Iterator[subprocess.Popen[str]]:
+def script(folder: Path, *, linger: int = 30, **env: str) -> Iterator[subprocess.Popen[str]]:
     """Start a copy of jobs/mpirun.sh for two ranks in ``folder``, with the programs of ``folder/bin`` first."""
     executable(folder / "bin" / "lossgrid", f"#!{sys.executable}\nfrom lossgrid.cli.app import main\n\nmain()\n")
     copy = change(ROOT / "jobs" / "mpirun.sh", folder / "mpirun.sh", ranks="2", options=array(list(RUN)))
@@ -86,7 +86,7 @@ def test_a_stop_signal_as_the_last_point_is_written_does_not_make_a_failure_of_i
 def test_a_mpirun_that_does_not_end_after_its_ranks_is_ended(tmp_path: Path) -> None:
     fake_mpirun(tmp_path)
     began = time.monotonic()
-    with script(tmp_path, MPIRUN_LINGERS="120") as job:
+    with script(tmp_path, linger=2, MPIRUN_LINGERS="120") as job:
         _, said = job.communicate(timeout=60)
     assert time.monotonic() - began < 60
     assert job.returncode == 1, said
@@ -99,7 +99,7 @@ def test_a_mpirun_that_takes_its_time_keeps_its_exit_code(tmp_path: Path, number
     executable(tmp_path / "bin" / "mpirun", (tmp_path / "bin" / "mpirun").read_text().replace(
         "rank = ", "import signal\nsignal.signal(signal.SIGUSR1, lambda *_: rank.send_signal(signal.SIGUSR1))\nrank = "
     ))  # fmt: skip
-    with script(tmp_path, linger=30, MPIRUN_LINGERS="3") as job:
+    with script(tmp_path, MPIRUN_LINGERS="3") as job:
         if number is not None:
             wait_for_points(job, tmp_path / "surface.h5", 3)
             job.send_signal(number)

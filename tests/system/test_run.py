@@ -286,7 +286,7 @@ def test_the_values_of_a_published_network(shared: Path, start: Any, tmp_path: P
 
 
 def test_metrics_are_the_promised_ones(alone: Path) -> None:
-    assert set(METRICS) == set(store.read(alone).metrics)
+    assert set(METRICS) == set(store.read(alone).quantities)
 
 
 def test_how_points_were_evaluated_stands_in_the_file(alone: Path, start: Any, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Surface
+from tests.builders import measured
 
 NAN, INF = np.nan, np.inf
 LOSSES = (0.0, -0.0, 5e-324, 1e-320, 1e-308, 1e-300, 1e-30, 1.0, 2.3, 1e30, 1e300, 1.7e308, 1.7976931348623157e308)
@@ -84,7 +85,7 @@ def surface_of(metrics: dict[str, np.ndarray], axes: list[np.ndarray], chance: n
     return Surface(
         alpha=axes[-1],
         beta=axes[0] if len(axes) == 2 else None,
-        metrics=metrics,
+        **measured(metrics),
         status=np.where(finite, DONE, unknown).astype(np.uint8),
         seconds=np.ones(shape, dtype=np.float32),
         rank=np.zeros(shape, dtype=np.int32),

@@ -34,7 +34,7 @@ def test_a_plane_in_one_call_leaves_the_model_as_it_was(model: torch.nn.Module) 
     assert isinstance(surface, lossgrid.Surface)
     assert surface.complete
     assert surface.shape == (3, 5)
-    assert set(surface.metrics) == {"train_loss", "train_accuracy", "test_loss", "test_accuracy"}
+    assert set(surface.quantities) == {"train_loss", "train_accuracy", "test_loss", "test_accuracy"}
     assert model.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert surface["train_loss"][1, 2] == pytest.approx(loss_of(model), rel=1e-5)

@@ -21,6 +21,7 @@ from lossgrid.plot.notes import COLOUR, MOST_LINES
 from lossgrid.surface import Surface
 from lossgrid.surface import summary as summary_of
 from lossgrid.surface.caveats import caveats_of
+from tests.builders import measured
 from tests.unit.test_plot import bowl, line, seeds
 
 ROUNDING = {
@@ -142,7 +143,7 @@ def test_notes_on_many_surfaces_stay_few_lines() -> None:
 def test_interpolated_and_pending_points_are_hatched_beside_the_notes() -> None:
     values = bowl()["train_loss"].copy()
     values[0, 0] = np.nan
-    surface = noted(replace(bowl(), metrics={"train_loss": values}))
+    surface = noted(replace(bowl(), **measured({**bowl().values, "train_loss": values})))
     figure = plot.draw(surface, kind="heat")
     assert figure.axes[0].patches[0].get_hatch()
     assert notes_on(figure) == [RANDOM, BEYOND]

@@ -18,6 +18,7 @@ from lossgrid.cli.comparison import as_csv, as_json, as_table, compare_files
 from lossgrid.errors import InputError
 from lossgrid.numbers.measured import Measured
 from lossgrid.surface import DONE, PENDING, Surface
+from tests.builders import measured
 from tests.unit.test_plot import surface_of
 
 DEFAULTS: dict[str, Any] = {
@@ -73,7 +74,7 @@ def test_the_table_shows_lower_bounds_and_what_was_left_out(tmp_path: Path) -> N
     values[0, :3] = np.inf, np.nan, 3.0
     status = np.full(values.shape, DONE, dtype=np.uint8)
     status[0, 1] = PENDING
-    holed = dataclasses.replace(bowl(), metrics={"train_loss": values}, status=status)
+    holed = dataclasses.replace(bowl(), **measured({"train_loss": values}), status=status)
     table = as_table(compare_files(saved(tmp_path, whole=bowl(8), holed=holed), **DEFAULTS))
     rows = {line[:36].strip(): line[36:].split() for line in table.splitlines()}
     assert rows["points"] == ["357", "357"]
@@ -161,7 +162,7 @@ def test_different_units_are_warned_about(tmp_path: Path, caplog: pytest.LogCapt
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"metric": "val_loss"}, r"no metric 'val_loss'; it has test_accuracy, test_loss, train_loss"),
+        ({"metric": "val_loss"}, r"no 'val_loss'; it has train_loss, test_loss, test_accuracy"),
         ({"radius": -1.0}, r"a\.h5: the radius must be positive, got -1"),
         ({"levels": ["1x"]}, "a level must be above the centre"),
         ({"levels": ["high"]}, r"expected a level such as \+0\.1 or 2x, got 'high'"),

@@ -28,6 +28,7 @@ from lossgrid.formats import FORMATS, export_file, formats, page
 from lossgrid.formats.heights import HeightOptions
 from lossgrid.run.problem import save_directions
 from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Session, Surface
+from tests.builders import measured
 
 NAN = np.nan
 QUICK = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -40,7 +41,7 @@ def surface_of(loss: Any, status: Any, *, accuracy: Any = None) -> Surface:
     return Surface(
         alpha=np.linspace(-1, 1, loss.shape[-1]),
         beta=None if loss.ndim == 1 else np.linspace(0, 0.7, loss.shape[0]),
-        metrics=metrics,
+        **measured(metrics),
         status=status,
         seconds=np.where(pending, NAN, 0.1).astype(np.float32),
         rank=np.where(pending, -1, 3).astype(np.int32),
@@ -50,7 +51,6 @@ def surface_of(loss: Any, status: Any, *, accuracy: Any = None) -> Surface:
         created="2026-01-01T00:00:00+00:00",
         finished=None if pending.any() else "2026-01-01T00:00:01+00:00",
         sessions=(Session(2, 1.0, 3.0),),
-        units=dict.fromkeys(metrics, "1"),
     )
 
 
@@ -119,7 +119,7 @@ def test_csv_of_a_line_has_no_beta(tmp_path: Path) -> None:
 def test_csv_gives_back_every_bit(tmp_path: Path, surface: Surface) -> None:
     with exported(tmp_path, surface, "csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    expected = dict(zip(("alpha", "beta"), mesh(surface), strict=True)) | dict(surface.metrics)
+    expected = dict(zip(("alpha", "beta"), mesh(surface), strict=True)) | dict(surface.values)
     for name in set(rows[0]) & set(expected):
         np.testing.assert_array_equal([float(row[name] or "nan") for row in rows], expected[name].ravel())
     np.testing.assert_array_equal([np.float32(row["seconds"] or "nan") for row in rows], surface.seconds.ravel())
@@ -157,7 +157,7 @@ def test_vtk_has_the_loss_as_height_and_holes_where_it_is_not_known(tmp_path: Pa
     expected = np.stack([alpha[known], beta[known], PLANE["train_loss"][known]], axis=1)
     np.testing.assert_array_equal(places(data), expected)
     found = arrays(data)
-    assert list(found) == ["zvalue", "train_accuracy", "train_loss", "status"]
+    assert list(found) == ["zvalue", "train_loss", "train_accuracy", "status"]
     np.testing.assert_array_equal(found["zvalue"], PLANE["train_loss"][known])
     np.testing.assert_array_equal(found["train_accuracy"], PLANE["train_accuracy"][known])
     np.testing.assert_array_equal(found["status"], PLANE.status[known])
@@ -241,9 +241,9 @@ def test_xdmf_shows_the_surface_itself(tmp_path: Path, surface: Surface) -> None
     np.testing.assert_array_equal(vtk_to_numpy(grid.GetXCoordinates()), surface.alpha)
     np.testing.assert_array_equal(vtk_to_numpy(grid.GetYCoordinates()), mesh(surface)[1][:, 0])
     found = arrays(grid)
-    assert set(found) == {*surface.metrics, "status", "seconds", "rank"}
+    assert set(found) == {*surface.quantities, "status", "seconds", "rank"}
     for name, values in found.items():
-        expected = surface.metrics.get(name, getattr(surface, name, None))
+        expected = surface.values.get(name, getattr(surface, name, None))
         np.testing.assert_array_equal(values, expected.ravel())
     assert path.stat().st_size < 3000
 
@@ -369,8 +369,8 @@ def test_plotly_knows_everything_in_the_figure(surface: Surface) -> None:
 def test_xarray_opens_the_surface_as_it_is(tmp_path: Path, surface: Surface) -> None:
     with xarray.open_dataset(saved(tmp_path, surface), engine="h5netcdf") as dataset:
         assert dataset["train_loss"].dims == (("alpha",) if surface.is_line else ("beta", "alpha"))
-        for name in (*surface.metrics, "status", "seconds", "rank"):
-            expected = surface.metrics.get(name, getattr(surface, name, None))
+        for name in (*surface.quantities, "status", "seconds", "rank"):
+            expected = surface.values.get(name, getattr(surface, name, None))
             np.testing.assert_array_equal(dataset[name].values, expected)
         np.testing.assert_array_equal(dataset["alpha"].values, surface.alpha)
         assert dataset.attrs["format"] == "lossgrid"
@@ -428,7 +428,7 @@ def test_what_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.Mo
         ({"to": "vtk", "clip": float("nan")}, "--clip must be a finite number, got nan"),
         ({"to": "vtk", "clip": -1.0, "log": True}, "--clip must be positive with --log"),
         ({"to": "html", "clip": 0.1}, "--clip 0.1 leaves nothing of train_loss, of which 0.1 is lowest"),
-        ({"to": "vtk", "metric": "test_loss"}, "no metric 'test_loss'; it has train_accuracy, train_loss"),
+        ({"to": "vtk", "metric": "test_loss"}, "no 'test_loss'; it has train_loss, train_accuracy"),
         ({"to": "vtk", "out": "s.ply"}, "the name of a file for vtk ends in .vtp"),
         ({"to": "csv", "out": "absent/s.csv"}, "there is no folder"),
         ({"to": "loss-landscape", "out": "s.h5", "overwrite": True}, "is the surface itself"),

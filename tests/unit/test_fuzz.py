@@ -12,10 +12,11 @@ import pytest
 from lossgrid import store
 from lossgrid.errors import InputError
 from lossgrid.formats.loss_landscape import imported
-from lossgrid.surface import Axis, Grid, Metric, Segment
+from lossgrid.surface import Axis, Grid, Segment
 from lossgrid.surface.summary import as_lines, summarise
+from tests.builders import quantities
 
-METRICS = [Metric("train_loss", "nats per sample"), Metric("train_accuracy", "1")]
+METRICS = quantities("train")
 GRID = Grid(Axis(-1, 1, 7), Axis(0, 2, 5))
 SIGNS = (b"GCOL", b"TREE", b"SNOD", b"HEAP", b"\x89HDF")  # where the structures of HDF5 begin
 EACH = 320  # mutations of a kind of file and seed
@@ -55,7 +56,7 @@ def reference(path: Path) -> Path:
 def read_surface(path: Path, *, to_write: bool = False) -> dict[str, np.ndarray]:
     found = store.read(path, to_write=to_write)
     assert all("\n" not in line for line in as_lines(summarise(found)))
-    return {**found.metrics, "alpha": found.alpha, "status": found.status}
+    return {**found.values, "alpha": found.alpha, "status": found.status}
 
 
 def read_directions(path: Path) -> dict[str, np.ndarray]:
@@ -65,7 +66,7 @@ def read_directions(path: Path) -> dict[str, np.ndarray]:
 
 
 def read_reference(path: Path) -> dict[str, np.ndarray]:
-    return dict(imported(store.read_reference(path), path, path).metrics)
+    return dict(imported(store.read_reference(path), path, path).values)
 
 
 def outcome(read: Callable[[Path], dict], path: Path) -> tuple[dict | None, str]:

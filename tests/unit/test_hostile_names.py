@@ -24,6 +24,7 @@ from lossgrid.plot.words import plain
 from lossgrid.surface import Surface
 from lossgrid.surface.caveats import caveats_of
 from lossgrid.wording import one_line
+from tests.builders import measured
 from tests.unit.test_export import PLANE, arrays, read_vtp, read_xdmf
 from tests.unit.test_plot import bowl, line
 
@@ -151,7 +152,7 @@ def test_a_page_has_no_markup_of_names(
     tmp_path: Path, text: str, innocent: list[tuple[str, dict[str, str | None]]]
 ) -> None:
     metric = text.replace("/", "") + "_loss"  # a slash is no part of a name in HDF5
-    surface = replace(named(text), metrics={metric: PLANE["train_loss"]}, units={metric: text})
+    surface = replace(named(text), **measured({metric: PLANE["train_loss"]}, text))
     store.save(tmp_path / "s.h5", surface, overwrite=False)
     page = export_file(tmp_path / "s.h5", to="html").read_text(encoding="utf-8")
     assert elements(page) == innocent
@@ -169,7 +170,7 @@ def test_a_page_has_no_markup_of_names(
 @pytest.mark.parametrize("name", NAMES)
 def test_xdmf_and_vtk_of_hostile_names_are_opened_by_their_readers(tmp_path: Path, name: str) -> None:
     file = tmp_path / f"{name[:200]}.h5"
-    store.save(file, replace(PLANE, metrics={name: PLANE["train_loss"]}, units={name: name}), overwrite=False)
+    store.save(file, replace(PLANE, **measured({name: PLANE["train_loss"]}, name)), overwrite=False)
     description = export_file(file, to="xdmf")
     named = [one.get("Name") for one in ElementTree.parse(description).iter("Attribute")]
     assert named == [name, "status", "seconds", "rank"]
@@ -179,9 +180,7 @@ def test_xdmf_and_vtk_of_hostile_names_are_opened_by_their_readers(tmp_path: Pat
 
 @pytest.mark.parametrize("name", ["a:b", " a", "a ", "two\nlines", "\x01", "\u202ea", "ä", "网"])
 def test_xdmf_refuses_names_its_readers_do_not_find(tmp_path: Path, name: str) -> None:
-    store.save(
-        tmp_path / "s.h5", replace(PLANE, metrics={name: PLANE["train_loss"]}, units={name: ""}), overwrite=False
-    )
+    store.save(tmp_path / "s.h5", replace(PLANE, **measured({name: PLANE["train_loss"]}, "")), overwrite=False)
     store.save(tmp_path / f"{name}.h5", PLANE, overwrite=False)
     for file in ("s.h5", f"{name}.h5"):
         if file.strip() != file or name.strip() == name:  # a space before the ending is inside the name of the file

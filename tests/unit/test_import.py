@@ -22,6 +22,7 @@ from lossgrid.run.provenance import going_on
 from lossgrid.settings import RunConfig, resolve
 from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Surface
 from lossgrid.surface.summary import as_lines, summarise
+from tests.builders import measured
 
 NAN = np.nan
 QUICK = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -104,7 +105,7 @@ def test_arrays_as_its_plots_take_them_are_read_so(tmp_path: Path) -> None:
         file["train_loss"] = bowl(x[None, :], y[:, None])
     surface = imported(tmp_path / "r.h5")
     np.testing.assert_array_equal(surface["train_loss"], bowl(x[None, :], y[:, None]))
-    assert list(surface.metrics) == ["train_loss"]
+    assert list(surface.quantities) == ["train_loss"]
 
 
 def test_a_line_is_a_line(tmp_path: Path) -> None:
@@ -157,7 +158,7 @@ def test_only_losses_and_accuracies_are_taken_over(tmp_path: Path, caplog: pytes
         file["test_loss"] = np.full((2, 2), 3.0)
         file["test_acc"] = np.full((2, 2), -1.0)
     surface = imported(path)
-    assert sorted(surface.metrics) == ["test_loss", "train_accuracy", "train_loss"]
+    assert sorted(surface.quantities) == ["test_loss", "train_accuracy", "train_loss"]
     assert (surface.status == DONE).all()
     assert "max_eig, min_eig left out" in caplog.text
 
@@ -283,7 +284,7 @@ def surface_of(loss: Any, status: Any, accuracy: Any = None) -> Surface:
     return Surface(
         alpha=np.linspace(-1, 1, loss.shape[-1]),
         beta=None if loss.ndim == 1 else np.linspace(0, 0.7, loss.shape[0]),
-        metrics=metrics,
+        **measured(metrics, ""),
         status=status,
         seconds=np.full(loss.shape, NAN, dtype=np.float32),
         rank=np.full(loss.shape, -1, dtype=np.int32),
@@ -292,7 +293,6 @@ def surface_of(loss: Any, status: Any, accuracy: Any = None) -> Surface:
         complete=False,
         created="2026-01-01T00:00:00+00:00",
         finished=None,
-        units=dict.fromkeys(metrics, ""),
     )
 
 

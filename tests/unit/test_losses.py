@@ -120,7 +120,7 @@ def test_ignored_labels_by_pair_and_by_sample(batch_size: int, caplog: pytest.Lo
     inputs, targets = samples()
     targets[::4] = -100
     pair = surface(ignoring_pair, (inputs, targets), batch_size=batch_size)
-    assert list(pair.metrics) == ["train_loss"]  # -100 is no class, so that there is no accuracy
+    assert list(pair.quantities) == ["train_loss"]  # -100 is no class, so that there is no accuracy
     assert "no accuracy of split 'train': split 'train' has classes -100..3" in caplog.text
     logits = outputs_at(0.0, network(), inputs)
     losses = [float(F.cross_entropy(z[None], y[None])) for z, y in zip(logits, targets, strict=True) if y >= 0]
@@ -140,7 +140,7 @@ def test_one_logit_for_two_classes_needs_no_classes_of_its_own() -> None:
         line = lossgrid.evaluate(model, (inputs, targets), alpha=(0, 1, 2), loss=loss)
         expected = F.binary_cross_entropy_with_logits(model(inputs).detach()[:, 0], targets.float())
         assert line["train_loss"][0] == pytest.approx(float(expected), rel=1e-5)
-        assert list(line.metrics) == ["train_loss"]
+        assert list(line.quantities) == ["train_loss"]
 
 
 def test_a_loss_of_the_weights_gets_the_network_that_moves() -> None:

@@ -23,8 +23,9 @@ from lossgrid.merge import merge_files, merged
 from lossgrid.plot.words import missing
 from lossgrid.run.provenance import going_on
 from lossgrid.settings import RunConfig, resolve
-from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Axis, Metric, Session, Surface
+from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Axis, Session, Surface
 from lossgrid.surface.grid import equally_spaced, union
+from tests.builders import measured
 
 OUT = Path("merged.h5")
 RECIPE = {"variant": "plain", "batch_size": 60, "cuda_graphs": False, "about": ""}
@@ -74,7 +75,7 @@ def part(
     fields = {
         "alpha": alphas,
         "beta": betas,
-        "metrics": metrics,
+        **measured(metrics),
         "status": np.where(done, DONE, PENDING).astype(np.uint8),
         "seconds": np.where(done, 2.0, np.nan).astype(np.float32),
         "rank": np.where(done, 3, -1).astype(np.int32),
@@ -83,7 +84,6 @@ def part(
         "complete": bool(done.all()),
         "created": "2026-01-01T00:00:00+00:00",
         "finished": "2026-01-01T00:01:00+00:00" if done.all() else None,
-        "units": {metric: "nats per sample" if metric.endswith("_loss") else "1" for metric in metrics},
         "path": Path(name),
     }
     return Surface(**(fields | changes))
@@ -95,8 +95,8 @@ def assert_same(surface: Surface, whole: Surface) -> None:
     assert (surface.beta is None) == (whole.beta is None)
     if surface.beta is not None:
         np.testing.assert_array_equal(surface.beta, whole.beta)
-    assert surface.metrics.keys() == whole.metrics.keys()
-    for name in whole.metrics:
+    assert surface.quantities == whole.quantities
+    for name in whole.quantities:
         np.testing.assert_allclose(surface[name], whole[name], rtol=1e-12)
     np.testing.assert_array_equal(surface.status, whole.status)
     assert surface.complete == whole.complete
@@ -196,7 +196,7 @@ def test_splits_come_together() -> None:
     assert_same(made, part("-1:1:3", splits="train,test"))
     assert made.config["splits"] == ["train", "test"]
     assert made.provenance["digests"]["data"] == {"train": "data of train", "test": "data of test"}
-    assert made.units["test_loss"] == "nats per sample"
+    assert made.quantities["test_loss"].units == "nats per sample"
 
 
 def test_a_point_some_metrics_of_which_are_unknown_is_pending_and_keeps_the_others() -> None:
@@ -225,9 +225,9 @@ def test_values_of_points_never_done_are_not_taken() -> None:
 
 def test_the_first_value_counts_and_only_what_was_used_costs() -> None:
     both = part("-1:1:3", splits="train,test", name="b.h5", seconds=np.full(3, 8, np.float32), rank=np.array([5, 6, 7]))
-    slightly = both.metrics | {"train_loss": both["train_loss"] * (1 + 1e-5)}
+    slightly = dict(both.values) | {"train_loss": both["train_loss"] * (1 + 1e-5)}
     first = part("-1:0:2")
-    made = merged([first, replace(both, metrics=slightly), part("-1:1:3", splits="test")], OUT)
+    made = merged([first, replace(both, values=slightly), part("-1:1:3", splits="test")], OUT)
     np.testing.assert_array_equal(made["train_loss"][:2], first["train_loss"])
     assert made["train_loss"][2] == slightly["train_loss"][2]
     np.testing.assert_array_equal(made.seconds, [10, 10, 8])
@@ -239,7 +239,7 @@ def test_the_first_value_counts_and_only_what_was_used_costs() -> None:
 def test_values_that_are_not_finite_are_kept_and_agree(value: float, other: float) -> None:
     def diverged(value: float, accuracy: float) -> Surface:
         metrics = {"train_loss": np.array([1.0, value]), "train_accuracy": np.array([0.5, accuracy])}
-        return part("0:1:2", metrics=metrics, status=np.array([DONE, NOT_FINITE], np.uint8))
+        return part("0:1:2", **measured(metrics), status=np.array([DONE, NOT_FINITE], np.uint8))
 
     made = merged([diverged(value, 0.1), diverged(other, 0.9)], OUT)
     np.testing.assert_array_equal(made.status, [DONE, NOT_FINITE])
@@ -258,7 +258,7 @@ def test_points_of_several_files_must_agree_but_for_rounding(
 ) -> None:
     def constant(value: float, name: str = "a.h5") -> Surface:
         values = {"train_loss": np.full((2, 3), value), "train_accuracy": np.full((2, 3), 0.5)}
-        return part("-1:1:3", "0:1:2", settings={"precision": precision}, metrics=values, name=name)
+        return part("-1:1:3", "0:1:2", settings={"precision": precision}, **measured(values), name=name)
 
     assert merged([constant(value), constant(value * (1 + rounding))], OUT)["train_loss"][0, 0] == value
     with pytest.raises(InputError) as caught:
@@ -272,7 +272,7 @@ def test_points_of_several_files_must_agree_but_for_rounding(
 
 def test_small_losses_may_differ_by_the_rounding_of_the_outputs() -> None:
     def line(value: float) -> Surface:
-        return part("0:0:1", metrics={"train_loss": np.array([value]), "train_accuracy": np.array([1.0])})
+        return part("0:0:1", **measured({"train_loss": np.array([value]), "train_accuracy": np.array([1.0])}))
 
     assert merged([line(1e-6), line(1.5e-6)], OUT).complete
     with pytest.raises(InputError, match="do not agree"):
@@ -281,10 +281,10 @@ def test_small_losses_may_differ_by_the_rounding_of_the_outputs() -> None:
 
 def test_accuracies_that_are_far_apart_are_refused() -> None:
     one = part("0:1:2")
-    near, far = (one.metrics | {"train_accuracy": np.array([0.5, 0.5 + apart])} for apart in (0.03, 0.1))
-    assert merged([one, replace(one, metrics=near)], OUT).complete
+    near, far = (dict(one.values) | {"train_accuracy": np.array([0.5, 0.5 + apart])} for apart in (0.03, 0.1))
+    assert merged([one, replace(one, values=near)], OUT).complete
     with pytest.raises(InputError, match=r"at alpha 1 train_accuracy is 0\.6 in a\.h5 and 0\.5 in a\.h5"):
-        merged([one, replace(one, metrics=far)], OUT)
+        merged([one, replace(one, values=far)], OUT)
 
 
 # what does not belong together
@@ -377,9 +377,9 @@ def test_a_saved_surface_is_read_as_it_was(tmp_path: Path, beta: str | None) -> 
         read = store.read(path)
         for name in ("alpha", "beta", "status", "seconds", "rank"):
             np.testing.assert_array_equal(getattr(read, name), getattr(surface, name))
-        for name, values in surface.metrics.items():
+        for name, values in surface.values.items():
             np.testing.assert_array_equal(read[name], values)
-        for name in ("config", "provenance", "complete", "created", "finished", "rounding", "units", "sessions"):
+        for name in ("config", "provenance", "complete", "created", "finished", "rounding", "quantities", "sessions"):
             assert getattr(read, name) == getattr(surface, name), name
         with pytest.raises(InputError, match="appeared"):
             store.save(path, surface)
@@ -391,7 +391,7 @@ def test_a_saved_surface_has_the_structure_of_a_created_one(tmp_path: Path) -> N
     created = tmp_path / "created.h5"
     surface = store.read(saved)
     grid = resolve(RunConfig, surface.config).grid
-    metrics = [Metric(name, units) for name, units in surface.units.items()]
+    metrics = list(surface.quantities.values())
     store.create(created, grid, metrics, config=surface.config, provenance=surface.provenance)
     with h5py.File(saved) as one, h5py.File(created) as other:
         assert set(one.attrs) == set(other.attrs)

@@ -96,12 +96,12 @@ def test_axes_that_are_none_are_refused(alpha: list[float], text: str) -> None:
 
 
 def test_ticks_tell_values_also_where_places_are_over_a_power_of_ten() -> None:
-    scale = choose_scale(np.array([-1.7e308, 0.0, 1.7e308]), ScaleOptions(), is_loss=False)
+    scale = choose_scale(np.array([-1.7e308, 0.0, 1.7e308]), ScaleOptions(), by_factors=False)
     assert scale.power == 308
     assert [scale.write(place) for place in scale.place([-1e308, 0.0, 1.5e308])] == [
         r"$-1\times10^{308}$", "0", r"$1.5\times10^{308}$"
     ]  # fmt: skip
-    small = choose_scale(np.array([0.0, 4e-310]), ScaleOptions(), is_loss=True)
+    small = choose_scale(np.array([0.0, 4e-310]), ScaleOptions(), by_factors=True)
     assert small.write(small.place([2e-310])[0]) == r"$2\times10^{-310}$"
 
 
@@ -136,7 +136,7 @@ NOT_EXPORTED = (
 @pytest.mark.parametrize("seed", range(40))
 def test_nasty_surfaces_are_compared_and_exported(tmp_path: Path, seed: int) -> None:
     file = saved(tmp_path, nasty_surface(seed))
-    for metric in store.read(file).metrics:
+    for metric in store.read(file).quantities:
         assert is_done_or_refused(partial(numbers_of, file, metric), NOT_COMPARED)
     for to in FORMATS:
         assert is_done_or_refused(partial(export_file, file, to=to), NOT_EXPORTED)

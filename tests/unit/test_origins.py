@@ -17,6 +17,7 @@ from lossgrid.merge import merge_files
 from lossgrid.origin import refuse_unknown_origin
 from lossgrid.surface import Surface
 from lossgrid.surface.summary import as_lines, summarise
+from tests.builders import measured
 
 DATA = (torch.linspace(-1, 1, 24).reshape(12, 2), torch.arange(12) % 3)
 
@@ -86,7 +87,7 @@ def test_status_tells_the_centre_of_every_split(tmp_path: Path) -> None:
         "test_loss": np.array([1.0, 2.5e-7, 3.0]), "train_loss": np.array([1.0, 0.330174, 3.0]),
         "train_accuracy": np.array([0.1, 0.894, 0.2]),
     }  # fmt: skip
-    summary = summarise(Surface(**{**vars(surface), "metrics": metrics}))
+    summary = summarise(Surface(**{**vars(surface), **measured(metrics)}))
     assert summary["centre"] == {"train": {"loss": 0.330174, "accuracy": 0.894}, "test": {"loss": 2.5e-7}}
     lines = as_lines(summary)
     assert "at the centre: train loss 0.3302, accuracy 0.8940" in lines

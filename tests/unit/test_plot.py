@@ -12,10 +12,11 @@ from lossgrid import plot, store
 from lossgrid.cli.pictures import draw_files
 from lossgrid.errors import InputError
 from lossgrid.plot.scale import ScaleOptions, choose_scale, round_values
-from lossgrid.surface import DONE, NOT_FINITE, PENDING, Axis, Grid, Metric, Surface
+from lossgrid.surface import DONE, NOT_FINITE, PENDING, Axis, Grid, Surface
 from lossgrid.surface.grid import segments
+from tests.builders import measured, quantities
 
-METRICS = [Metric("train_loss", "nats per sample"), Metric("train_accuracy", "1")]
+METRICS = quantities("train")
 
 
 def surface_of(metrics: dict[str, Any], *, alpha: Any = None, beta: Any = None, status: Any = None) -> Surface:
@@ -27,7 +28,7 @@ def surface_of(metrics: dict[str, Any], *, alpha: Any = None, beta: Any = None, 
     return Surface(
         alpha=np.linspace(-1, 1, shape[-1]) if alpha is None else np.asarray(alpha),
         beta=beta,
-        metrics=arrays,
+        **measured(arrays),
         status=np.where(finite, DONE, NOT_FINITE).astype(np.uint8) if status is None else status,
         seconds=np.ones(shape, dtype=np.float32),
         rank=np.zeros(shape, dtype=np.int32),
@@ -98,7 +99,7 @@ def test_a_kind_that_does_not_fit_is_refused(surface: Surface, kind: str, text: 
 
 def test_an_unknown_metric_is_refused_with_those_there_are() -> None:
     for surface in (bowl(), line()):
-        with pytest.raises(InputError, match=r"no metric 'val_loss'; it has .*train_loss"):
+        with pytest.raises(InputError, match=r"no 'val_loss'; it has .*train_loss"):
             plot.draw(surface, metric="val_loss")
 
 
@@ -155,13 +156,13 @@ def test_the_centre_is_marked_only_where_it_is_in_the_picture() -> None:
 
 def test_the_scale_is_logarithmic_where_losses_differ_much() -> None:
     small, large = np.linspace(0.1, 2, 50), np.geomspace(0.1, 1e5, 50)
-    assert not choose_scale(small, ScaleOptions(), is_loss=True).log
-    assert choose_scale(large, ScaleOptions(), is_loss=True).log
-    assert not choose_scale(large, ScaleOptions(log=False), is_loss=True).log
-    assert choose_scale(small, ScaleOptions(log=True), is_loss=True).log
-    assert not choose_scale(large, ScaleOptions(), is_loss=False).log
-    assert not choose_scale(large - 0.1, ScaleOptions(), is_loss=True).log  # zero has no logarithm
-    assert not choose_scale(large, ScaleOptions(vmax=2), is_loss=True).log  # what is shown differs little
+    assert not choose_scale(small, ScaleOptions(), by_factors=True).log
+    assert choose_scale(large, ScaleOptions(), by_factors=True).log
+    assert not choose_scale(large, ScaleOptions(log=False), by_factors=True).log
+    assert choose_scale(small, ScaleOptions(log=True), by_factors=True).log
+    assert not choose_scale(large, ScaleOptions(), by_factors=False).log
+    assert not choose_scale(large - 0.1, ScaleOptions(), by_factors=True).log  # zero has no logarithm
+    assert not choose_scale(large, ScaleOptions(vmax=2), by_factors=True).log  # what is shown differs little
 
 
 def test_a_logarithmic_picture_is_labelled_in_the_values_own_unit() -> None:
@@ -174,7 +175,7 @@ def test_a_logarithmic_picture_is_labelled_in_the_values_own_unit() -> None:
 
 def test_a_linear_scale_keeps_the_centre_readable() -> None:
     values = np.geomspace(0.05, 1e6, 400)
-    scale = choose_scale(values, ScaleOptions(log=False), is_loss=True)
+    scale = choose_scale(values, ScaleOptions(log=False), by_factors=True)
     assert scale.above
     assert scale.extend == "max"
     assert 0.2 < np.mean(values <= scale.high) < 0.6
@@ -186,13 +187,13 @@ def test_parabolas_and_plateaus_are_not_clipped() -> None:
     plateau = np.where(np.hypot(x, y) < 0.9, 0.1, 2.3)
     for values in (x**2 + y**2, 1e-3 + x**2 + y**2, plateau):
         for log in (False, None):
-            scale = choose_scale(values, ScaleOptions(log=log), is_loss=True)
+            scale = choose_scale(values, ScaleOptions(log=log), by_factors=True)
             assert scale.extend == "neither"
             assert scale.high == values.max()
 
 
 def test_limits_of_the_user_win() -> None:
-    scale = choose_scale(np.geomspace(0.1, 1e5, 50), ScaleOptions(vmin=0.2, vmax=50), is_loss=True)
+    scale = choose_scale(np.geomspace(0.1, 1e5, 50), ScaleOptions(vmin=0.2, vmax=50), by_factors=True)
     assert (scale.low, scale.high, scale.extend) == (0.2, 50, "both")
     assert plot.draw(bowl(), kind="heat", vmin=0.2, vmax=0.9).axes[1].get_ylim() == pytest.approx((0.2, 0.9))
     assert plot.draw(line(), vmax=0.9).axes[0].get_ylim()[1] == pytest.approx(0.9)
@@ -216,7 +217,7 @@ def test_options_that_cannot_be_are_refused(options: dict[str, Any], text: str) 
 def test_a_logarithm_of_nothing_positive_is_refused_and_zeros_are_below() -> None:
     with pytest.raises(InputError, match="needs positive values"):
         plot.draw(surface_of({"train_loss": np.zeros((3, 3))}), log=True)
-    scale = choose_scale(np.array([0.0, 0.1, 1.0, 10.0]), ScaleOptions(log=True), is_loss=True)
+    scale = choose_scale(np.array([0.0, 0.1, 1.0, 10.0]), ScaleOptions(log=True), by_factors=True)
     assert (scale.low, scale.extend) == (0.1, "min")
     assert scale.place([0.0])[0] < scale.limits[0]
 
@@ -241,9 +242,9 @@ def test_more_levels_are_more_contours() -> None:
 
 
 def test_numbers_next_to_each_other_are_written_differently() -> None:
-    scale = choose_scale(np.linspace(2.302580, 2.302590, 9), ScaleOptions(), is_loss=True)
+    scale = choose_scale(np.linspace(2.302580, 2.302590, 9), ScaleOptions(), by_factors=True)
     assert len({scale.write(level) for level in scale.levels}) == len(scale.levels)
-    assert choose_scale(np.geomspace(0.1, 1e7, 9), ScaleOptions(), is_loss=True).write(6) == "$10^{6}$"
+    assert choose_scale(np.geomspace(0.1, 1e7, 9), ScaleOptions(), by_factors=True).write(6) == "$10^{6}$"
 
 
 def test_accuracies_are_percentages_and_dark_where_high() -> None:

@@ -15,6 +15,7 @@ from lossgrid.evaluation.head import Float32Linear, keep_head_in_float32
 from lossgrid.run.rounding import difference
 from lossgrid.surface.caveats import caveats_of
 from lossgrid.surface.summary import as_lines, summarise
+from tests.builders import quantities
 
 
 @pytest.fixture(autouse=True)
@@ -83,13 +84,14 @@ def test_a_network_that_is_good_in_bfloat16_is_computed() -> None:
 
 
 def test_differences_count_as_promised() -> None:
-    assert difference("train_loss", 1.286, 0.669) == pytest.approx(0.922, abs=1e-3)
-    assert difference("train_accuracy", 0.5, 0.4) == pytest.approx(0.1)
-    assert difference("train_loss", float("nan"), float("nan")) == 0.0
-    assert difference("train_loss", float("inf"), float("inf")) == 0.0
-    assert difference("train_loss", float("inf"), 1.0) == float("inf")
-    assert difference("train_loss", 1.0, float("nan")) == float("inf")
-    assert difference("train_loss", 0.1, 0.0) == 0.1
+    loss, accuracy = quantities("train")
+    assert difference(loss, 1.286, 0.669) == pytest.approx(0.922, abs=1e-3)
+    assert difference(accuracy, 0.5, 0.4) == pytest.approx(0.1)
+    assert difference(loss, float("nan"), float("nan")) == 0.0
+    assert difference(loss, float("inf"), float("inf")) == 0.0
+    assert difference(loss, float("inf"), 1.0) == float("inf")
+    assert difference(loss, 1.0, float("nan")) == float("inf")
+    assert difference(loss, 0.1, 0.0) == 0.1
 
 
 def test_the_last_linear_layer_stays_in_float32() -> None:

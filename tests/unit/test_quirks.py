@@ -213,7 +213,7 @@ def test_train_and_test_are_computed_in_one_run_and_accuracy_is_a_fraction() -> 
     # plot_surface.py: the pass over the test data is commented out, though plots ask for it; accuracies are percents.
     data = {"train": pictures("train"), "test": pictures("test", 40)}
     surface = lossgrid.evaluate(Net(1, 10), data, alpha="0:1:2")
-    assert set(surface.metrics) == {"train_loss", "train_accuracy", "test_loss", "test_accuracy"}
+    assert set(surface.quantities) == {"train_loss", "train_accuracy", "test_loss", "test_accuracy"}
     for split, samples in (("train", 60), ("test", 40)):
         counts = surface[f"{split}_accuracy"] * samples
         np.testing.assert_allclose(counts, counts.round(), atol=1e-9)

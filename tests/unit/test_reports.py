@@ -11,6 +11,7 @@ from lossgrid.progress import ProgressDisplay
 from lossgrid.surface import Session, Surface
 from lossgrid.surface.summary import as_lines, summarise
 from lossgrid.wording import duration
+from tests.builders import measured
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def surface(status: list[int], **changes: object) -> Surface:
     fields: dict[str, object] = {
         "alpha": np.linspace(-1, 1, count),
         "beta": None,
-        "metrics": {"train_loss": values},
+        **measured({"train_loss": values}),
         "status": np.array(status, np.uint8),
         "seconds": np.full(count, 2.0, np.float32),
         "rank": np.array([i % 2 for i in range(count)], np.int32),

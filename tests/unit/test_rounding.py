@@ -5,6 +5,7 @@ import pytest
 
 from lossgrid.run.rounding import compare, sample_points
 from lossgrid.surface import Axis, Grid, Surface
+from tests.builders import measured, quantities
 
 
 def test_centre_and_corners_are_among_the_points() -> None:
@@ -22,10 +23,10 @@ def test_differences_are_relative_for_losses_and_plain_for_accuracies() -> None:
     book = np.ones((2, 2))
     surface = Surface(
         alpha=np.array([0.0, 1.0]), beta=np.array([0.0, 1.0]),
-        metrics={"train_loss": loss, "train_accuracy": accuracy},
+        **measured({"train_loss": loss, "train_accuracy": accuracy}),
         status=book, seconds=book, rank=book, config={}, provenance={}, complete=True, created="", finished=None,
     )  # fmt: skip
     exact = {(0, 1): [2.0, 0.5], (1, 0): [math.inf, 0.1], (1, 1): [math.nan, 0.1]}
-    found = compare(surface, exact, ["train_loss", "train_accuracy"], "bfloat16")
+    found = compare(surface, exact, quantities("train"), "bfloat16")
     assert found["largest"] == pytest.approx({"train_loss": 0.1, "train_accuracy": 0.1})
     assert found["points"] == [[0, 1], [1, 0], [1, 1]]

@@ -13,9 +13,10 @@ import pytest
 from lossgrid import store
 from lossgrid.errors import InputError, RankError
 from lossgrid.files import in_use, locked
-from lossgrid.surface import DONE, NOT_FINITE, Axis, Grid, Metric, Segment, seconds_of
+from lossgrid.surface import DONE, NOT_FINITE, Axis, Grid, Segment, seconds_of
+from tests.builders import quantities
 
-METRICS = [Metric("train_loss", "nats per sample"), Metric("train_accuracy", "1")]
+METRICS = quantities("train")
 PLANE = Grid(Axis(-1, 1, 5), Axis(0, 2, 3))
 LINE = Grid(Axis(-1, 1, 5))
 
@@ -31,9 +32,19 @@ def test_the_schema_is_that_of_the_contract(tmp_path: Path) -> None:
         varies = {"created": "", "config": "", "provenance": "", "finished": b"", "sessions": b"", "id": b""}
         assert len(file.attrs["id"]) == 32
         assert (bytes(file.attrs["rounding"]), bytes(file.attrs["digest"])) == (b" " * 2000, b" " * 64)
-        varies |= {"rounding": b"", "digest": b""}
+        varies |= {"rounding": b"", "digest": b"", "quantities": ""}
+        assert json.loads(file.attrs["quantities"]) == [
+            {
+                "name": "train_loss", "split": "train", "kind": "loss", "units": "nats per sample",
+                "better": "lower", "bounds": [None, None], "varies": "by factors",
+            },
+            {
+                "name": "train_accuracy", "split": "train", "kind": "accuracy", "units": "1",
+                "better": "higher", "bounds": [0, 1], "varies": "by differences",
+            },
+        ]  # fmt: skip
         assert dict(file.attrs) | varies == {
-            "format": "lossgrid", "format_version": 1, "complete": 0,
+            "format": "lossgrid", "format_version": 2, "complete": 0, "quantities": "",
             "created": "", "config": "", "provenance": "", "finished": b"", "sessions": b"",
             "id": b"", "rounding": b"", "digest": b"",
         }  # fmt: skip
@@ -153,8 +164,8 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
         store.read(other)
     newer = make(tmp_path / "newer.h5")
     with h5py.File(newer, "r+") as file:
-        file.attrs["format_version"] = 2
-    with pytest.raises(InputError, match="format version 2"):
+        file.attrs["format_version"] = 3
+    with pytest.raises(InputError, match="format version 3, this lossgrid reads 1 to 2"):
         store.read(newer)
     misshapen = make(tmp_path / "misshapen.h5")
     with h5py.File(misshapen, "r+") as file:
@@ -165,7 +176,7 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_unknown_metrics_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="'test_loss'; it has train_accuracy, train_loss"):
+    with pytest.raises(InputError, match="'test_loss'; it has train_loss, train_accuracy"):
         store.read(make(tmp_path / "s.h5"))["test_loss"]
 
 

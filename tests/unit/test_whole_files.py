@@ -1,5 +1,6 @@
 """Which file is written, and by whom: locks on the file itself, its identity, files that appear whole or not at all."""
 
+import json
 import os
 import signal
 import subprocess
@@ -15,9 +16,10 @@ import pytest
 from lossgrid import store
 from lossgrid.errors import InputError, RankError
 from lossgrid.files import in_use, locked, writing
-from lossgrid.surface import PENDING, Axis, Grid, Metric, Segment
+from lossgrid.surface import PENDING, Axis, Grid, Segment
+from tests.builders import quantities
 
-METRICS = [Metric("train_loss", "nats per sample"), Metric("train_accuracy", "1")]
+METRICS = quantities("train")
 GRID = Grid(Axis(-1, 1, 5), Axis(0, 2, 3))
 CONFIG = {"model": "mlp", "splits": ["train"], "alpha": str(GRID.alpha), "beta": str(GRID.beta)}
 
@@ -260,7 +262,7 @@ def test_complete_beside_pending_points_counts_for_nothing(tmp_path: Path) -> No
         ("alpha", lambda a: np.where(a == 0, np.nan, a), "/alpha has no finite coordinates"),
         ("alpha", lambda a: a * 0, "/alpha has no finite coordinates"),
         ("alpha", lambda a: a**3, "/alpha has 5 coordinates from -1.0 to 1.0, and its settings say"),
-        ("status", lambda s: s + 77, "/status has the value 77; expected 0 to 3"),
+        ("status", lambda s: s + 77, "/status has the value 77; expected 0 to 4"),
     ],
 )
 def test_numbers_that_contradict_the_settings_are_refused(tmp_path: Path, name: str, change, said: str) -> None:  # type: ignore[no-untyped-def]
@@ -276,12 +278,17 @@ def test_numbers_that_contradict_the_settings_are_refused(tmp_path: Path, name: 
 def test_metrics_that_contradict_the_settings_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "s.h5"
     make(path)
+    of_train, of_test = (json.dumps([one.as_json() for one in quantities(split)]) for split in ("train", "test"))
     with h5py.File(path, "r+") as file:
-        file.move("train_loss", "test_loss")
-    with pytest.raises(InputError, match="it has no /train_loss, and its settings say --splits train"):
+        for name in ("loss", "accuracy"):
+            file.move(f"train_{name}", f"test_{name}")
+        file.attrs["quantities"] = of_test
+    with pytest.raises(InputError, match="it has nothing of split train, and its settings say --splits train"):
         store.read(path)
     with h5py.File(path, "r+") as file:
-        file.copy("test_loss", "train_loss")
+        for name in ("loss", "accuracy"):
+            file.copy(f"test_{name}", f"train_{name}")
+        file.attrs["quantities"] = json.dumps(json.loads(of_train) + json.loads(of_test))
     with pytest.raises(InputError, match="/test_loss belongs to none of the splits"):
         store.read(path)
 
@@ -315,12 +322,12 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from lossgrid import store
-from lossgrid.surface import Axis, Grid, Metric
+from lossgrid.surface import Axis, Grid, quantity
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 path = Path(sys.argv[1])
 try:
     if {what!r} == "surface":
-        metrics = [Metric("train_loss", "")]
+        metrics = [quantity.loss("train")]
         store.create(path, Grid(Axis(-1, 1, 500)), metrics, config={{}}, provenance={{}})
     elif {what!r} == "directions":
         store.write_directions(path, [{{"w": np.ones(2000)}}], about={{}}, overwrite=False)

@@ -20,11 +20,11 @@ from lossgrid import store
 from lossgrid.errors import LossgridError, RankError, in_short
 from lossgrid.machine.disks import LOCKS, file_system, lock_tried
 from lossgrid.parallel import World, collectively, gather, on_root
-from lossgrid.surface import Axis, Grid, Metric, Segment
+from lossgrid.surface import Axis, Grid, Segment, quantity
 
 T = TypeVar("T")
 POINTS = 8  # each rank writes, one by one
-METRICS = [Metric("train_loss", "nats per sample"), Metric("train_accuracy", "1")]
+QUANTITIES = [quantity.loss("train", "nats per sample"), quantity.accuracy("train")]
 SECONDS = 0.5  # a measurement of bandwidth should take
 FIRST_BYTES, MOST_BYTES = 4 << 20, 512 << 20  # of all ranks together
 SHARE_OF_FREE = 20  # a measurement takes at most a 20th of the free space
@@ -135,7 +135,7 @@ def _write_points(world: World, path: Path, writer: str) -> float:
     def write() -> float:
         if not (parallel or world.is_root):
             return 0.0
-        file = store.SurfaceFile(path, METRICS, world.comm if parallel else None)
+        file = store.SurfaceFile(path, QUANTITIES, world.comm if parallel else None)
         seconds = []
         try:
             for point in range(world.rank * POINTS, (world.rank + 1) * POINTS):
@@ -148,7 +148,7 @@ def _write_points(world: World, path: Path, writer: str) -> float:
             file.close()  # also after a failure: the others are waiting in it
         return statistics.median(seconds)
 
-    on_root(world, lambda: store.create(path, grid, METRICS, config={}, provenance={}))
+    on_root(world, lambda: store.create(path, grid, QUANTITIES, config={}, provenance={}))
     slowest = max(gather(world, collectively(world, lambda: _refused(write, path))))
     on_root(world, lambda: _compare(path, count))
     return slowest
@@ -157,12 +157,12 @@ def _write_points(world: World, path: Path, writer: str) -> float:
 def _compare(path: Path, count: int) -> None:
     surface = store.read(path)
     expected = np.arange(count, dtype=np.float64)
-    for metric in METRICS:
-        wrong = np.flatnonzero(surface[metric.name][:count] != expected)
+    for name in surface.quantities:
+        wrong = np.flatnonzero(surface[name][:count] != expected)
         if wrong.size:
             raise RankError(
-                f"{path}: wrote {expected[wrong[0]]:g} to point {wrong[0]} of {metric.name}, read "
-                f"{surface[metric.name][wrong[0]]:g}; {wrong.size} of {count} points are wrong"
+                f"{path}: wrote {expected[wrong[0]]:g} to point {wrong[0]} of {name}, read "
+                f"{surface[name][wrong[0]]:g}; {wrong.size} of {count} points are wrong"
             )
     if surface.pending != 1:
         raise RankError(f"{path}: 1 point was to stay pending, {surface.pending} are")

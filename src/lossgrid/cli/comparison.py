@@ -75,14 +75,14 @@ def compare_files(
     if len({surface.is_line for surface in surfaces}) > 1:
         raise InputError("lines and planes have no numbers in common; compare them apart")
     names = list(labels) or names_of(files, surfaces, band=False)
-    measure_of = plot.choose_metric(surfaces[0], metric)
-    if vmax is not None and not measure_of.endswith("_loss"):
-        raise InputError(f"--vmax is the highest loss, got {vmax:g} with {measure_of}; leave it out")
+    measured_of = surfaces[0].quantity(metric)
+    if vmax is not None and measured_of.better == "higher":
+        raise InputError(f"--vmax is the highest loss, got {vmax:g} with {measured_of.name}; leave it out")
     _warn_of_units(files, surfaces)
     measured = []
     for file, surface, label in zip(files, surfaces, names, strict=True):
         try:
-            numbers, found = measure(surface, measure_of, radius=radius, levels=heights, vmax=vmax)
+            numbers, found = measure(surface, measured_of.name, radius=radius, levels=heights, vmax=vmax)
         except InputError as error:
             raise InputError(f"{file}: {error}") from None
         measured.append(Measured(label, str(file), surface.shape, numbers, found, caveats_of(surface)))

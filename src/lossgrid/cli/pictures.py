@@ -80,7 +80,7 @@ def draw_files(
 def read_drawable(file: Path) -> Surface:
     """Read a surface that has something to draw, with a warning where it is not complete."""
     surface = store.read(file)
-    known = np.any([~np.isnan(values) for values in surface.metrics.values()], axis=0)  # of a pending point if merged
+    known = np.any([~np.isnan(values) for values in surface.values.values()], axis=0)
     blank = int(np.count_nonzero((surface.status == PENDING) & ~known))
     if blank == surface.status.size:
         was_imported = "imported" in surface.provenance

@@ -6,7 +6,7 @@ from lossgrid.evaluation.device import (
     choose_place,
     share_threads,
 )
-from lossgrid.evaluation.evaluator import Column, Evaluator
+from lossgrid.evaluation.evaluator import Evaluator
 from lossgrid.evaluation.objective import Objective, make_objective
 from lossgrid.evaluation.plane import Plane
 from lossgrid.evaluation.sameness import AMPLIFIED, ROUNDINGS, Differs, Unsuitable, twin_of
@@ -18,7 +18,6 @@ __all__ = [
     "ROUNDINGS",
     "USUAL_BATCH",
     "WORTH",
-    "Column",
     "Differs",
     "Evaluator",
     "Objective",

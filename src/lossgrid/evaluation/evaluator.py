@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -32,16 +31,9 @@ from lossgrid.evaluation.sameness import (
     refuse_other_function,
 )
 from lossgrid.evaluation.settling import report_rounding, to_place
+from lossgrid.surface import Quantity, quantity
 
 Tick = Callable[[], None]
-
-
-@dataclass(frozen=True)
-class Column:
-    """A quantity of a point, such as ``train_loss`` in ``nats per sample``."""
-
-    name: str
-    units: str
 
 
 class Evaluator:
@@ -82,14 +74,14 @@ class Evaluator:
         self._captured: Captured | None = None
 
     @property
-    def columns(self) -> list[Column]:
-        """The quantities :meth:`point` returns, in its order, without the seconds."""
-        columns = []
+    def quantities(self) -> list[Quantity]:
+        """What :meth:`point` returns, in its order, without the seconds."""
+        found = []
         for split, objective in self._objectives.items():
-            columns.append(Column(f"{split}_loss", objective.units))
+            found.append(quantity.loss(split, objective.units))
             if objective.counts_correct:
-                columns.append(Column(f"{split}_accuracy", "1"))
-        return columns
+                found.append(quantity.accuracy(split))
+        return found
 
     @torch.inference_mode()
     def point(self, alpha: float, beta: float = 0.0, *, tick: Tick = lambda: None) -> npt.NDArray[np.float64]:
@@ -103,7 +95,7 @@ class Evaluator:
             tick: Called between batches, and while the device computes.
 
         Returns:
-            The mean loss and accuracy of each split, in the order of :attr:`columns`, then the seconds it
+            The mean loss and accuracy of each split, in the order of :attr:`quantities`, then the seconds it
             took; float64.
         """
         began = time.perf_counter()

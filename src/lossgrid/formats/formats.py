@@ -15,7 +15,6 @@ from lossgrid.files import writing
 from lossgrid.formats import page, table, vtp, xdmf
 from lossgrid.formats.heights import HeightOptions
 from lossgrid.formats.loss_landscape import to_reference
-from lossgrid.plot.words import is_accuracy
 from lossgrid.surface import Surface
 
 log_of_module = logging.getLogger(__name__)
@@ -90,9 +89,10 @@ def _write_reference(surface: Surface, path: Path) -> None:
         InputError: An accuracy is no fraction.
         OSError: The file cannot be written.
     """
-    for name, values in surface.metrics.items():
+    for name, quantity in surface.quantities.items():
+        values = surface[name]
         wrong = values[np.isfinite(values) & ((values < 0) | (values > 1))]
-        if is_accuracy(name) and wrong.size:
+        if quantity.kind == "accuracy" and wrong.size:
             raise InputError(
                 f"{surface.path}: {name} must be fractions from 0 to 1 for loss-landscape, got {wrong[0]:g}"
             )

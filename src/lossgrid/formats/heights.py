@@ -1,4 +1,4 @@
-"""A metric as height: which one, linear or logarithmic, clipped where."""
+"""A quantity as height: which one, linear or logarithmic, clipped where."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.errors import InputError
-from lossgrid.plot.words import choose_metric
-from lossgrid.surface import Surface
+from lossgrid.surface import Quantity, Surface
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class HeightOptions:
     Attributes:
         metric: Such as ``test_loss``.
         log: Whether heights are logarithms, of base 10.
-        clip: Higher values become this one, in the unit of the metric.
+        clip: Higher values become this one, in the unit of the quantity.
     """
 
     metric: str | None = None
@@ -34,13 +33,14 @@ class HeightOptions:
             raise InputError(f"--clip must be positive with --log, got {self.clip:g}")
 
 
-def choose_values(surface: Surface, options: HeightOptions) -> tuple[str, npt.NDArray[np.float64]]:
-    """Return the name of the metric and its values, ``surface.shape``, float64, NaN where they are not finite.
+def choose_values(surface: Surface, options: HeightOptions) -> tuple[Quantity, npt.NDArray[np.float64]]:
+    """Return the quantity and its values, ``surface.shape``, float64, NaN where they are not finite.
 
     Raises:
-        InputError: The surface has no such metric, or none of its values can be a height.
+        InputError: The surface has no such quantity, or none of its values can be a height.
     """
-    name = choose_metric(surface, options.metric)
+    quantity = surface.quantity(options.metric)
+    name = quantity.name
     values = np.where(np.isfinite(surface[name]), surface[name], np.nan)
     if np.isnan(values).all():
         raise InputError(f"{surface.path}: {name} is known at no point; compute some first with lossgrid run")
@@ -49,4 +49,4 @@ def choose_values(surface: Surface, options: HeightOptions) -> tuple[str, npt.ND
         raise InputError(f"--log needs positive values, and the highest {name} is {np.nanmax(values):g}; leave it out")
     if options.clip is not None and options.clip <= shown.min():
         raise InputError(f"--clip {options.clip:g} leaves nothing of {name}, of which {shown.min():g} is lowest")
-    return name, values
+    return quantity, values

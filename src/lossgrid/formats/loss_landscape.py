@@ -24,14 +24,15 @@ from lossgrid import store
 from lossgrid.errors import InputError
 from lossgrid.files import locked
 from lossgrid.store import ReferenceSurface
-from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Surface
+from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Quantity, Surface
 from lossgrid.surface.grid import equally_spaced
+from lossgrid.surface.quantity import accuracy, loss
 
 log = logging.getLogger(__name__)
 
 MISSING = -1.0
 PERCENT = 100.0
-LOSS, ACCURACY, ITS_ACCURACY = "_loss", "_accuracy", "_acc"
+LOSS, ACCURACY = "_loss", "_acc"  # ends of its names
 UNKNOWN = "imported"  # what its files do not tell: network, data, device
 
 Values = npt.NDArray[np.float64]
@@ -43,16 +44,16 @@ def to_reference(surface: Surface) -> ReferenceSurface:
     Its scripts for lines want an accuracy beside each loss: where there is none, that is not computed.
     """
     not_computed = np.isin(surface.status, (PENDING, FAILED))
+    accuracies = {one.split: surface[one.name] for one in surface.quantities.values() if one.kind == "accuracy"}
     values = {}
-    for loss in (name for name in surface.metrics if name.endswith(LOSS)):
-        split = loss.removesuffix(LOSS)
-        accuracy = surface.metrics.get(split + ACCURACY)
-        values[loss] = _marked(surface[loss], not_computed)
-        values[split + ITS_ACCURACY] = (
-            np.full(surface.shape, MISSING) if accuracy is None else _marked(accuracy * PERCENT, not_computed)
+    for one in (each for each in surface.quantities.values() if each.kind == "loss"):
+        ours, fractions = surface[one.name], accuracies.get(one.split)
+        values[one.split + LOSS] = _marked(ours, not_computed)
+        values[one.split + ACCURACY] = (
+            np.full(surface.shape, MISSING) if fractions is None else _marked(fractions * PERCENT, not_computed)
         )
-        if low := int(np.count_nonzero(~not_computed & (surface[loss] <= 0))):
-            log.warning("%s is not above 0 at %d points, which loss-landscape takes for not computed", loss, low)
+        if low := int(np.count_nonzero(~not_computed & (ours <= 0))):
+            log.warning("%s is not above 0 at %d points, which loss-landscape takes for not computed", one.name, low)
     return ReferenceSurface(surface.alpha, surface.beta, values, str(surface.config.get("directions", "")))
 
 
@@ -78,7 +79,7 @@ def import_file(file: Path, out: Path, *, overwrite: bool) -> None:
                 raise InputError(f"--out: {out} exists; choose another file, or --overwrite to replace it")
         store.save(out, surface, overwrite=overwrite)
     points = " x ".join(map(str, surface.shape))
-    log.info("imported %s: %s points of %s, %d pending", out, points, ", ".join(surface.metrics), surface.pending)
+    log.info("imported %s: %s points of %s, %d pending", out, points, ", ".join(surface.quantities), surface.pending)
 
 
 def imported(reference: ReferenceSurface, file: Path, out: Path) -> Surface:
@@ -96,18 +97,19 @@ def imported(reference: ReferenceSurface, file: Path, out: Path) -> Surface:
     beta, rows = (None, slice(None)) if reference.y is None else _rising(reference.y, "ycoordinates", file)
     shape = alpha.shape if beta is None else (*beta.shape, *alpha.shape)
     order = (rows, columns)[-len(shape) :]
-    theirs = {name: values[order] for name, values in _known(reference, shape, file).items()}
+    theirs = {one: values[order] for one, values in _known(reference, shape, file).items()}
     known = np.all([values != MISSING for values in theirs.values()], axis=0)
-    metrics = {
-        name: np.where(values == MISSING, np.nan, values / PERCENT if name.endswith(ACCURACY) else values)
-        for name, values in theirs.items()
+    ours = {
+        one.name: np.where(values == MISSING, np.nan, values / PERCENT if one.kind == "accuracy" else values)
+        for one, values in theirs.items()
     }
-    finite = np.all([np.isfinite(values) for values in metrics.values()], axis=0)
-    splits = [name.removesuffix(LOSS) for name in metrics if name.endswith(LOSS)]
+    finite = np.all([np.isfinite(values) for values in ours.values()], axis=0)
+    splits = [one.split for one in theirs if one.kind == "loss"]
     return Surface(
         alpha=alpha,
         beta=beta,
-        metrics=metrics,
+        quantities={one.name: one for one in theirs},
+        values=ours,
         status=np.select([known & finite, known], [DONE, NOT_FINITE], PENDING).astype(np.uint8),
         seconds=np.full(shape, np.nan, dtype=np.float32),
         rank=np.full(shape, -1, dtype=np.int32),
@@ -116,7 +118,6 @@ def imported(reference: ReferenceSurface, file: Path, out: Path) -> Surface:
         complete=bool(known.all()),
         created=store.now(),
         finished=store.now() if known.all() else None,
-        units={name: "1" if name.endswith(ACCURACY) else "" for name in metrics},
         path=out,
     )
 
@@ -134,24 +135,25 @@ def _rising(coordinates: Values, name: str, file: Path) -> tuple[Values, slice]:
     return coordinates[order], order
 
 
-def _known(reference: ReferenceSurface, shape: tuple[int, ...], file: Path) -> dict[str, Values]:
-    """Return what can be taken over by our names, the numbers still as they are there, each of ``shape``.
+def _known(reference: ReferenceSurface, shape: tuple[int, ...], file: Path) -> dict[Quantity, Values]:
+    """Return what can be taken over, as we call it, the numbers still as they are there, each of ``shape``.
 
     Accuracies of which none was computed are left out, as those are that :func:`to_reference` adds.
     """
-    found, others = {}, []
+    found: dict[Quantity, Values] = {}
+    others = []
     for name, values in reference.values.items():
         if name.endswith(LOSS):
-            found[name] = _in_order(values, shape, name, file)
-        elif name.endswith(ITS_ACCURACY):
+            found[loss(name.removesuffix(LOSS))] = _in_order(values, shape, name, file)
+        elif name.endswith(ACCURACY):
             wrong = (values > PERCENT) | ((values < 0) & (values != MISSING))
             if wrong.any():
                 raise InputError(f"{file}: expected {name} in percent, or -1, got {values[wrong][0]:g}")
             if (values != MISSING).any():
-                found[name.removesuffix(ITS_ACCURACY) + ACCURACY] = _in_order(values, shape, name, file)
+                found[accuracy(name.removesuffix(ACCURACY))] = _in_order(values, shape, name, file)
         else:
             others.append(name)
-    if not any(name.endswith(LOSS) for name in found):
+    if not any(one.kind == "loss" for one in found):
         raise InputError(f"{file} holds no loss such as train_loss; expected a surface file of loss-landscape")
     if others:
         log.warning("%s: %s left out: only losses and accuracies are taken over", file, ", ".join(others))

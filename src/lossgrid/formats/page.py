@@ -19,7 +19,7 @@ from lossgrid.formats.points import coordinates
 from lossgrid.plot.coordinates import Drawn, drawn, refuse_coordinates
 from lossgrid.plot.notes import COLOUR
 from lossgrid.plot.scale import Scale, ScaleOptions, choose_scale
-from lossgrid.plot.words import is_accuracy, is_loss, missing, quantity, title_of
+from lossgrid.plot.words import missing, title_of, with_unit, words_of
 from lossgrid.surface import Surface
 from lossgrid.surface.caveats import caveats_of
 from lossgrid.wording import one_line
@@ -55,10 +55,15 @@ def figure_of(surface: Surface, options: HeightOptions) -> dict[str, Any]:
         InputError: There is no such metric, or nothing of it can be a height.
     """
     refuse_coordinates([surface])
-    name, values = choose_values(surface, options)
-    scale = choose_scale(values, ScaleOptions(log=options.log, vmax=options.clip), is_loss=is_loss(name))
-    words = _plain(quantity([surface], name))
-    notes = [title_of(surface), missing(surface, [name]), f"clipped above {scale.high:.4g}" if scale.above else ""]
+    quantity, values = choose_values(surface, options)
+    wanted = ScaleOptions(log=options.log, vmax=options.clip)
+    scale = choose_scale(values, wanted, by_factors=quantity.varies == "by factors")
+    words = _plain(with_unit(words_of(quantity.name), quantity, [surface]))
+    notes = [
+        title_of(surface),
+        missing(surface, [quantity.name]),
+        f"clipped above {scale.high:.4g}" if scale.above else "",
+    ]
     caveats = [
         f'<span style="font-size:0.7em;color:{COLOUR}">{_plain(caveat)}</span>' for caveat in caveats_of(surface)
     ]
@@ -68,7 +73,7 @@ def figure_of(surface: Surface, options: HeightOptions) -> dict[str, Any]:
     if surface.is_line or 1 in surface.shape:
         trace, layout = _line(surface, heights, axis)
     else:
-        trace, layout = _plane(surface, heights, scale, axis, is_good_high=is_accuracy(name))
+        trace, layout = _plane(surface, heights, scale, axis, is_good_high=quantity.better == "higher")
     return {"data": [trace | hover], "layout": layout | {"title": title}}
 
 

@@ -10,22 +10,22 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.formats.points import coordinates
-from lossgrid.plot.words import in_order
-from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Surface
+from lossgrid.surface import DONE, FAILED, INTERPOLATED, NOT_FINITE, PENDING, Surface
+from lossgrid.surface.quantity import in_order
 
-STATUS = {PENDING: "pending", DONE: "done", NOT_FINITE: "not finite", FAILED: "failed"}
+STATUS = {PENDING: "pending", DONE: "done", NOT_FINITE: "not finite", FAILED: "failed", INTERPOLATED: "interpolated"}
 
 
 def write(surface: Surface, path: Path) -> None:
-    """Write coordinates, metrics, status, seconds and rank of all points; numbers read back are the same bits.
+    """Write coordinates, values, status, seconds and rank of all points; numbers read back are the same bits.
 
     Raises:
         OSError: The file cannot be written.
     """
-    computed = np.isin(surface.status, (DONE, NOT_FINITE))
+    names = [quantity.name for quantity in in_order(surface.quantities.values())]
     columns = {
         **{name: numbers.ravel().tolist() for name, numbers in coordinates(surface).items()},
-        **{name: _written(surface[name], computed | ~np.isnan(surface[name])) for name in in_order(surface.metrics)},
+        **{name: _written(surface[name], surface.computed | ~np.isnan(surface[name])) for name in names},
         "status": [STATUS[number] for number in surface.status.ravel().tolist()],
         "seconds": _written(surface.seconds, ~np.isnan(surface.seconds)),
         "rank": _written(surface.rank, surface.rank >= 0),

@@ -41,7 +41,7 @@ def write(surface: Surface, path: Path, options: HeightOptions) -> None:
     if left_out := int(np.count_nonzero(~known)):
         log.warning("%s: %d of %d points have no height and are left out", surface.path, left_out, known.size)
     places = {"beta": np.zeros(surface.shape), **coordinates(surface)}
-    arrays: dict[str, npt.NDArray[Any]] = {"zvalue": heights, **surface.metrics, "status": surface.status}
+    arrays: dict[str, npt.NDArray[Any]] = {"zvalue": heights, **surface.values, "status": surface.status}
     tree = _poly_data(
         points=np.stack([places["alpha"][known], places["beta"][known], heights[known]], axis=1),
         cells=cells_of(np.atleast_2d(known)),

@@ -30,7 +30,7 @@ def write(surface: Surface, path: Path) -> None:
     """
     assert surface.path is not None
     source = os.path.relpath(surface.path.resolve(), path.parent.resolve())
-    for name in (source, *surface.metrics):
+    for name in (source, *surface.quantities):
         _refuse_name(name)
     root = ElementTree.Element("Xdmf", Version="3.0")
     grid = ElementTree.SubElement(ElementTree.SubElement(root, "Domain"), "Grid", Name="surface", GridType="Uniform")
@@ -44,7 +44,7 @@ def write(surface: Surface, path: Path) -> None:
         else:
             _item(geometry, str(len(axis)), axis, Format="HDF").text = f"{source}:/{name}"
     arrays: dict[str, npt.NDArray[Any]] = {
-        **surface.metrics,
+        **surface.values,
         "status": surface.status,
         "seconds": surface.seconds,
         "rank": surface.rank,

@@ -149,30 +149,31 @@ def _unit(most: float) -> float:
     return 1.0 if most == 0 or SMALLEST <= most <= LARGEST else math.ldexp(1.0, math.frexp(most)[1] - 1)
 
 
-def of_surface(surface: Surface, metric: str, *, vmax: float | None = None) -> Landscape:
-    """Make a landscape of a metric of a surface; of an accuracy it is the share of wrong answers.
+def of_surface(surface: Surface, name: str, *, vmax: float | None = None) -> Landscape:
+    """Make a landscape of a quantity of a surface, turned so that lower is better: of accuracies the share of errors.
 
     Args:
         surface: A surface, complete or not.
-        metric: Such as ``train_loss``.
+        name: Such as ``train_loss``.
         vmax: Values above count as unknown.
 
     Raises:
-        InputError: The surface has no such metric, or its grid is too small.
+        InputError: The surface has no such quantity, or its grid is too small.
     """
-    values, noise = surface[metric], NOISE.get(str(surface.config.get("precision")), NOISE["float32"])
-    if metric.endswith("_accuracy"):
-        values = 1 - values
-    elif surface.rounding is not None:
-        noise = _measured(surface.rounding.get("largest"), metric, noise)
+    values, noise = surface[name], NOISE.get(str(surface.config.get("precision")), NOISE["float32"])
+    quantity = surface.quantities[name]
+    if quantity.better == "higher":
+        values = (quantity.bounds[1] or 0.0) - values
+    if quantity.varies == "by factors" and surface.rounding is not None:
+        noise = _measured(surface.rounding.get("largest"), name, noise)
     if vmax is not None:
         values = np.where(values <= vmax, values, np.nan)
     return of_arrays(values, surface.alpha, surface.beta, noise=noise)
 
 
-def _measured(largest: Any, metric: str, otherwise: float) -> float:
+def _measured(largest: Any, name: str, otherwise: float) -> float:
     """Return the rounding a run has measured; ``otherwise`` where the file holds no such number."""
-    value: Any = largest.get(metric) if isinstance(largest, Mapping) else None
+    value: Any = largest.get(name) if isinstance(largest, Mapping) else None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and 0 <= value <= LARGEST else otherwise
 

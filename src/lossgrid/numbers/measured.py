@@ -11,7 +11,7 @@ from lossgrid.numbers.envelope import convexity
 from lossgrid.numbers.landscape import Bound, centre, of_surface
 from lossgrid.numbers.persistence import THRESHOLD, Minimum, minima, persistent
 from lossgrid.numbers.variation import negative_curvature, roughness
-from lossgrid.surface import Surface
+from lossgrid.surface import Quantity, Surface
 from lossgrid.wording import one_line
 
 
@@ -65,15 +65,15 @@ class Measured:
 
 
 def measure(
-    surface: Surface, metric: str, *, radius: float, levels: Sequence[Level], vmax: float | None = None
+    surface: Surface, name: str, *, radius: float, levels: Sequence[Level], vmax: float | None = None
 ) -> tuple[list[Number], list[Minimum]]:
     """Return the numbers of a surface, and its most persistent minima; docs/metrics.md defines them.
 
     Raises:
-        InputError: The surface has no such metric or no known value at its centre, or its grid is too small.
+        InputError: The surface has no such quantity or no known value at its centre, or its grid is too small.
     """
-    land = of_surface(surface, metric, vmax=vmax)
-    what = one_line(metric.replace("_", " ").replace("accuracy", "error"))
+    land = of_surface(surface, name, vmax=vmax)
+    what = one_line(_turned(surface.quantities[name]))
     numbers = [
         Number("points", "points", int(land.values.size)),
         Number("left_out", "points left out", land.left_out),
@@ -103,6 +103,14 @@ def measure(
         Number("minima_on_border", "of these at the border", sum(minimum.on_border for minimum in found)),
     ]
     return numbers, found
+
+
+def _turned(quantity: Quantity) -> str:
+    """Name what a landscape is of, where lower is better: an accuracy became an error."""
+    words = quantity.name.replace("_", " ")
+    if quantity.better == "lower":
+        return words
+    return words.replace("accuracy", "error") if quantity.kind == "accuracy" else f"what {words} lacks of the best"
 
 
 def _number(key: str, words: str, bound: Bound | None) -> Number:

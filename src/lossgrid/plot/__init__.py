@@ -2,16 +2,14 @@
 
 from lossgrid.plot.figure import KINDS, draw, kinds_of, side_by_side
 from lossgrid.plot.output import FORMATS, picture_path, refuse_to_write, save, write_all
-from lossgrid.plot.words import choose_metric, quantity, title_of
+from lossgrid.plot.words import title_of
 
 __all__ = [
     "FORMATS",
     "KINDS",
-    "choose_metric",
     "draw",
     "kinds_of",
     "picture_path",
-    "quantity",
     "refuse_to_write",
     "save",
     "side_by_side",

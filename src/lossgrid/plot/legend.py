@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.patches import Patch
 
 from lossgrid.plot.trace import Trace
-from lossgrid.plot.words import split_of
+from lossgrid.surface import Quantity
 from lossgrid.wording import one_line
 
 LABEL = 48  # characters in a legend
@@ -16,9 +16,9 @@ MOST_NAMED = 14  # lines in a legend within the axes
 BAND = 0.2  # opacity
 
 
-def entry(label: str, name: str, *, several: bool, alone: bool) -> str:
+def entry(label: str, quantity: Quantity, *, several: bool, alone: bool) -> str:
     """Name a line by its surface where there are several, and by its split where there is more than one."""
-    split = split_of(name) or name
+    split = quantity.split or quantity.name
     if not several:
         return split
     return label if alone else f"{one_line(label, LABEL - len(split) - 2)}, {split}"

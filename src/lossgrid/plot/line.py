@@ -1,4 +1,4 @@
-"""Lines L(theta* + alpha delta): losses and accuracies of one network on two axes, of several in two panels."""
+"""Lines L(theta* + alpha delta): losses and accuracies of one network on two axes, else a panel for each kind."""
 
 from __future__ import annotations
 
@@ -18,24 +18,16 @@ from lossgrid.plot.legend import BAND, LABEL, entry, named, with_band
 from lossgrid.plot.notes import notes_of, room_for, write_notes
 from lossgrid.plot.scale import FAR, Scale, ScaleOptions, choose_scale, power_of
 from lossgrid.plot.trace import Trace, mean_of, thinned, thinned_marks
-from lossgrid.plot.words import (
-    ALPHA,
-    choose_metric,
-    in_order,
-    is_accuracy,
-    is_loss,
-    plain,
-    quantity,
-    words_of,
-)
-from lossgrid.surface import Surface
+from lossgrid.plot.words import ALPHA, plain, with_unit, words_of
+from lossgrid.surface import Quantity, Surface
+from lossgrid.surface.quantity import in_order
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito
 LOSS, ACCURACY = "#004C78", "#D98C00"  # on two axes: dark and light also in grey
 DASHES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 MARKED = 16  # about how many points are marked of a line that its markers tell from others
-WIDTH, LOSS_HEIGHT, ACCURACY_HEIGHT = 5.4, 3.0, 1.6  # inches
+WIDTH, LOSS_HEIGHT, LOWER_HEIGHT = 5.4, 3.0, 1.6  # inches
 HEADING = 72  # characters of a title and a note that stand on one line
 DOTTED = 2_000  # points up to which each has a dot
 
@@ -51,19 +43,20 @@ def draw_lines(
 ) -> Figure:
     """Draw lines into one figure, with a dash per split.
 
-    What has one name alone has its losses on the left axis and its accuracies on the right, as figures 2 and 3 of Li et
-    al. 2018. Of several names each has a colour, and losses are in one panel and accuracies in another below it.
+    What has one name alone, and two kinds of quantities, has its losses on the left axis and its accuracies on the
+    right, as figures 2 and 3 of Li et al. 2018. Of several names each has a colour, and each kind a panel: losses,
+    accuracies below them, then others.
 
     Args:
         surfaces: The lines.
         labels: Their names, one each.
-        metric: The only metric to draw; None for all losses and accuracies.
+        metric: The only quantity to draw; None for all of them.
         options: The scale of the losses.
         title: Text above.
         band: Draw lines of the same name, such as those of several seeds, as their mean in the band of their range.
 
     Raises:
-        InputError: A surface has no such metric, or lines of one name differ in alpha.
+        InputError: A surface has no such quantity, or lines of one name differ in alpha.
     """
     pairs = zip(surfaces, labels, strict=True)
     traces = _by_name(surfaces, labels) if band else [Trace(label, (surface,)) for surface, label in pairs]
@@ -72,7 +65,9 @@ def draw_lines(
     draw = _on_two_axes if len(traces) == 1 and len(panels) == 2 else _in_panels
     figure = draw(traces, panels, options, room_for(notes))
     write_notes(figure, notes, at_top=True)
-    _write_heading(figure.axes[0], plain(title), _missing(traces, [name for names in panels for name in names]))
+    _write_heading(
+        figure.axes[0], plain(title), _missing(traces, [one.name for quantities in panels for one in quantities])
+    )
     return figure
 
 
@@ -111,28 +106,30 @@ def _span(alpha: npt.NDArray[np.float64]) -> str:
     return f"{len(alpha)} points from {alpha[0]:g} to {alpha[-1]:g}"
 
 
-def _panels(surfaces: Sequence[Surface], metric: str | None) -> list[list[str]]:
-    """Return the metrics of each panel: one metric, or losses and accuracies, or whatever there is."""
-    chosen = [choose_metric(surface, metric) for surface in surfaces]
+def _panels(surfaces: Sequence[Surface], metric: str | None) -> list[list[Quantity]]:
+    """Return the quantities of each panel: those of one kind, or the only one asked for."""
+    chosen = [surface.quantity(metric) for surface in surfaces]
     if metric is not None:
-        return [[metric]]
-    names = in_order({name for surface in surfaces for name in surface.metrics})
-    panels = [[name for name in names if belongs(name)] for belongs in (is_loss, is_accuracy)]
-    return [panel for panel in panels if panel] or [[chosen[0]]]
+        return [[chosen[0]]]
+    every = {name: quantity for surface in surfaces for name, quantity in surface.quantities.items()}
+    panels: dict[str, list[Quantity]] = {}
+    for quantity in in_order(every.values()):
+        panels.setdefault(quantity.kind, []).append(quantity)
+    return list(panels.values())
 
 
-def _on_two_axes(traces: Sequence[Trace], panels: list[list[str]], options: ScaleOptions, room: float) -> Figure:
+def _on_two_axes(traces: Sequence[Trace], panels: list[list[Quantity]], options: ScaleOptions, room: float) -> Figure:
     """Draw losses of one trace on the left axis and accuracies on the right, each in the colour of its axis."""
     figure = _frame(LOSS_HEIGHT + 0.9, room)
     left = figure.subplots()
     handles, texts = [], []
-    for axes, names, colour in zip((left, left.twinx()), panels, (LOSS, ACCURACY), strict=True):
-        _fill(axes, traces, names, options if axes is left else ScaleOptions(), colour=colour)
+    for axes, quantities, colour in zip((left, left.twinx()), panels, (LOSS, ACCURACY), strict=True):
+        _fill(axes, traces, quantities, options if axes is left else ScaleOptions(), colour=colour)
         axes.yaxis.label.set_color(colour)
         axes.tick_params(axis="y", colors=colour)
         own, _ = axes.get_legend_handles_labels()
         handles += own
-        texts += [plain(words_of(name)) for name in names if traces[0].has(name)]
+        texts += [plain(words_of(one.name)) for one in quantities if traces[0].has(one.name)]
     left.grid(axis="y")
     _share_alpha([left], traces)
     # Below the axes, as lines of either axis may run anywhere in them.
@@ -141,13 +138,13 @@ def _on_two_axes(traces: Sequence[Trace], panels: list[list[str]], options: Scal
     return figure
 
 
-def _in_panels(traces: Sequence[Trace], panels: list[list[str]], options: ScaleOptions, room: float) -> Figure:
-    """Draw losses in one panel and accuracies below it, or what there is of them."""
-    heights = [ACCURACY_HEIGHT if is_accuracy(names[0]) and len(panels) > 1 else LOSS_HEIGHT for names in panels]
+def _in_panels(traces: Sequence[Trace], panels: list[list[Quantity]], options: ScaleOptions, room: float) -> Figure:
+    """Draw a panel for each kind of quantity, the first one high."""
+    heights = [LOSS_HEIGHT, *[LOWER_HEIGHT] * (len(panels) - 1)]
     figure = _frame(sum(heights) + 0.6, room)
     all_axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0].tolist()
-    for axes, names in zip(all_axes, panels, strict=True):
-        _fill(axes, traces, names, options if axes is all_axes[0] else ScaleOptions())
+    for axes, quantities in zip(all_axes, panels, strict=True):
+        _fill(axes, traces, quantities, options if axes is all_axes[0] else ScaleOptions())
         axes.grid(axis="y")
     _share_alpha(all_axes, traces)
     handles, texts = all_axes[0].get_legend_handles_labels()
@@ -165,30 +162,40 @@ def _frame(height: float, room: float) -> Figure:
 
 
 def _fill(
-    axes: Axes, traces: Sequence[Trace], names: list[str], options: ScaleOptions, *, colour: str | None = None
+    axes: Axes, traces: Sequence[Trace], quantities: list[Quantity], options: ScaleOptions, *, colour: str | None = None
 ) -> None:
-    """Draw ``names`` of all traces that have them; in one colour, or in one per trace, or per split of a single one."""
+    """Draw ``quantities``, all of one kind, of all traces that have them.
+
+    In one colour, or in one per trace, or per split of a single one.
+    """
     several = len(traces) > 1
     known = np.concatenate(
-        [one[name] for trace in traces for one in trace.surfaces for name in names if name in one.metrics]
+        [
+            surface[one.name]
+            for trace in traces
+            for surface in trace.surfaces
+            for one in quantities
+            if one.name in surface.quantities
+        ]
     )
-    scale = choose_scale(known, options, is_loss=is_loss(names[0]))
+    first = quantities[0]
+    scale = choose_scale(known, options, by_factors=first.varies == "by factors")
     power = _power(traces)
     for number, trace in enumerate(traces):
-        for split, name in enumerate(names):
-            if trace.has(name):
+        for split, one in enumerate(quantities):
+            if trace.has(one.name):
                 _draw_one(
-                    axes, trace, name,
+                    axes, trace, one.name,
                     scale=scale,
                     alpha=drawn(trace.alpha, ALPHA, power=power),
                     colour=colour or COLOURS[(number if several else split) % len(COLOURS)],
                     dash=DASHES[split % len(DASHES)],
                     marker=MARKERS[number % len(MARKERS)] if several else None,
-                    label=plain(entry(trace.label, name, several=several, alone=len(names) == 1), LABEL),
+                    label=plain(entry(trace.label, one, several=several, alone=len(quantities) == 1), LABEL),
                 )  # fmt: skip
     _set_scale(axes, scale)
     low, high = scale.limits
-    if is_accuracy(names[0]) and scale.power == 0:
+    if first.is_share and scale.power == 0:
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         if not ((known < 0) | (known > 1)).any():
             low, high = (0.0 if options.vmin is None else low), (1.0 if options.vmax is None else high)
@@ -197,7 +204,8 @@ def _fill(
     top = high + margin * (not scale.above)
     axes.set_ylim(*((scale.value(bottom), scale.value(top)) if _has_log_axis(scale) else (bottom, top)))
     surfaces = [surface for trace in traces for surface in trace.surfaces]
-    axes.set_ylabel(plain(quantity(surfaces, names[0] if len(names) == 1 else names[0].rpartition("_")[2])))
+    words = words_of(first.name if len(quantities) == 1 else first.kind)
+    axes.set_ylabel(plain(with_unit(words, first, surfaces)))
 
 
 def _has_log_axis(scale: Scale) -> bool:

@@ -25,15 +25,13 @@ from lossgrid.plot.words import (
     ALPHA,
     BETA,
     TITLE,
-    choose_metric,
     clipping,
-    is_accuracy,
-    is_loss,
     missing,
     plain,
-    quantity,
+    with_unit,
+    words_of,
 )
-from lossgrid.surface import Surface
+from lossgrid.surface import Quantity, Surface
 
 PANEL, BAR = 3.4, 1.5  # inches
 MOST_COLUMNS = 4
@@ -55,14 +53,14 @@ def draw_planes(
         surfaces: The planes.
         labels: What is written above each panel.
         kind: ``contourf``, ``contour``, ``heat`` or ``surface``.
-        metric: What to draw; None for the first loss.
+        metric: Which quantity to draw; None for the first loss.
         options: The scale.
         title: Text above all panels.
     """
-    metric = choose_metric(surfaces[0], metric)
-    values = np.concatenate([surface[metric].ravel() for surface in surfaces])
-    scale = choose_scale(values, options, is_loss=is_loss(metric))
-    colours = _colours(metric, kind)
+    quantity = surfaces[0].quantity(metric)
+    values = np.concatenate([surface[quantity.name].ravel() for surface in surfaces])
+    scale = choose_scale(values, options, by_factors=quantity.varies == "by factors")
+    colours = _colours(quantity, kind)
     notes = notes_of(surfaces, labels, width=PANEL * _columns(len(surfaces)) + BAR)
     figure, panels = _frame(surfaces, kind, room_for(notes))
     mappable = ScalarMappable(scale.norm, colours)
@@ -70,16 +68,16 @@ def draw_planes(
         names = (r"$\alpha$", r"$\beta$") if kind == "surface" else (ALPHA, BETA)
         alpha, beta = drawn(surface.alpha, names[0]), drawn(np.asarray(surface.beta), names[1])
         if kind == "surface":
-            mappable = draw_relief(axes, alpha, beta, surface[metric], scale=scale, colours=colours)
+            mappable = draw_relief(axes, alpha, beta, surface[quantity.name], scale=scale, colours=colours)
         else:
-            mappable = draw_plane(axes, alpha, beta, surface[metric], kind=kind, scale=scale, colours=colours)
+            mappable = draw_plane(axes, alpha, beta, surface[quantity.name], kind=kind, scale=scale, colours=colours)
         axes.set_title(plain(label, TITLE_OF_PANEL if len(surfaces) > 1 else TITLE))
-        remarks = [missing(surface, [metric]), thinning(surface) if kind in ("contour", "contourf") else ""]
+        remarks = [missing(surface, [quantity.name]), thinning(surface) if kind in ("contour", "contourf") else ""]
         _note(axes, "\n".join(filter(None, remarks)))
         _drop_inner_labels(axes)
     figure.suptitle(plain(title))
-    words = plain(quantity(surfaces, metric)) + clipping(scale)
-    _add_bar(figure, panels, mappable, scale, kind, metric).set_label(words)
+    words = plain(with_unit(words_of(quantity.name), quantity, surfaces)) + clipping(scale)
+    _add_bar(figure, panels, mappable, scale, kind, quantity).set_label(words)
     write_notes(figure, notes, at_top=False)
     return figure
 
@@ -118,7 +116,9 @@ def _frame(surfaces: Sequence[Surface], kind: str, room: float) -> tuple[Figure,
     return figure, list(panels[:count])
 
 
-def _add_bar(figure: Figure, panels: list[Any], mappable: ScalarMappable, scale: Scale, kind: str, metric: str) -> Any:
+def _add_bar(
+    figure: Figure, panels: list[Any], mappable: ScalarMappable, scale: Scale, kind: str, quantity: Quantity
+) -> Any:
     """Put the colour bar beside the panels, with round values at it."""
     place: dict[str, Any] = {"ax": panels, "pad": 0.02, "aspect": 22 * math.ceil(len(panels) / MOST_COLUMNS)}
     if kind == "surface":
@@ -128,7 +128,7 @@ def _add_bar(figure: Figure, panels: list[Any], mappable: ScalarMappable, scale:
     bar = figure.colorbar(mappable, spacing="proportional", **place)
     bar.set_ticks(scale.place(scale.ticks()).compressed())
     bar.minorticks_off()
-    in_percent = is_accuracy(metric) and scale.power == 0
+    in_percent = quantity.is_share and scale.power == 0
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1) if in_percent else FuncFormatter(scale.write))
     bar.outline.set_linewidth(0.6)
     return bar
@@ -151,9 +151,9 @@ def _agree(coordinates: Sequence[npt.NDArray[np.float64]]) -> bool:
     return all(are_alike(coordinates[0], one) for one in coordinates)
 
 
-def _colours(metric: str, kind: str) -> Colormap:
+def _colours(quantity: Quantity, kind: str) -> Colormap:
     """Return viridis, dark where the network is good; without the pale end for lines on white."""
-    good_is_high = is_accuracy(metric)
+    good_is_high = quantity.better == "higher"
     share = np.linspace(0, 0.87 if kind == "contour" else 1, 256)
     return ListedColormap(matplotlib.colormaps["viridis"](share[::-1] if good_is_high else share))
 

@@ -155,13 +155,13 @@ def power_of(low: float, high: float) -> int:
     return int(max(power, LEAST_POWER)) if abs(power) > PLAIN else 0
 
 
-def choose_scale(values: npt.NDArray[np.float64], options: ScaleOptions, *, is_loss: bool) -> Scale:
+def choose_scale(values: npt.NDArray[np.float64], options: ScaleOptions, *, by_factors: bool) -> Scale:
     """Choose a scale on which the neighbourhood of the lowest values can be read.
 
     Args:
         values: All values to be drawn on it, any shape, float64; those not finite do not count.
         options: What the user decided.
-        is_loss: Whether the values may be huge far out, as losses are; only then a scale is logarithmic or clipped
+        by_factors: Whether the values may be huge far out, as losses are; only then a scale is logarithmic or clipped
             by itself.
 
     Raises:
@@ -175,12 +175,12 @@ def choose_scale(values: npt.NDArray[np.float64], options: ScaleOptions, *, is_l
     high = most if options.vmax is None else options.vmax
     if (low > high) or (low == high and (options.vmin, options.vmax) != (None, None)):
         raise InputError(f"--vmin and --vmax leave nothing of the values, which are {least:g} to {most:g}")
-    log = is_loss and low > 0 and high > LOG_FROM * low if options.log is None else options.log
+    log = by_factors and low > 0 and high > LOG_FROM * low if options.log is None else options.log
     if log and low <= 0:
         if not (finite > 0).any():
             raise InputError(f"a logarithmic scale needs positive values, the highest is {most:g}; use --linear")
         low = float(finite[finite > 0].min())
-    if is_loss and options.vmax is None:
+    if by_factors and options.vmax is None:
         high = min(high, _reach(finite, low, log=log))
     if math.isclose(low, high, rel_tol=1e-9):  # all equal
         low, high = _widened(low, high, log=log)

@@ -31,16 +31,16 @@ class Trace:
         return self.surfaces[0].alpha
 
     def has(self, name: str) -> bool:
-        """Tell whether all its lines have the metric."""
-        return all(name in surface.metrics for surface in self.surfaces)
+        """Tell whether all its lines have the quantity."""
+        return all(name in surface.quantities for surface in self.surfaces)
 
     def values(self, name: str) -> Values:
-        """Return the metric of all lines, shape ``(n_lines, n_alpha)``, float64, NaN where it is not finite in any."""
+        """Return the values of all lines, shape ``(n_lines, n_alpha)``, float64, NaN where one is not finite."""
         values = np.stack([surface[name] for surface in self.surfaces])
         return np.where(np.isfinite(values).all(axis=0), values, np.nan)
 
     def broken(self, name: str) -> npt.NDArray[np.bool_]:
-        """Tell where the metric has been computed and is not finite, shape ``(n_alpha,)``, bool."""
+        """Tell where the quantity has been computed and is not finite, shape ``(n_alpha,)``, bool."""
         found = [~np.isfinite(surface[name]) & (surface.status != PENDING) for surface in self.surfaces]
         return np.asarray(np.any(found, axis=0))
 

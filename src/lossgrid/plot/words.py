@@ -6,15 +6,14 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from lossgrid.errors import InputError
 from lossgrid.plot.scale import Scale
-from lossgrid.surface import PENDING, Surface
+from lossgrid.surface import PENDING, Quantity, Surface
 from lossgrid.wording import one_line
 
 ALPHA = r"$\alpha$ (along $\delta$)"
 BETA = r"$\beta$ (along $\eta$)"
-FIRST_SPLITS = ("train", "test")
-NAME = 40  # characters of a name of a metric, a model or a loss
+USERS_UNITS = "loss per sample"  # of a function whose unit is not known
+NAME = 40  # characters of a name of a quantity, a model or a loss
 TITLE = 64  # characters of a title
 
 
@@ -24,59 +23,23 @@ def plain(text: str, most: int = TITLE) -> str:
     return f" {shown}" if shown.startswith("_") else shown
 
 
-def is_loss(metric: str) -> bool:
-    """Tell whether ``metric`` is a loss, which may be huge."""
-    return metric.endswith("_loss")
+def words_of(name: str) -> str:
+    """Return the name of a quantity as words, such as ``train loss``."""
+    return one_line(name.replace("_", " "), NAME)
 
 
-def is_accuracy(metric: str) -> bool:
-    """Tell whether ``metric`` is a fraction of correct answers."""
-    return metric.endswith("_accuracy")
+def with_unit(words: str, quantity: Quantity, surfaces: Sequence[Surface]) -> str:
+    """Add the unit of a quantity, where it is one for all surfaces: ``train loss (nats per sample)``."""
+    units = {
+        _unit(surface, surface.quantities[quantity.name]) for surface in surfaces if quantity.name in surface.quantities
+    }
+    unit = units.pop() if len(units) == 1 else ""
+    return words if quantity.is_share or unit in ("", "1") else f"{words} ({unit})"
 
 
-def split_of(metric: str) -> str:
-    """Return ``train`` of ``train_loss``."""
-    return metric.rpartition("_")[0]
-
-
-def in_order(metrics: Iterable[str]) -> list[str]:
-    """Sort names of metrics: losses first, train before test before others."""
-
-    def rank(metric: str) -> tuple[bool, bool, int, str]:
-        split = split_of(metric)
-        place = FIRST_SPLITS.index(split) if split in FIRST_SPLITS else len(FIRST_SPLITS)
-        return not is_loss(metric), not is_accuracy(metric), place, metric
-
-    return sorted(metrics, key=rank)
-
-
-def choose_metric(surface: Surface, metric: str | None) -> str:
-    """Return ``metric`` if the surface has it; without one its first loss.
-
-    Raises:
-        InputError: The surface has no such metric, or none at all.
-    """
-    if not surface.metrics:
-        raise InputError("the surface has no metric to draw")
-    chosen = in_order(surface.metrics)[0] if metric is None else metric
-    surface[chosen]  # the surface itself says what it has
-    return chosen
-
-
-def words_of(metric: str) -> str:
-    """Return the name of a metric as words, such as ``train loss``."""
-    return one_line(metric.replace("_", " "), NAME)
-
-
-def quantity(surfaces: Sequence[Surface], name: str) -> str:
-    """Name a metric, or just ``loss``, with its unit, such as ``train loss (nats per sample)``."""
-    words = words_of(name)
-    losses = {text_of(surface, "loss") for surface in surfaces}
-    if name.endswith("loss") and len(losses) == 1:
-        loss = losses.pop()
-        unit = "nats per sample" if loss == "cross_entropy" else loss
-        return f"{words} ({unit})" if unit else words
-    return words
+def _unit(surface: Surface, quantity: Quantity) -> str:
+    """Return the unit as text; a user's loss has the name of the function."""
+    return text_of(surface, "loss") if quantity.units == USERS_UNITS else one_line(quantity.units, NAME)
 
 
 def text_of(surface: Surface, setting: str) -> str:
@@ -100,11 +63,11 @@ def title_of(surface: Surface) -> str:
     return f"{model}, {points}" if model else points
 
 
-def missing(surface: Surface, metrics: Iterable[str]) -> str:
+def missing(surface: Surface, names: Iterable[str]) -> str:
     """Count the points without a value, such as ``2 points not finite, 40 pending``; empty where there is none."""
     unknown = np.zeros(surface.shape, dtype=bool)
-    for metric in metrics:
-        unknown |= ~np.isfinite(surface[metric])
+    for name in names:
+        unknown |= ~np.isfinite(surface[name])
     is_pending = surface.status == PENDING
     not_finite, pending = (int(np.count_nonzero(unknown & which)) for which in (~is_pending, is_pending))
     parts = [f"{not_finite} point{'s' if not_finite != 1 else ''} not finite"] if not_finite else []

@@ -22,7 +22,7 @@ from lossgrid.evaluation import AMPLIFIED, ROUNDINGS, Evaluator
 from lossgrid.merge import AGREE, AGREE_ACCURACY, SMALL_LOSS
 from lossgrid.parallel import World, gather, on_root
 from lossgrid.settings import RunConfig
-from lossgrid.surface import DONE, Surface
+from lossgrid.surface import DONE, Quantity, Surface
 
 log = logging.getLogger(__name__)
 
@@ -71,9 +71,10 @@ def refuse_other_function(
     Raises:
         InputError: A value differs beyond the last bits, or other quantities would be measured.
     """
-    names = [column.name for column in evaluator.columns]
-    if set(names) != set(old.metrics):
-        there, now = (", ".join(sorted(measured)) for measured in (old.metrics, names))
+    quantities = evaluator.quantities
+    names = {quantity.name for quantity in quantities}
+    if names != set(old.quantities):
+        there, now = (", ".join(sorted(measured)) for measured in (old.quantities, names))
         raise agreed(
             InputError(
                 f"--out: {config.out} holds {there}, this run measures {now}; choose another file, or --overwrite to "
@@ -87,8 +88,9 @@ def refuse_other_function(
     if world.rank < len(points):
         index = points[world.rank]
         found = evaluator.point(*config.grid.at(*index))[:-1]
-        difference = _first_difference(old, config, index, names, found, tolerance, 0.0 if promised else AGREE_ACCURACY)
-        if difference is not None and not promised and _is_rounding(difference, evaluator, names, config.precision):
+        apart = 0.0 if promised else AGREE_ACCURACY
+        difference = _first_difference(old, config, index, quantities, found, tolerance, apart)
+        if difference is not None and not promised and _is_rounding(difference, evaluator, config.precision):
             difference = None
     first = next(filter(None, gather(world, difference)), None)
     if first is not None:
@@ -132,7 +134,7 @@ def audit(config: RunConfig, evaluator: Evaluator, world: World) -> None:
         RankError: A value differs by more than rounding. The file says so, and does not become complete.
     """
     surface = on_root(world, lambda: store.read(config.out))
-    names = [column.name for column in evaluator.columns]
+    quantities = evaluator.quantities
     spent = float(np.nansum(surface.seconds)) / world.size
     cost = 2.0 * float(np.nanmedian(surface.seconds))  # of a point of the plain network
     affordable = max(LEAST_SECONDS, SHARE_OF_RUN * spent) / max(cost, 1e-9)
@@ -145,11 +147,11 @@ def audit(config: RunConfig, evaluator: Evaluator, world: World) -> None:
         alpha, beta = config.grid.at(*index)
         if affordable >= 1.0:
             found = evaluator.plain_point(alpha, beta)
-            difference = _first_difference(surface, config, index, names, found, tolerance, AGREE_ACCURACY)
+            difference = _first_difference(surface, config, index, quantities, found, tolerance, AGREE_ACCURACY)
         elif config.precision in ("float32", "float64"):
             run, plain = evaluator.glance(alpha, beta, max(1, int(affordable * evaluator.batches)))
-            difference = _differs((alpha, beta), names, run, plain, tolerance, AGREE_ACCURACY)
-        if difference is not None and not _is_rounding(difference, evaluator, names, config.precision):
+            difference = _differs((alpha, beta), quantities, run, plain, tolerance, AGREE_ACCURACY)
+        if difference is not None and not _is_rounding(difference, evaluator, config.precision):
             break
         difference = None
     first = next(filter(None, gather(world, difference)), None)
@@ -185,28 +187,43 @@ def _chosen(surface: Surface, config: RunConfig, seed: int, *, centre_first: boo
 
 
 def _first_difference(
-    surface: Surface, config: RunConfig, index: Index, names: Sequence[str], found: Values, loss: float, accuracy: float
+    surface: Surface,
+    config: RunConfig,
+    index: Index,
+    quantities: Sequence[Quantity],
+    found: Values,
+    share: float,
+    apart: float,
 ) -> Difference | None:
-    stored = np.array([surface[name].reshape(config.grid.rows)[index] for name in names])
-    return _differs(config.grid.at(*index), names, stored, found, loss, accuracy)
+    stored = np.array([surface[quantity.name].reshape(config.grid.rows)[index] for quantity in quantities])
+    return _differs(config.grid.at(*index), quantities, stored, found, share, apart)
 
 
 def _differs(
-    point: tuple[float, float], names: Sequence[str], stored: Values, found: Values, loss: float, accuracy: float
+    point: tuple[float, float],
+    quantities: Sequence[Quantity],
+    stored: Values,
+    found: Values,
+    share: float,
+    apart: float,
 ) -> Difference | None:
-    """Return the first value that is further apart than ``loss``, as a share, or ``accuracy``, as it is."""
-    for name, there, now in zip(names, stored.tolist(), found.tolist(), strict=True):
+    """Return the first value that is not found again.
+
+    Where a quantity varies by factors, it is further off than ``share`` of it; else than ``apart``.
+    """
+    for quantity, there, now in zip(quantities, stored.tolist(), found.tolist(), strict=True):
         if there == now or (math.isnan(there) and math.isnan(now)):
             continue
-        limit = accuracy if name.endswith("_accuracy") else loss * max(abs(there), abs(now), SMALL_LOSS)
+        by_factors = quantity.varies == "by factors"
+        limit = share * max(abs(there), abs(now), SMALL_LOSS) if by_factors else apart
         if not abs(there - now) <= limit:
-            return Difference(*point, name, there, now)
+            return Difference(*point, quantity.name, there, now)
     return None
 
 
-def _is_rounding(difference: Difference, evaluator: Evaluator, names: Sequence[str], precision: str) -> bool:
+def _is_rounding(difference: Difference, evaluator: Evaluator, precision: str) -> bool:
     """Tell whether roundings of the weights move the value as far as it was found to be apart."""
-    column = names.index(difference.name)
+    column = [quantity.name for quantity in evaluator.quantities].index(difference.name)
     point = (difference.alpha, difference.beta)
     values = [evaluator.plain_point(*point, shaken=shaken)[column] for shaken in (0.0, ROUNDINGS[precision])]
     apart = abs(difference.stored - difference.found)

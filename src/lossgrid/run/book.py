@@ -20,7 +20,7 @@ from lossgrid.run.centre import about_weights, hint_where_missing
 from lossgrid.run.problem import DESCRIBES_DIRECTIONS, Problem, save_directions
 from lossgrid.run.provenance import going_on
 from lossgrid.settings import RunConfig
-from lossgrid.surface import FAILED, NOT_FINITE, PENDING, Metric, Surface
+from lossgrid.surface import FAILED, NOT_FINITE, PENDING, Surface
 from lossgrid.surface.summary import centre_of, lines_of_centre, lines_of_ranks, summarise
 from lossgrid.wording import duration
 
@@ -88,13 +88,17 @@ def open_book(
             )  # fmt: skip
         pending = np.isin(old.status, (PENDING, FAILED)).reshape(config.grid.rows)
         log.info("resuming %s: %d of %d points are pending", config.out, np.count_nonzero(pending), pending.size)
-        for line in lines_of_centre(centre_of(old)):
+        for line in lines_of_centre(*centre_of(old)):
             log.info(line)
         return pending, store.identify(config.out, old.id)
-    metrics = [Metric(column.name, column.units) for column in evaluator.columns]
     settings = config.model_dump(mode="json")
     identity = store.create(
-        config.out, config.grid, metrics, config=settings, provenance=provenance, overwrite=config.overwrite
+        config.out,
+        config.grid,
+        evaluator.quantities,
+        config=settings,
+        provenance=provenance,
+        overwrite=config.overwrite,
     )
     log.info(
         "computing %s: %s points, writer %s", config.out, " x ".join(map(str, config.grid.shape)), provenance["writer"]

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lossgrid.surface import Axis, Grid, Segment
+from lossgrid.surface import Axis, Grid, Quantity, Segment
 from lossgrid.surface.grid import segments
 
 log = logging.getLogger(__name__)
 
-ACCURACY = "_accuracy"
 NORMALISE = " (--data-arg normalize=li, imagenet or none)"
 DEVIATIONS = 3.0  # standard deviations above the accuracy of guessing, up to which it is no better
 
@@ -54,7 +53,7 @@ def _remedy(axis: Axis) -> str:
 
 
 def warn_of_guessing(
-    names: Sequence[str],
+    quantities: Sequence[Quantity],
     values: Sequence[float],
     samples: Mapping[str, int],
     classes: Mapping[str, int | None],
@@ -63,15 +62,15 @@ def warn_of_guessing(
     """Warn where the accuracy of a trained network is no better than that of guessing.
 
     Args:
-        names: What was measured.
+        quantities: What was measured.
         values: What was found.
         samples: Number of samples of each split.
         classes: Number of classes of each split, where it is known.
         data: The data as they are called.
     """
-    for name, value in zip(names, values, strict=True):
-        split = name.removesuffix(ACCURACY)
-        count = classes.get(split) if name.endswith(ACCURACY) else None
+    for quantity, value in zip(quantities, values, strict=True):
+        split = quantity.split
+        count = classes.get(split) if quantity.kind == "accuracy" else None
         if count is None or count < 2 or math.isnan(value):
             continue
         chance = 1.0 / count

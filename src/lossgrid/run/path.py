@@ -36,7 +36,7 @@ from lossgrid.run.provenance import describe, refuse_other_contents
 from lossgrid.run.recipe import choose_recipe
 from lossgrid.run.rounding import measure_rounding, refuse_rounding
 from lossgrid.settings import RunConfig
-from lossgrid.surface import Grid, Metric
+from lossgrid.surface import Grid
 from lossgrid.surface.summary import lines_of_centre
 
 log = logging.getLogger(__name__)
@@ -216,12 +216,11 @@ def compute(
     total = int(np.count_nonzero(pending))
     if total == 0:
         return True
-    metrics = [Metric(column.name, column.units) for column in evaluator.columns]
     parallel = writer == "parallel"
     slowest = on_root(world, lambda: open_session(config, world, identity))
-    file = (
-        store.SurfaceFile(config.out, metrics, world.comm if parallel else None) if parallel or world.is_root else None
-    )
+    file = None
+    if parallel or world.is_root:
+        file = store.SurfaceFile(config.out, evaluator.quantities, world.comm if parallel else None)
     task = make_task(config.grid, evaluator, file, collects=not parallel, stop=stop, report=report)
     began = time.monotonic()
     with ProgressDisplay(total) if world.is_root else nullcontext() as display:
@@ -274,13 +273,13 @@ def make_task(
 
 def reporter(config: RunConfig, problem: Problem, evaluator: Evaluator) -> Callable[[np.ndarray[Any, Any]], None]:
     """Return a function that tells the user the values at the centre, and warns where they are those of guessing."""
-    names = [column.name for column in evaluator.columns]
+    quantities = evaluator.quantities
     classes = {name: split.num_classes for name, split in problem.splits.items()}
 
     def report(values: np.ndarray[Any, Any]) -> None:
-        for line in lines_of_centre(dict(zip(names, values.tolist(), strict=True))):
+        for line in lines_of_centre(quantities, values.tolist()):
             log.info(line)
         if problem.weights in ("checkpoint", "given"):
-            warn_of_guessing(names, values.tolist(), evaluator.samples, classes, config.data)
+            warn_of_guessing(quantities, values.tolist(), evaluator.samples, classes, config.data)
 
     return report

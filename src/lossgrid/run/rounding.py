@@ -14,7 +14,7 @@ from lossgrid.errors import InputError, agreed
 from lossgrid.evaluation import Evaluator
 from lossgrid.parallel import World, gather, on_root
 from lossgrid.settings import RunConfig
-from lossgrid.surface import Grid, Surface
+from lossgrid.surface import Grid, Quantity, Surface
 
 log = logging.getLogger(__name__)
 LOWER = ("tf32", "bfloat16")
@@ -35,14 +35,14 @@ def refuse_rounding(config: RunConfig, evaluator: Evaluator, world: World) -> No
     """
     if config.precision not in LOWER:
         return
-    names = [column.name for column in evaluator.columns]
+    quantities = evaluator.quantities
     own = []
     for index in sample_points(config.grid, config.seed)[world.rank :: world.size]:
         alpha, beta = config.grid.at(*index)
         found, exact = evaluator.glance(alpha, beta, GLANCED)
         own += [
-            (difference(name, low, high), alpha, beta, name, low, high)
-            for name, low, high in zip(names, found.tolist(), exact.tolist(), strict=True)
+            (difference(quantity, low, high), alpha, beta, quantity.name, low, high)
+            for quantity, low, high in zip(quantities, found.tolist(), exact.tolist(), strict=True)
         ]
     # Of values that are equally wrong the one nearest to the centre says most.
     every = (entry for part in gather(world, own) for entry in part)
@@ -58,14 +58,14 @@ def refuse_rounding(config: RunConfig, evaluator: Evaluator, world: World) -> No
         )
 
 
-def difference(name: str, found: float, exact: float) -> float:
-    """Return how far a value is from that in float32: as a share of it for a loss, as it is for an accuracy.
+def difference(quantity: Quantity, found: float, exact: float) -> float:
+    """Return how far a value is from that in float32: as a share of it where it varies by factors, else as it is.
 
     What is not finite in both alike is equal.
     """
     if found == exact or (math.isnan(found) and math.isnan(exact)):
         return 0.0
-    apart = abs(found - exact) / (abs(exact) if name.endswith("_loss") and exact else 1.0)
+    apart = abs(found - exact) / (abs(exact) if quantity.varies == "by factors" and exact else 1.0)
     return apart if math.isfinite(apart) else math.inf
 
 
@@ -84,9 +84,8 @@ def measure_rounding(
     exact = recompute(evaluator, config.grid, world, seed=config.seed, seconds_left=seconds_left)
     if exact is None:
         return False, None
-    names = [column.name for column in evaluator.columns]
-    limit = config.max_rounding
-    found = on_root(world, lambda: compare(store.read(config.out), exact, names, config.precision, limit))
+    quantities, limit = evaluator.quantities, config.max_rounding
+    found = on_root(world, lambda: compare(store.read(config.out), exact, quantities, config.precision, limit))
     worst = ", ".join(f"{name} {in_words(value)}" for name, value in found["largest"].items())
     log.info("%s differs from float32 at %d points by at most: %s", config.precision, len(exact), worst)
     if found["beyond"]:
@@ -106,7 +105,7 @@ def sample_points(grid: Grid, seed: int) -> list[Index]:
 def recompute(
     evaluator: Evaluator, grid: Grid, world: World, *, seed: int, seconds_left: Callable[[], float]
 ) -> dict[Index, list[float]] | None:
-    """Compute the sample points in float32, shared among the ranks; return their metrics by row and column.
+    """Compute the sample points in float32, shared among the ranks; return their values by row and column.
 
     Collective: all ranks of ``world`` must call this. None where a rank ran out of time.
     """
@@ -123,7 +122,7 @@ def recompute(
 def compare(
     surface: Surface,
     exact: Mapping[Index, list[float]],
-    names: Sequence[str],
+    quantities: Sequence[Quantity],
     precision: str,
     limit: float = math.inf,
 ) -> dict[str, Any]:
@@ -132,9 +131,9 @@ def compare(
     ``limit`` is what was allowed. A difference is None where only one of the two values is finite.
     """
     worst = {}
-    for number, name in enumerate(names):
-        values = surface[name].reshape(-1, len(surface.alpha))
-        worst[name] = max(difference(name, float(values[index]), row[number]) for index, row in exact.items())
+    for number, quantity in enumerate(quantities):
+        values = surface[quantity.name].reshape(-1, len(surface.alpha))
+        worst[quantity.name] = max(difference(quantity, float(values[i]), row[number]) for i, row in exact.items())
     return {
         "precision": precision,
         "against": "float32",

@@ -1,8 +1,8 @@
-"""Whether a surface agrees with what it says of itself: settings, axes and metrics, each held against the others."""
+"""Whether a surface agrees with what it says of itself: settings, axes and quantities, each held against the others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lossgrid.errors import InputError
 from lossgrid.store.contents import DamagedError
-from lossgrid.surface import Axis
+from lossgrid.surface import Axis, Quantity
 from lossgrid.surface.grid import SAME_COORDINATE
 
 TEXTS = ("model", "data", "directions", "norm", "loss", "precision", "out")
@@ -105,18 +105,20 @@ def _is_of(setting: str, values: npt.NDArray[np.float64]) -> bool:
         return bool(np.abs(axis.values() - values).max() <= SAME_COORDINATE * np.abs(values).max())
 
 
-def check_splits(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
-    """Make sure that the metrics are those of the splits that the settings name.
+def check_splits(config: Mapping[str, Any], quantities: Collection[Quantity]) -> None:
+    """Make sure that the quantities are those of the splits that the settings name.
 
     Raises:
-        DamagedError: One is missing, or there are others.
+        DamagedError: A split has none, or there are some of others.
     """
     splits = config.get("splits")
     if splits is None:
         return
     for split in splits:
-        if f"{split}_loss" not in metrics:
-            raise DamagedError(f"it has no /{split}_loss, and its settings say --splits {','.join(splits)}")
-    for name in metrics:
-        if not any(name.startswith(f"{split}_") for split in splits):
-            raise DamagedError(f"/{name} belongs to none of the splits that its settings name: {','.join(splits)}")
+        if split not in (quantity.split for quantity in quantities):
+            raise DamagedError(f"it has nothing of split {split}, and its settings say --splits {','.join(splits)}")
+    for quantity in quantities:
+        if quantity.split not in splits:
+            raise DamagedError(
+                f"/{quantity.name} belongs to none of the splits that its settings name: {','.join(splits)}"
+            )

@@ -17,7 +17,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -57,11 +57,13 @@ class Contents:
         attributes: Text and numbers by name, by the path of their owner; ``""`` for those of the file.
         texts: Datasets of one text, by path.
         arrays: Datasets of numbers, by path: ``"alpha"``, ``"xdirection/0"``; any shape, dtype in native byte order.
+        strange: What else there is and was not read, by path with the reason.
     """
 
     attributes: Mapping[str, Mapping[str, Any]]
     texts: Mapping[str, str]
     arrays: Mapping[str, npt.NDArray[Any]]
+    strange: Mapping[str, str] = field(default_factory=dict)
 
 
 def refuse_no_file(path: Path, expected: str) -> None:
@@ -80,12 +82,13 @@ def refuse_no_file(path: Path, expected: str) -> None:
         raise InputError(f"{path} is not a file; expected {expected}")
 
 
-def contents(path: Path, *, rehearse: bool = False) -> Contents:
+def contents(path: Path, *, rehearse: bool = False, open_to_more: bool = False) -> Contents:
     """Read the file ``path``.
 
     Args:
         path: The file.
         rehearse: First make sure, on a copy in memory, that HDF5 can write into it.
+        open_to_more: Take the file also where it has members that are neither numbers nor text.
 
     Raises:
         InputError: It may not be read, or holds what is not taken of foreign files, or more than fits into memory.
@@ -103,7 +106,10 @@ def contents(path: Path, *, rehearse: bool = False) -> Contents:
     with _lock:
         for last in (False, True):
             try:
-                return _reader().read(json.dumps(request).encode() + b"\n")
+                held = _reader().read(json.dumps(request).encode() + b"\n")
+                if held.strange and not open_to_more:
+                    raise _RefusedError(next(iter(held.strange.values())))
+                return held
             except _EndedError as ended:
                 # Of what else may end it, such as a signal to all processes of a job, the file is innocent.
                 reason = ended.reason
@@ -181,7 +187,7 @@ class _Reader:
             self._fill(arrays[path].reshape(-1).view(np.uint8).data)
         if damage is not None:
             raise DamagedError(damage)
-        return Contents(answer["attributes"], answer["texts"], arrays)
+        return Contents(answer["attributes"], answer["texts"], arrays, answer["strange"])
 
     @property
     def _input(self) -> Any:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 
 import numpy as np
 
 from lossgrid.store.contents import Contents
 
-TEXTS = ("config", "provenance", "created", "rounding")
+TEXTS = ("config", "provenance", "quantities", "created", "rounding")
 
 
-def digest(held: Contents) -> str:
-    """Return the SHA-256, in hexadecimal, of all arrays of a surface and of the texts that describe them.
+def digest(held: Contents, names: Collection[str]) -> str:
+    """Return the SHA-256, in hexadecimal, of the arrays ``names`` of a surface and of the texts that describe them.
 
     The numbers count as little-endian bytes, so that every machine finds the same.
     """
     total = hashlib.sha256()
     for name in TEXTS:
+        if name == "quantities" and name not in held.attributes[""]:  # files of version 1
+            continue
         total.update(f"{name} {str(held.attributes[''].get(name, '')).strip()}\n".encode())
-    for name, array in sorted(held.arrays.items()):
+    for name in sorted(names):
+        array = held.arrays[name]
         units = held.attributes[name].get("units", "")
         little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         total.update(f"{name} {little.dtype.str} {array.shape} {units}\n".encode())

@@ -19,12 +19,20 @@ from lossgrid.errors import InputError, RankError, in_short
 from lossgrid.store.contents import Contents
 from lossgrid.store.digest import digest
 from lossgrid.store.identity import Identity, identify
-from lossgrid.store.reader import read
+from lossgrid.store.reader import known_names, quantities_of, read
 from lossgrid.store.room import refuse_too_large
-from lossgrid.store.schema import BOOKKEEPING, DIGEST_BYTES, FORMAT, FORMAT_VERSION, ROUNDING_BYTES
+from lossgrid.store.schema import (
+    BOOKKEEPING,
+    DIGEST_BYTES,
+    ERROR,
+    FORMAT,
+    FORMAT_VERSION,
+    OPTIONAL,
+    ROUNDING_BYTES,
+)
 from lossgrid.store.trust import attributes_of
 from lossgrid.store.whole import appearing
-from lossgrid.surface import Grid, Metric, Session, Surface, sessions
+from lossgrid.surface import Grid, Quantity, Session, Surface, sessions
 
 
 def now() -> str:
@@ -45,7 +53,7 @@ def hdf5_version() -> str:
 def create(
     path: Path,
     grid: Grid,
-    metrics: Sequence[Metric],
+    quantities: Sequence[Quantity],
     *,
     config: Mapping[str, Any],
     provenance: Mapping[str, Any],
@@ -60,11 +68,11 @@ def create(
         InputError: ``path`` exists and ``overwrite`` is not set, the surface is larger than memory or disk, or the file
             system refuses: no space, no permission.
     """
-    refuse_too_large(path, len(grid), len(metrics))
+    refuse_too_large(path, len(grid), len(quantities))
     axes = {"beta": grid.beta, "alpha": grid.alpha}
     coordinates = {name: axis.values() for name, axis in axes.items() if axis is not None}
     with appearing(path, overwrite=overwrite) as file:
-        key = _build(file, coordinates, metrics, config=config, provenance=provenance)
+        key = _build(file, coordinates, quantities, config=config, provenance=provenance)
     return identify(path, key)
 
 
@@ -75,15 +83,19 @@ def save(path: Path, surface: Surface, *, overwrite: bool = False) -> None:
         InputError: ``path`` exists and ``overwrite`` is not set, the surface is larger than memory or disk, or the file
             system refuses: no space, no permission.
     """
-    refuse_too_large(path, surface.status.size, len(surface.metrics))
+    refuse_too_large(path, surface.status.size, len(surface.quantities))
     axes = {"beta": surface.beta, "alpha": surface.alpha}
     coordinates = {name: values for name, values in axes.items() if values is not None}
-    metrics = [Metric(name, surface.units.get(name, "")) for name in surface.metrics]
+    quantities = list(surface.quantities.values())
     bookkeeping = {name: getattr(surface, name) for name in BOOKKEEPING}
+    more = {f"{name}{ERROR}": errors for name, errors in surface.errors.items()}
+    more |= {name: getattr(surface, name) for name in OPTIONAL if getattr(surface, name) is not None}
     with appearing(path, overwrite=overwrite) as file:
-        _build(file, coordinates, metrics, config=surface.config, provenance=surface.provenance)
-        for name, array in {**surface.metrics, **bookkeeping}.items():
+        _build(file, coordinates, quantities, config=surface.config, provenance=surface.provenance)
+        for name, array in {**surface.values, **bookkeeping}.items():
             file[name][...] = array
+        for name, array in more.items():
+            _create_dataset(file, name, array.shape, array.dtype, 0)[...] = array
         file.attrs["created"] = surface.created
         _fill(file, "sessions", sessions.write(surface.sessions))
         if surface.rounding is not None:
@@ -97,7 +109,7 @@ def save(path: Path, surface: Surface, *, overwrite: bool = False) -> None:
 def _build(
     file: h5py.File,
     coordinates: Mapping[str, npt.NDArray[np.float64]],
-    metrics: Sequence[Metric],
+    quantities: Sequence[Quantity],
     *,
     config: Mapping[str, Any],
     provenance: Mapping[str, Any],
@@ -113,6 +125,7 @@ def _build(
     file.attrs["id"] = np.bytes_(key)
     file.attrs["config"] = json.dumps(config)
     file.attrs["provenance"] = json.dumps(provenance)
+    file.attrs["quantities"] = json.dumps([quantity.as_json() for quantity in quantities])
     file.attrs["complete"] = 0
     file.attrs["created"] = now()
     # Of fixed length: writing them later changes bytes, not the structure.
@@ -127,13 +140,13 @@ def _build(
         scale.attrs["long_name"] = f"{name}, the coordinate along {'delta' if name == 'alpha' else 'eta'}"
         scales.append(scale)
     shape = tuple(len(values) for values in coordinates.values())
-    for metric in metrics:
-        dataset = _create_dataset(file, metric.name, shape, np.float64, np.nan)
-        dataset.attrs["units"] = metric.units
+    for quantity in quantities:
+        dataset = _create_dataset(file, quantity.name, shape, np.float64, np.nan)
+        dataset.attrs["units"] = quantity.units
     for name, (dtype, fill) in BOOKKEEPING.items():
         dataset = _create_dataset(file, name, shape, dtype, fill)
     file["seconds"].attrs["units"] = "s"
-    for name in (*(metric.name for metric in metrics), *BOOKKEEPING):
+    for name in (*(quantity.name for quantity in quantities), *BOOKKEEPING):
         for dimension, scale in enumerate(scales):
             file[name].dims[dimension].attach_scale(scale)
     return key
@@ -233,9 +246,10 @@ def _changed(path: Path) -> Iterator[h5py.File]:
 
 def _seal(file: h5py.File) -> None:
     """Mark a surface complete, with the digest of what it holds."""
-    arrays = {name: dataset[...] for name, dataset in file.items()}
-    attributes = {"": attributes_of(file), **{name: attributes_of(dataset) for name, dataset in file.items()}}
-    _fill(file, "digest", digest(Contents(attributes, {}, arrays)))
+    arrays = {name: item[...] for name, item in file.items() if isinstance(item, h5py.Dataset)}
+    attributes = {"": attributes_of(file), **{name: attributes_of(file[name]) for name in arrays}}
+    held = Contents(attributes, {}, arrays)
+    _fill(file, "digest", digest(held, known_names(held, quantities_of(held))))
     file.attrs.modify("complete", 1)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,14 @@ from lossgrid.files import in_use
 from lossgrid.store.agreement import check_axes, check_kinds, check_rounding, check_splits
 from lossgrid.store.contents import Contents, DamagedError, DeadlyError, contents, refuse_no_file
 from lossgrid.store.digest import digest
-from lossgrid.store.schema import BOOKKEEPING, COORDINATES, FORMAT, FORMAT_VERSION, ID_BYTES
-from lossgrid.surface import DONE, FAILED, PENDING, Surface, sessions
+from lossgrid.store.schema import BOOKKEEPING, COORDINATES, ERROR, FORMAT, FORMAT_VERSION, ID_BYTES, OPTIONAL
+from lossgrid.surface import DONE, FAILED, INTERPOLATED, PENDING, Quantity, Surface, sessions
+from lossgrid.surface.quantity import from_json, named
+from lossgrid.wording import one_line
 
 ATTEMPTS = 3
+
+Json = TypeVar("Json", dict[str, Any], list[Any])
 
 
 def read(path: Path | str, *, to_write: bool = False) -> Surface:
@@ -36,7 +40,7 @@ def read(path: Path | str, *, to_write: bool = False) -> Surface:
     refuse_no_file(path, "a surface written by lossgrid run")
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return _surface(contents(path, rehearse=to_write), path)
+            return _surface(contents(path, rehearse=to_write, open_to_more=True), path)
         except InputError:
             raise
         except DamagedError as damage:
@@ -58,24 +62,30 @@ def _surface(held: Contents, path: Path) -> Surface:
     if about.get("format") != FORMAT:
         raise InputError(f"{path} is an HDF5 file but not a lossgrid surface; choose another --out or move it away")
     version = about.get("format_version")
-    if version != FORMAT_VERSION:
-        raise InputError(f"{path} has format version {version}, this lossgrid reads {FORMAT_VERSION}; use a newer one")
+    if version not in range(1, FORMAT_VERSION + 1):
+        raise InputError(
+            f"{path} has format version {version}, this lossgrid reads 1 to {FORMAT_VERSION}; use a newer one"
+        )
     if about.get("complete") not in (0, 1):
         raise DamagedError(f"the attribute complete is {about.get('complete')}; expected 0 or 1")
     sealed = _text(about, "digest", "").strip() if about["complete"] else ""
-    if sealed and sealed != digest(held):
+    quantities = quantities_of(held)
+    if absent := [name for name in (*COORDINATES, *BOOKKEEPING, *quantities) if name in held.strange]:
+        raise InputError(f"{path} is refused: {held.strange[absent[0]]}")
+    names = known_names(held, quantities)
+    if sealed and sealed != digest(held, names):
         raise DamagedError("its digest is another: something in it was changed after it was complete")
-    arrays = _arrays(held)
+    arrays = _arrays(held, names, quantities)
     alpha, beta = arrays["alpha"], arrays.get("beta")
-    metrics = {name: array for name, array in arrays.items() if name not in COORDINATES and name not in BOOKKEEPING}
+    values = {name: arrays[name] for name in quantities}
     config, provenance = _object(about, "config"), _object(about, "provenance")
     rounding = _object(about, "rounding") if _text(about, "rounding", "").strip() else None
     check_kinds(config, provenance)
     if rounding is not None:
         check_rounding(rounding, arrays["status"].shape)
     check_axes(config, alpha, beta)
-    check_splits(config, metrics)
-    status = _status(arrays["status"], metrics)
+    check_splits(config, quantities.values())
+    status = _status(arrays["status"], values)
     try:
         computed_by = sessions.read(_text(about, "sessions", ""))
     except ValueError as error:
@@ -83,7 +93,8 @@ def _surface(held: Contents, path: Path) -> Surface:
     return Surface(
         alpha=alpha,
         beta=beta,
-        metrics=metrics,
+        quantities=quantities,
+        values=values,
         status=status,
         seconds=arrays["seconds"],
         rank=arrays["rank"],
@@ -94,35 +105,76 @@ def _surface(held: Contents, path: Path) -> Surface:
         finished=_text(about, "finished").strip() or None,
         sessions=computed_by,
         rounding=rounding,
-        units={name: str(held.attributes[name].get("units", "")) for name in metrics},
+        errors={name: arrays[f"{name}{ERROR}"] for name in quantities if f"{name}{ERROR}" in arrays},
+        **{name: arrays.get(name) for name in OPTIONAL},
         path=path,
         id=_id(_text(about, "id", "")),
     )
 
 
-def _arrays(held: Contents) -> dict[str, npt.NDArray[Any]]:
+def quantities_of(held: Contents) -> dict[str, Quantity]:
+    """Return what the datasets of values mean, by their names.
+
+    Raises:
+        DamagedError: It is not said, or of a dataset that is none.
+    """
+    if held.attributes[""].get("format_version") == 1:
+        strangers = [*held.texts, *(name for name in held.arrays if "/" in name)]
+        if strangers:
+            raise DamagedError(f"/{strangers[0]} is no array over the grid")
+        names = [name for name in held.arrays if name not in COORDINATES and name not in BOOKKEEPING]
+        return {name: named(name, str(held.attributes[name].get("units", ""))) for name in names}
+    told = _json(held.attributes[""], "quantities", list)
+    try:
+        quantities = [from_json(entry) for entry in told]
+    except ValueError as error:
+        raise DamagedError(f"the attribute quantities is wrong: {error}") from None
+    names = [quantity.name for quantity in quantities]
+    if len(set(names)) < len(names) or not {*COORDINATES, *BOOKKEEPING, *OPTIONAL}.isdisjoint(names):
+        raise DamagedError(f"the attribute quantities names {', '.join(map(one_line, names))}")
+    return dict(zip(names, quantities, strict=True))
+
+
+def known_names(held: Contents, quantities: Collection[str]) -> list[str]:
+    """Return the names of the arrays that belong to the surface; what else there is, a later version has added.
+
+    Raises:
+        DamagedError: One is missing.
+    """
+    wanted = ["alpha", *BOOKKEEPING, *quantities]
+    if absent := [name for name in wanted if name not in held.arrays]:
+        raise DamagedError(f"it has no /{one_line(absent[0])}")
+    optional = ["beta", *OPTIONAL, *(f"{name}{ERROR}" for name in quantities)]
+    if held.attributes[""].get("format_version") == 1:
+        optional = ["beta"]
+    return [*wanted, *(name for name in optional if name in held.arrays)]
+
+
+def _arrays(held: Contents, names: Sequence[str], quantities: Collection[str]) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays of a surface, all of the shape and type the schema says.
 
     Raises:
-        DamagedError: One is missing or is not.
+        DamagedError: One is not.
     """
-    strangers = [*held.texts, *(name for name in held.arrays if "/" in name)]
-    if strangers:
-        raise DamagedError(f"/{strangers[0]} is no array over the grid")
-    arrays = held.arrays
-    if absent := [name for name in ("alpha", *BOOKKEEPING) if name not in arrays]:
-        raise DamagedError(f"it has no /{absent[0]}")
+    arrays = {name: held.arrays[name] for name in names}
     axes = [arrays[name] for name in ("beta", "alpha") if name in arrays]
     shape = tuple(axis.size for axis in axes)
     for name, array in arrays.items():
-        dtype = np.dtype(BOOKKEEPING[name][0] if name in BOOKKEEPING else np.float64)
+        dtype = _dtype_of(name, quantities)
         expected = (array.size,) if name in COORDINATES else shape
         if array.dtype != dtype or array.shape != expected:
             raise DamagedError(f"/{name} is {array.dtype} of shape {array.shape}, expected {dtype} of shape {expected}")
-    return dict(arrays)
+    return arrays
 
 
-def _status(status: npt.NDArray[np.uint8], metrics: Mapping[str, npt.NDArray[np.float64]]) -> npt.NDArray[np.uint8]:
+def _dtype_of(name: str, quantities: Collection[str]) -> np.dtype[Any]:
+    if name in COORDINATES or name in quantities:
+        return np.dtype(np.float64)
+    kind: np.dtype[Any] = np.dtype(BOOKKEEPING[name][0] if name in BOOKKEEPING else OPTIONAL.get(name, np.float32))
+    return kind  # float32: how far a value may be off
+
+
+def _status(status: npt.NDArray[np.uint8], values: Mapping[str, npt.NDArray[np.float64]]) -> npt.NDArray[np.uint8]:
     """Return the status of every point; one that is done without its values is pending.
 
     A node that is lost may have written the status and not the values.
@@ -130,9 +182,9 @@ def _status(status: npt.NDArray[np.uint8], metrics: Mapping[str, npt.NDArray[np.
     Raises:
         DamagedError: There is a number that means nothing.
     """
-    if status.size and status.max() > FAILED:
-        raise DamagedError(f"/status has the value {status.max()}; expected {PENDING} to {FAILED}")
-    lacking = np.any([~np.isfinite(values) for values in metrics.values()], axis=0)
+    if status.size and status.max() > INTERPOLATED:
+        raise DamagedError(f"/status has the value {status.max()}; expected {PENDING} to {INTERPOLATED}")
+    lacking = np.any([~np.isfinite(array) for array in values.values()], axis=0)
     return np.where((status == DONE) & lacking, np.uint8(PENDING), status)
 
 
@@ -150,10 +202,15 @@ def _id(text: str) -> str:
 
 
 def _object(about: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return _json(about, name, dict)
+
+
+def _json(about: Mapping[str, Any], name: str, kind: type[Json]) -> Json:
     try:
         found = json.loads(_text(about, name))
     except (json.JSONDecodeError, RecursionError) as error:
         raise DamagedError(f"the attribute {name} is no JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise DamagedError(f"the attribute {name} is {type(found).__name__} in JSON; expected an object")
+    if not isinstance(found, kind):
+        expected = "an object" if kind is dict else "a list"
+        raise DamagedError(f"the attribute {name} is {type(found).__name__} in JSON; expected {expected}")
     return found

@@ -1,24 +1,35 @@
-"""The surface file, schema version 1: names, types and order of everything in it.
+"""The surface file, schema version 2: names, types and order of everything in it.
 
 ::
 
-    /                attributes: format = "lossgrid", format_version = 1, id (random, the same for the life of the
-                     file), config (JSON), provenance (JSON), complete (0/1), created, finished (ISO 8601, blank
-                     before), sessions (JSON, padded with blanks: [ranks, UNIX time of the beginning, seconds] of the
-                     runs that computed it), rounding (JSON, padded; blank where the precision is not lower and before
-                     the end): largest differences from float32 at a few points, digest (blank before the end):
-                     SHA-256 of all numbers and of what describes them. Files of older versions lack id and digest
+    /                attributes: format = "lossgrid", format_version = 2, id (random, the same for the life of the
+                     file), quantities (JSON: what each dataset of values means, in their order; see
+                     :class:`lossgrid.surface.Quantity`), config (JSON), provenance (JSON), complete (0/1), created,
+                     finished (ISO 8601, blank before), sessions (JSON, padded with blanks: [ranks, UNIX time of the
+                     beginning, seconds] of the runs that computed it), rounding (JSON, padded; blank where the
+                     precision is not lower and before the end): largest differences from float32 at a few points,
+                     digest (blank before the end): SHA-256 of all numbers and of what describes them
     /alpha           (n_alpha,) float64, dimension scale, coordinates along delta
     /beta            (n_beta,)  float64, dimension scale, coordinates along eta; absent for a line
-    /<split>_loss, /<split>_accuracy   (n_beta, n_alpha) float64, NaN where pending
-    /status          (n_beta, n_alpha) uint8: 0 pending, 1 done, 2 done and not finite, 3 failed
+    /<quantity>      (n_beta, n_alpha) float64, NaN where pending: train_loss, test_accuracy, ...
+    /status          (n_beta, n_alpha) uint8: 0 pending, 1 done, 2 done and not finite, 3 failed, 4 interpolated
     /seconds, /rank  (n_beta, n_alpha) float32, int32: cost of the point (NaN) and who computed it (-1)
+
+and, where a run measures them,
+
+    /<quantity>_error  (n_beta, n_alpha) float32: how far the value may be off; 0 where it was computed exactly
+    /samples           (n_beta, n_alpha) int32: how many samples the point was computed on
+    /level             (n_beta, n_alpha) uint8: the level of refinement at which the point came in
 
 ``value[j, i]`` belongs to ``beta[j], alpha[i]``; a line has shape ``(n_alpha,)``. Everything is contiguous, allocated
 and filled when the file is made, so that later only raw data change: no rank ever touches the structure.
 
+A reader passes over datasets, groups and attributes that it does not know, and refuses a higher version only: what
+older readers can do without is added without a new version. Files of version 1 have no ``quantities``, the oldest no
+``id`` and ``digest``; every dataset in them that is none of the above is a quantity, which its name explains.
+
 Merged files may have coordinates that are not equally spaced: ``config`` then says so in place of the range. A pending
-point of theirs has the metrics, seconds and rank of what is known of it. Their ``provenance`` has ``merged``: the files
+point of theirs has the values, seconds and rank of what is known of it. Their ``provenance`` has ``merged``: the files
 they were made of.
 """
 
@@ -29,10 +40,12 @@ from typing import Any
 import numpy as np
 
 FORMAT = "lossgrid"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 ID_BYTES, DIGEST_BYTES = 32, 64  # hexadecimal
 ROUNDING_BYTES = 2000
 COORDINATES = ("alpha", "beta")
+ERROR = "_error"
+OPTIONAL: dict[str, Any] = {"samples": np.int32, "level": np.uint8}
 BOOKKEEPING: dict[str, tuple[Any, Any]] = {  # dataset -> dtype, value where pending
     "status": (np.uint8, 0),
     "seconds": (np.float32, np.nan),

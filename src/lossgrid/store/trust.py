@@ -38,6 +38,10 @@ class RefusedError(ValueError):
     """The file holds what is not taken."""
 
 
+class StrangeError(RefusedError):
+    """A member of the file is none that is read: harmless where nobody asks for it."""
+
+
 def serve() -> None:
     """Answer requests, one JSON object a line on standard input, until it ends.
 
@@ -80,8 +84,8 @@ def rehearse(path: str) -> None:
     """
     content = Path(path).read_bytes()
     with h5py.File(io.BytesIO(content), "r+") as file:
-        describe(file, len(content))
-        for dataset in file.values():
+        _, datasets = describe(file, len(content))
+        for dataset in datasets:
             dataset[...] = dataset[...]
         for name in ("sessions", "complete"):
             if name in file.attrs:
@@ -117,32 +121,40 @@ def describe(file: h5py.File, size: int) -> tuple[dict[str, Any], list[h5py.Data
 
     Returns:
         ``attributes``, those that are text or one number, by the path of their owner (``""`` for the file); ``texts``,
-        datasets of one text, by path; ``arrays``, ``[path, dtype, shape]`` each. And the datasets of these arrays.
+        datasets of one text, by path; ``strange``, members of other kinds, by path with the reason why they are not
+        read; ``arrays``, ``[path, dtype, shape]`` each. And the datasets of these arrays.
 
     Raises:
         RefusedError: Something in it is not taken.
     """
     attributes: dict[str, dict[str, Any]] = {}
     texts: dict[str, str] = {}
+    strange: dict[str, str] = {}
     arrays: list[Any] = []
     datasets: list[h5py.Dataset] = []
     claimed = 0
     for path, member in _members(file):
         attributes[path] = attributes_of(member)
         if not isinstance(member, h5py.Dataset):
+            if "/" in path:  # what is in it is not looked at: it may hold itself
+                strange[path] = f"/{path} is no dataset; expected datasets in /{path.partition('/')[0]}"
             continue
         refuse_other_places(path, member)
-        if member.id.get_type().get_class() == h5py.h5t.STRING:
-            texts[path] = _text(path, member)
+        try:
+            if member.id.get_type().get_class() == h5py.h5t.STRING:
+                texts[path] = _text(path, member)
+                continue
+            claimed += refuse_other_numbers(path, member, size)
+        except StrangeError as error:
+            strange[path] = str(error)
             continue
-        claimed += refuse_other_numbers(path, member, size)
         if claimed > MOST_EXPANSION * size:
             raise RefusedError(f"its datasets claim {claimed} bytes in all, the file has {size}")
         arrays.append([path, member.dtype.newbyteorder("=").str, member.shape])
         datasets.append(member)
     if sum(map(len, texts.values())) > MOST_TEXT:
         raise RefusedError("it holds too much text")
-    return {"attributes": attributes, "texts": texts, "arrays": arrays}, datasets
+    return {"attributes": attributes, "texts": texts, "strange": strange, "arrays": arrays}, datasets
 
 
 def _members(file: h5py.File) -> Iterator[tuple[str, Any]]:
@@ -152,8 +164,6 @@ def _members(file: h5py.File) -> Iterator[tuple[str, Any]]:
         yield name, member
         if isinstance(member, h5py.Group):
             for inner, leaf in _linked(member, f"{name}/"):
-                if not isinstance(leaf, h5py.Dataset):
-                    raise RefusedError(f"/{name}/{inner} is no dataset; expected datasets in /{name}")
                 yield f"{name}/{inner}", leaf
 
 
@@ -208,9 +218,9 @@ def refuse_other_numbers(path: str, dataset: h5py.Dataset, size: int) -> int:
     """
     kind = dataset.dtype.kind if dataset.id.get_type().get_class() in _NUMBERS else None
     if kind not in WIDTHS or dataset.dtype.itemsize > WIDTHS[kind]:
-        raise RefusedError(f"/{path} holds {dataset.dtype}; expected numbers of at most 64 bits")
+        raise StrangeError(f"/{path} holds {dataset.dtype}; expected numbers of at most 64 bits")
     if dataset.shape is None:
-        raise RefusedError(f"/{path} is empty; expected numbers")
+        raise StrangeError(f"/{path} is empty; expected numbers")
     claimed: int = math.prod(dataset.shape) * dataset.dtype.itemsize
     stored = int(dataset.id.get_storage_size())
     layout = dataset.id.get_create_plist().get_layout()
@@ -253,7 +263,7 @@ def attributes_of(owner: Any) -> dict[str, Any]:
 
 def _text(path: str, dataset: h5py.Dataset) -> str:
     if dataset.shape != ():
-        raise RefusedError(f"/{path} holds an array of text; expected numbers")
+        raise StrangeError(f"/{path} holds an array of text; expected numbers")
     return _plain(dataset[()])
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from lossgrid.errors import RankError, in_short
 from lossgrid.store.identity import identify
-from lossgrid.surface import DONE, NOT_FINITE, Metric, Segment
+from lossgrid.surface import DONE, NOT_FINITE, Quantity, Segment
 
 LOOK_SECONDS = 2.0
 
@@ -25,7 +25,7 @@ class SurfaceFile:
     first and status last, so that a point marked done always holds its values.
     """
 
-    def __init__(self, path: Path, metrics: Sequence[Metric], comm: Any = None) -> None:
+    def __init__(self, path: Path, quantities: Sequence[Quantity], comm: Any = None) -> None:
         """Open ``path``; ``comm`` is an mpi4py communicator for the parallel driver, None for this process alone.
 
         Collective where ``comm`` is given: all its ranks must call this, with equal arguments.
@@ -40,7 +40,7 @@ class SurfaceFile:
         self._parallel, self._path, self._looked = comm is not None, path, time.monotonic()
         self._identity = identify(path, bytes(self._file.attrs.get("id", b"")).decode())
         # Kept handles: opening a dataset is a metadata operation, which parallel HDF5 wants of all ranks at once.
-        self._metrics = [self._file[metric.name] for metric in metrics]
+        self._datasets = [self._file[quantity.name] for quantity in quantities]
         self._seconds, self._rank, self._status = (self._file[name] for name in ("seconds", "rank", "status"))
         self._is_line = self._status.ndim == 1
 
@@ -49,7 +49,7 @@ class SurfaceFile:
 
         Args:
             segment: The points.
-            values: Shape ``(len(segment), n_metrics + 1)``, float64: the metrics in their order, then seconds.
+            values: Shape ``(len(segment), n_quantities + 1)``, float64: the quantities in their order, then seconds.
             rank: Who computed them.
 
         Raises:
@@ -63,7 +63,7 @@ class SurfaceFile:
     def _write(self, segment: Segment, values: npt.NDArray[np.float64], *, rank: int) -> None:
         columns = slice(segment.start, segment.stop)
         where = columns if self._is_line else (segment.row, columns)
-        for dataset, column in zip(self._metrics, values.T, strict=False):
+        for dataset, column in zip(self._datasets, values.T, strict=False):
             dataset[where] = column
         self._seconds[where] = values[:, -1].astype(np.float32)
         self._rank[where] = np.full(len(segment), rank, dtype=np.int32)

@@ -1,18 +1,19 @@
 """A surface in memory, and what is true of any surface; NumPy is all it needs."""
 
 from lossgrid.surface.grid import Axis, Grid, Segment
-from lossgrid.surface.quantity import Metric
+from lossgrid.surface.quantity import Quantity
 from lossgrid.surface.sessions import Session, seconds_of
-from lossgrid.surface.surface import DONE, FAILED, NOT_FINITE, PENDING, Surface
+from lossgrid.surface.surface import DONE, FAILED, INTERPOLATED, NOT_FINITE, PENDING, Surface
 
 __all__ = [
     "DONE",
     "FAILED",
+    "INTERPOLATED",
     "NOT_FINITE",
     "PENDING",
     "Axis",
     "Grid",
-    "Metric",
+    "Quantity",
     "Segment",
     "Session",
     "Surface",

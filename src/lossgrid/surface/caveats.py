@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from lossgrid.surface.quantity import Quantity
 from lossgrid.surface.surface import Surface
 from lossgrid.wording import one_line
 
@@ -25,19 +26,22 @@ def caveats_of(surface: Surface) -> list[str]:
     weights, differs = surface.provenance.get("weights"), surface.provenance.get("differs")
     found = [WEIGHTS[weights]] if isinstance(weights, str) and weights in WEIGHTS else []
     if isinstance(surface.rounding, Mapping) and surface.rounding.get("beyond") is True:
-        found.append(_rounding(surface.rounding))
+        found.append(_rounding(surface.rounding, surface.quantities))
     if isinstance(differs, str) and differs.strip():
         found.append(differs)
     return [one_line(text, MOST) for text in found]
 
 
-def _rounding(rounding: Mapping[str, Any]) -> str:
-    """Write which metrics differ from float32 by more than the limit, and by how much."""
+def _rounding(rounding: Mapping[str, Any], quantities: Mapping[str, Quantity]) -> str:
+    """Write which quantities differ from float32 by more than the limit, and by how much."""
     precision, largest, limit = rounding.get("precision"), rounding.get("largest"), _number(rounding.get("limit"))
     differences = {name: _number(value) for name, value in largest.items()} if isinstance(largest, Mapping) else {}
     shares = {name: value for name, value in differences.items() if value is not None}
     beyond = {name: value for name, value in shares.items() if limit is None or not value <= limit} or shares
-    parts = [f"{one_line(name, NAME).replace('_', ' ')} {_amount(name, value)}" for name, value in beyond.items()]
+    parts = [
+        f"{one_line(name, NAME).replace('_', ' ')} {_amount(quantities.get(name), value)}"
+        for name, value in beyond.items()
+    ]
     who = one_line(precision, NAME) if isinstance(precision, str) else "the lower precision"
     what = f"{', '.join(parts)} from float32" if parts else "differs from float32"
     return f"{who}: {what}, beyond " + ("what is allowed" if limit is None else f"the {_percent(limit)} allowed")
@@ -53,11 +57,13 @@ def _number(value: Any) -> float | None:
         return math.inf
 
 
-def _amount(name: str, value: float) -> str:
-    """Write a difference: relative for losses, in percentage points for accuracies."""
+def _amount(quantity: Quantity | None, value: float) -> str:
+    """Write a difference: relative where a quantity varies by factors, in percentage points for shares."""
     if not math.isfinite(value):
         return "infinitely far"
-    return f"up to {100 * value:.2g} points" if name.endswith("_accuracy") else f"up to {_percent(value)}"
+    if quantity is not None and quantity.varies == "by differences":
+        return f"up to {100 * value:.2g} points" if quantity.is_share else f"up to {value:.3g}"
+    return f"up to {_percent(value)}"
 
 
 def _percent(share: float) -> str:

@@ -1,13 +1,113 @@
-"""What one value for each point means."""
+"""What one value for each point means: its split, its unit, which side is good, how it varies."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Better = Literal["lower", "higher"]
+Varies = Literal["by factors", "by differences"]
+
+FIRST_KINDS, FIRST_SPLITS = ("loss", "accuracy"), ("train", "test")
 
 
 @dataclass(frozen=True)
-class Metric:
-    """A quantity known per grid point, such as ``train_loss`` in ``nats per sample``."""
+class Quantity:
+    """One value for each point, such as the loss of split ``train``.
+
+    Attributes:
+        name: Its dataset in a file, such as ``train_loss``.
+        split: The split it was measured on.
+        kind: What is measured, such as ``loss``; quantities of one kind are drawn in one panel.
+        units: What it counts, such as ``nats per sample``; ``1`` for a fraction.
+        better: Which values are good.
+        bounds: The lowest and the highest value there can be; None where there is no bound.
+        varies: ``by factors``: it may be huge far out, so that it is drawn on a logarithmic scale and two values are
+            compared by their ratio. ``by differences``: scales are linear, and values are compared by their difference.
+    """
 
     name: str
+    split: str
+    kind: str
     units: str
+    better: Better
+    bounds: tuple[float | None, float | None]
+    varies: Varies
+
+    @property
+    def is_share(self) -> bool:
+        """Tell whether it is a fraction, which people read in per cent."""
+        return self.units == "1" and self.bounds == (0.0, 1.0)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON types."""
+        return asdict(self)
+
+
+def loss(split: str, units: str = "") -> Quantity:
+    """Return the loss of a split, which is stored as ``<split>_loss``."""
+    return Quantity(f"{split}_loss", split, "loss", units, "lower", (None, None), "by factors")
+
+
+def accuracy(split: str) -> Quantity:
+    """Return the fraction of right answers of a split, which is stored as ``<split>_accuracy``."""
+    return Quantity(f"{split}_accuracy", split, "accuracy", "1", "higher", (0.0, 1.0), "by differences")
+
+
+def named(name: str, units: str = "") -> Quantity:
+    """Return what the name of a dataset means in files of version 1, which say no more than that.
+
+    >>> named("train_accuracy").split, named("my_test_loss").split
+    ('train', 'my_test')
+    """
+    split, _, kind = name.rpartition("_")
+    if kind == "accuracy":
+        return accuracy(split)
+    return Quantity(name, split, kind or name, units, "lower", (None, None), "by factors")
+
+
+def from_json(told: Any) -> Quantity:
+    """Return the quantity that :meth:`Quantity.as_json` has written.
+
+    Entries that are not known here are passed over: a later version may have added them.
+
+    Raises:
+        ValueError: Something is missing or of another type.
+    """
+    if not isinstance(told, Mapping):
+        raise ValueError(f"a quantity is a {type(told).__name__} in JSON; expected an object")
+    texts = {key: told.get(key) for key in ("name", "split", "kind", "units", "better", "varies")}
+    for key, text in texts.items():
+        if not isinstance(text, str):
+            raise ValueError(f"a quantity has {key} {text!r}; expected a text")
+    for key, choices in (("better", ("lower", "higher")), ("varies", ("by factors", "by differences"))):
+        if texts[key] not in choices:
+            raise ValueError(f"quantity {texts['name']} has {key} {texts[key]!r}; expected {' or '.join(choices)}")
+    bounds = told.get("bounds")
+    if not (isinstance(bounds, (list, tuple)) and len(bounds) == 2 and all(map(_is_bound, bounds))):
+        raise ValueError(f"quantity {texts['name']} has bounds {bounds!r}; expected two numbers or null")
+    low, high = (None if bound is None else float(bound) for bound in bounds)
+    return Quantity(**texts, bounds=(low, high))  # type: ignore[arg-type]
+
+
+def _is_bound(value: object) -> bool:
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300)
+
+
+def in_order(quantities: Iterable[Quantity]) -> list[Quantity]:
+    """Sort quantities: losses first, then accuracies, then others by their kind; train before test before others."""
+
+    def rank(quantity: Quantity) -> tuple[int, str, int, str]:
+        return (
+            _position(quantity.kind, FIRST_KINDS),
+            quantity.kind if quantity.kind not in FIRST_KINDS else "",
+            _position(quantity.split, FIRST_SPLITS),
+            quantity.name,
+        )
+
+    return sorted(quantities, key=rank)
+
+
+def _position(name: str, order: tuple[str, ...]) -> int:
+    return order.index(name) if name in order else len(order)

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from lossgrid.files import in_use
 from lossgrid.surface.caveats import caveats_of
+from lossgrid.surface.quantity import Quantity, from_json, in_order
 from lossgrid.surface.sessions import seconds_of
-from lossgrid.surface.surface import DONE, FAILED, NOT_FINITE, PENDING, Surface
-from lossgrid.wording import duration
+from lossgrid.surface.surface import FAILED, NOT_FINITE, Surface
+from lossgrid.wording import duration, one_line
 
 MOST_RANKS = 16  # shown one by one
 
 
 def summarise(surface: Surface) -> dict[str, Any]:
     """Return the state of ``surface`` as JSON types: points by status, their cost, who computed them, their values."""
-    computed = (surface.status == DONE) | (surface.status == NOT_FINITE)
-    timed = computed & ~np.isnan(surface.seconds)  # imported surfaces do not say who computed them, and how long
+    timed = surface.computed & ~np.isnan(
+        surface.seconds
+    )  # imported surfaces do not say who computed them, and how long
     seconds = surface.seconds[timed].astype(np.float64)
     numbers, own, points = np.unique(surface.rank[timed], return_inverse=True, return_counts=True)
     busy_seconds = np.bincount(own.ravel(), weights=seconds, minlength=len(numbers))
@@ -32,8 +34,8 @@ def summarise(surface: Surface) -> dict[str, Any]:
         "finished": surface.finished,
         "shape": list(surface.shape),
         "points": int(surface.status.size),
-        "done": int(np.count_nonzero(computed)),
-        "pending": int(np.count_nonzero(surface.status == PENDING)),
+        "done": surface.done,
+        "pending": surface.pending,
         "not_finite": int(np.count_nonzero(surface.status == NOT_FINITE)),
         "failed": int(np.count_nonzero(surface.status == FAILED)),
         "seconds_per_point": float(np.median(seconds)) if seconds.size else None,
@@ -47,8 +49,9 @@ def summarise(surface: Surface) -> dict[str, Any]:
             }
             for rank, count, busy in zip(numbers, points, busy_seconds, strict=True)
         ],
-        "metrics": {name: _extremes(surface, name) for name in surface.metrics},
-        "centre": by_split(centre_of(surface)),
+        "metrics": {name: _extremes(surface, name) for name in surface.quantities},
+        "quantities": [quantity.as_json() for quantity in surface.quantities.values()],
+        "centre": _by_split(*centre_of(surface)),
         "rounding": surface.rounding,
         "notes": caveats_of(surface),
         "model": surface.config.get("model"),
@@ -82,33 +85,39 @@ def _at_centre(surface: Surface, name: str) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def centre_of(surface: Surface) -> dict[str, float]:
-    """Return the values at (0, 0), by quantity, where they are known."""
-    values = {name: _at_centre(surface, name) for name in surface.metrics}
-    return {name: value for name, value in values.items() if value is not None}
+def centre_of(surface: Surface) -> tuple[list[Quantity], list[float]]:
+    """Return the quantities that are known at (0, 0), and their values there."""
+    values = [(quantity, _at_centre(surface, name)) for name, quantity in surface.quantities.items()]
+    known = [(quantity, value) for quantity, value in values if value is not None]
+    return [quantity for quantity, _ in known], [value for _, value in known]
 
 
-def by_split(values: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """Return values of quantities, such as ``train_loss``, by split and quantity: train before test, loss first."""
-    found: dict[str, dict[str, float]] = {}
-    for name in sorted(values, key=lambda name: (not name.startswith("train_"), not name.endswith("_loss"))):
-        split, _, quantity = name.rpartition("_")
-        found.setdefault(split, {})[quantity] = values[name]
-    return found
+def _by_split(quantities: Sequence[Quantity], values: Sequence[float]) -> dict[str, dict[str, float]]:
+    """Return values by split and kind: train before test, loss first."""
+    by_name = {quantity.name: value for quantity, value in zip(quantities, values, strict=True)}
+    ordered = in_order(quantities)
+    splits = dict.fromkeys(quantity.split for quantity in ordered)
+    return {
+        split: {quantity.kind: by_name[quantity.name] for quantity in ordered if quantity.split == split}
+        for split in splits
+    }
 
 
-def lines_of_centre(values: Mapping[str, float]) -> list[str]:
+def lines_of_centre(quantities: Sequence[Quantity], values: Sequence[float]) -> list[str]:
     """Write the values at (0, 0), those of the network itself, a line for each split.
 
-    >>> lines_of_centre({"train_accuracy": 0.894, "train_loss": 0.33017})
+    >>> from lossgrid.surface.quantity import accuracy, loss
+    >>> lines_of_centre([accuracy("train"), loss("train")], [0.894, 0.33017])
     ['at the centre: train loss 0.3302, accuracy 0.8940']
     """
+    shares = {(quantity.split, quantity.kind) for quantity in quantities if quantity.is_share}
     return [
         f"at the centre: {split} "
         + ", ".join(
-            f"{name} {value:.4f}" if name == "accuracy" else f"{name} {value:#.4g}" for name, value in own.items()
+            f"{one_line(kind)} {value:.4f}" if (split, kind) in shares else f"{one_line(kind)} {value:#.4g}"
+            for kind, value in own.items()
         )
-        for split, own in by_split(values).items()
+        for split, own in _by_split(quantities, values).items()
     ]
 
 
@@ -159,8 +168,9 @@ def as_lines(summary: dict[str, Any]) -> list[str]:
         worst = ", ".join(f"{name} {_difference(value)}" for name, value in summary["rounding"]["largest"].items())
         points = len(summary["rounding"]["points"])
         lines.append(f"{summary['rounding']['precision']} differs from float32 at {points} points by at most: {worst}")
-    known = {name: values["centre"] for name, values in summary["metrics"].items() if values["centre"] is not None}
-    lines += lines_of_centre(known)
+    quantities = [from_json(told) for told in summary["quantities"]]
+    known = [quantity for quantity in quantities if summary["metrics"][quantity.name]["centre"] is not None]
+    lines += lines_of_centre(known, [summary["metrics"][quantity.name]["centre"] for quantity in known])
     for name, values in summary["metrics"].items():
         if values["lowest"] is not None:
             centre = "" if values["centre"] is None else f", at the centre {values['centre']:.6g}"

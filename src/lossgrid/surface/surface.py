@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.errors import InputError
+from lossgrid.surface.quantity import Quantity, in_order
 from lossgrid.surface.sessions import Session
 
-PENDING, DONE, NOT_FINITE, FAILED = 0, 1, 2, 3  # the values of /status
+PENDING, DONE, NOT_FINITE, FAILED, INTERPOLATED = 0, 1, 2, 3, 4  # the values of /status
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,10 @@ class Surface:
     Attributes:
         alpha: Coordinates along delta, shape ``(n_alpha,)``, float64.
         beta: Coordinates along eta, shape ``(n_beta,)``, float64; None for a line.
-        metrics: ``"train_loss"``, ``"test_accuracy"``, ... to arrays of ``shape``, float64, NaN where pending; a merged
-            surface has there what is known. Losses are per sample (nats for cross-entropy), accuracies fractions 0..1.
-        status: ``PENDING``, ``DONE``, ``NOT_FINITE`` or ``FAILED``, ``shape``, uint8.
+        quantities: ``"train_loss"``, ``"test_accuracy"``, ... to what their values mean.
+        values: The same names to arrays of ``shape``, float64, NaN where pending; a merged surface has there what is
+            known. Losses are per sample (nats for cross-entropy), accuracies fractions 0..1.
+        status: ``PENDING``, ``DONE``, ``NOT_FINITE``, ``FAILED`` or ``INTERPOLATED``, ``shape``, uint8.
         seconds: What each point cost, ``shape``, float32, NaN where pending.
         rank: Which rank computed each point, ``shape``, int32, -1 where pending.
         config: The resolved settings of the run.
@@ -35,14 +37,17 @@ class Surface:
         finished: ISO 8601 time it was completed, None before.
         sessions: How many ranks computed it, and for how long.
         rounding: Largest differences from float32 at a few points; None where the precision is not lower.
-        units: What each metric counts, by its name.
+        errors: How far values may be off, by quantity, ``shape``, float32; only of what a run has measured.
+        samples: How many samples each point was computed on, ``shape``, int32; None where it was not kept.
+        level: The level of refinement at which each point came in, ``shape``, uint8; None where there is none.
         path: The file it was read from; None for a surface that was never written.
         id: What tells that file from others; empty for a surface that was never written, and in older files.
     """
 
     alpha: npt.NDArray[np.float64]
     beta: npt.NDArray[np.float64] | None
-    metrics: Mapping[str, npt.NDArray[np.float64]]
+    quantities: Mapping[str, Quantity]
+    values: Mapping[str, npt.NDArray[np.float64]]
     status: npt.NDArray[np.uint8]
     seconds: npt.NDArray[np.float32]
     rank: npt.NDArray[np.int32]
@@ -53,7 +58,9 @@ class Surface:
     finished: str | None
     sessions: tuple[Session, ...] = ()
     rounding: Mapping[str, Any] | None = None
-    units: Mapping[str, str] = field(default_factory=dict)
+    errors: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    samples: npt.NDArray[np.int32] | None = None
+    level: npt.NDArray[np.uint8] | None = None
     path: Path | None = None
     id: str = ""
 
@@ -73,18 +80,36 @@ class Surface:
         return int(np.count_nonzero(self.status == PENDING))
 
     @property
+    def computed(self) -> npt.NDArray[np.bool_]:
+        """Where values were computed, finite or not, ``shape``, bool; those that were interpolated are none."""
+        return np.asarray((self.status == DONE) | (self.status == NOT_FINITE))
+
+    @property
     def done(self) -> int:
         """Number of points whose values are there, finite or not."""
-        return int(np.count_nonzero((self.status == DONE) | (self.status == NOT_FINITE)))
+        return int(np.count_nonzero(self.computed))
 
-    def __getitem__(self, name: str) -> npt.NDArray[np.float64]:
-        """Return the metric of that name, ``shape``, float64.
+    def quantity(self, name: str | None = None) -> Quantity:
+        """Return the quantity of that name; without a name the first loss, or what else comes first.
 
         Raises:
-            InputError: The surface has no such metric.
+            InputError: The surface has no such quantity, or none at all.
+        """
+        if name is not None:
+            self[name]  # which says what there is
+            return self.quantities[name]
+        if not self.quantities:
+            raise InputError("the surface has no values")
+        return in_order(self.quantities.values())[0]
+
+    def __getitem__(self, name: str) -> npt.NDArray[np.float64]:
+        """Return the values of the quantity of that name, ``shape``, float64.
+
+        Raises:
+            InputError: The surface has no such quantity.
         """
         try:
-            return self.metrics[name]
+            return self.values[name]
         except KeyError:
-            have = ", ".join(self.metrics)
-            raise InputError(f"the surface has no metric {name!r}; it has {have}") from None
+            have = ", ".join(self.values)
+            raise InputError(f"the surface has no {name!r}; it has {have}") from None

@@ -1,0 +1,254 @@
+"""What values mean is said in the file: quantities, files of version 1, files of the future."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from lossgrid import plot, store
+from lossgrid.cli.comparison import compare_files
+from lossgrid.errors import InputError
+from lossgrid.formats import export_file
+from lossgrid.merge import merge_files
+from lossgrid.surface import DONE, INTERPOLATED, PENDING, Quantity, Surface, quantity
+from lossgrid.surface.summary import as_lines, summarise
+from tests.builders import measured, quantities
+from tests.unit.test_plot import bowl, surface_of
+
+ECE = Quantity("test_ece", "test", "ece", "1", "lower", (0.0, 1.0), "by differences")
+NORM = Quantity("train_gradient", "train", "gradient norm", "nats", "lower", (0.0, None), "by factors")
+
+
+def with_more(surface: Surface) -> Surface:
+    """Add quantities of kinds that nobody has heard of."""
+    loss = surface["train_loss"]
+    more = {ECE: loss / (1 + loss), NORM: 1e3 * loss**2}
+    return replace(
+        surface,
+        quantities={**surface.quantities, **{one.name: one for one in more}},
+        values={**surface.values, **{one.name: values for one, values in more.items()}},
+    )
+
+
+def rewritten_as_version_1(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file.attrs["format_version"] = 1
+        del file.attrs["quantities"]
+        file.attrs.modify("digest", np.bytes_(" " * 64))
+
+
+@pytest.mark.parametrize("made", [*quantities("train"), ECE, NORM], ids=lambda made: made.name)
+def test_quantities_come_back_from_json(made: Quantity) -> None:
+    told = json.loads(json.dumps(made.as_json()))
+    assert quantity.from_json(told) == made
+    assert quantity.from_json({**told, "of a later version": [1]}) == made
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"name": None}, "name None"),
+        ({"kind": 3}, "kind 3"),
+        ({"better": "left"}, "better 'left'"),
+        ({"varies": ""}, "varies ''"),
+        ({"bounds": [0]}, "bounds"),
+        ({"bounds": [0, "x"]}, "bounds"),
+        ({"bounds": [True, 1]}, "bounds"),
+        ({"bounds": None}, "bounds"),
+    ],
+)
+def test_what_is_no_quantity_is_refused(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        quantity.from_json({**ECE.as_json(), **change})
+    with pytest.raises(ValueError, match="list in JSON"):
+        quantity.from_json([])
+
+
+def test_quantities_are_sorted_by_kind_and_split() -> None:
+    some = [ECE, NORM, *quantities("test", "val", "train")]
+    assert [one.name for one in quantity.in_order(reversed(some))] == [
+        "train_loss", "test_loss", "val_loss", "train_accuracy", "test_accuracy", "val_accuracy", "test_ece",
+        "train_gradient",
+    ]  # fmt: skip
+
+
+def test_a_file_keeps_what_its_values_mean(tmp_path: Path) -> None:
+    surface = with_more(bowl())
+    store.save(tmp_path / "s.h5", surface)
+    read = store.read(tmp_path / "s.h5")
+    assert read.quantities == surface.quantities
+    assert list(read.values) == list(surface.values)
+    for name in surface.values:
+        np.testing.assert_array_equal(read[name], surface[name])
+
+
+# files of the future
+
+
+def add_members(file: h5py.File) -> None:
+    file.attrs["plan"] = "{}"
+    file.attrs["temperatures"] = np.arange(3)
+    file["curvature"] = np.ones((2, 2, 2))
+    file["names"] = ["a", "b"]
+    file["pairs"] = np.zeros(3, [("a", "f8"), ("b", "i4")])
+    file["empty"] = h5py.Empty("f8")
+    file["paths/trajectory"] = np.ones((4, 2))
+    file["networks/0/theta"] = np.ones(3)
+    file["train_loss"].attrs["source"] = "later"
+
+
+def test_a_reader_passes_over_what_it_does_not_know(tmp_path: Path) -> None:
+    surface = with_more(bowl())
+    store.save(tmp_path / "s.h5", surface)
+    with h5py.File(tmp_path / "s.h5", "r+") as file:
+        add_members(file)
+    read = store.read(tmp_path / "s.h5", to_write=True)
+    assert read.complete
+    assert list(read.quantities) == list(surface.quantities)
+    assert as_lines(summarise(read))[0].endswith("complete")
+    assert plot.write_all(read, tmp_path / "s", overwrite=False)
+    assert export_file(tmp_path / "s.h5", to="csv").is_file()
+
+
+def test_what_is_known_is_still_held_against_the_digest(tmp_path: Path) -> None:
+    store.save(tmp_path / "s.h5", bowl())
+    with h5py.File(tmp_path / "s.h5", "r+") as file:
+        add_members(file)
+        file["train_loss"][0, 0] += 1e-9
+    with pytest.raises(InputError, match="its digest is another"):
+        store.read(tmp_path / "s.h5")
+
+
+def test_a_quantity_whose_numbers_are_of_a_strange_kind_is_refused_with_the_reason(tmp_path: Path) -> None:
+    store.save(tmp_path / "s.h5", bowl())
+    with h5py.File(tmp_path / "s.h5", "r+") as file:
+        del file["train_loss"]
+        file["train_loss"] = [["1.0"]]
+    with pytest.raises(InputError, match="is refused: /train_loss holds an array of text"):
+        store.read(tmp_path / "s.h5")
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ("[", "no JSON"),
+        ("{}", "expected a list"),
+        ("[1]", "a quantity is a int"),
+        (json.dumps([ECE.as_json()]), "no /test_ece"),
+        (json.dumps([ECE.as_json()] * 2), "names test_ece, test_ece"),
+        (json.dumps([{**ECE.as_json(), "name": "status"}]), "names status"),
+        (json.dumps([{**ECE.as_json(), "name": "alpha"}]), "names alpha"),
+        (json.dumps([{**ECE.as_json(), "name": "paths/x"}]), "no /paths/x"),
+    ],
+)
+def test_forged_quantities_are_one_line(tmp_path: Path, told: str, words: str) -> None:
+    store.save(tmp_path / "s.h5", bowl())
+    with h5py.File(tmp_path / "s.h5", "r+") as file:
+        file.attrs["quantities"] = told
+    with pytest.raises(InputError, match=words) as caught:
+        store.read(tmp_path / "s.h5")
+    assert "\n" not in str(caught.value)
+
+
+def test_errors_samples_and_levels_are_kept(tmp_path: Path) -> None:
+    surface = bowl()
+    shape = surface.shape
+    surface = replace(
+        surface,
+        errors={"train_loss": np.full(shape, 0.5, np.float32)},
+        samples=np.full(shape, 1000, np.int32),
+        level=np.ones(shape, np.uint8),
+    )
+    store.save(tmp_path / "s.h5", surface)
+    read = store.read(tmp_path / "s.h5")
+    np.testing.assert_array_equal(read.errors["train_loss"], surface.errors["train_loss"])
+    assert read.samples is not None
+    assert read.level is not None
+    np.testing.assert_array_equal(read.samples, surface.samples)
+    np.testing.assert_array_equal(read.level, surface.level)
+    with h5py.File(tmp_path / "s.h5", "r+") as file:
+        file["samples"][0, 0] = 7
+    with pytest.raises(InputError, match="its digest is another"):
+        store.read(tmp_path / "s.h5")
+
+
+def test_interpolated_points_are_known_and_not_computed(tmp_path: Path) -> None:
+    surface = bowl()
+    status = surface.status.copy()
+    status[0, 0], status[0, 1] = INTERPOLATED, PENDING
+    store.save(tmp_path / "s.h5", replace(surface, status=status, complete=False))
+    read = store.read(tmp_path / "s.h5")
+    assert (read.status[0, 0], read.done, read.pending) == (INTERPOLATED, status.size - 2, 1)
+    assert not read.computed[0, :2].any()
+    assert "interpolated" in export_file(tmp_path / "s.h5", to="csv").read_text()
+
+
+# files of version 1
+
+
+def test_files_of_version_1_say_by_their_names_what_values_mean(tmp_path: Path) -> None:
+    path = tmp_path / "s.h5"
+    store.save(path, bowl())
+    rewritten_as_version_1(path)
+    read = store.read(path)
+    assert sorted(read.quantities) == ["train_accuracy", "train_loss"]
+    assert read.quantities["train_accuracy"] == quantity.accuracy("train")
+    assert read.quantities["train_loss"] == quantity.loss("train", "nats per sample")
+    with h5py.File(path, "r+") as file:
+        file["more"] = np.ones(3)
+    with pytest.raises(InputError, match="/more is float64 of shape"):
+        store.read(path)
+
+
+# quantities of kinds nobody has heard of, through all verbs
+
+
+def test_every_kind_is_drawn_in_a_panel_of_its_own() -> None:
+    line = with_more(surface_of({"train_loss": np.array([4.0, 1.0, 2.0]), "train_accuracy": np.array([0.1, 0.9, 0.5])}))
+    labels = [axes.get_ylabel() for axes in plot.draw(line).axes]
+    assert labels == ["train loss (nats per sample)", "train accuracy", "test ece", "train gradient (nats)"]
+    (only,) = plot.draw(line, metric="test_ece").axes
+    assert only.get_ylabel() == "test ece"
+    assert only.yaxis.get_major_formatter()(0.5) == "50%"
+
+
+def test_scales_and_colours_follow_what_a_quantity_says() -> None:
+    plane = with_more(bowl(steep=200.0))
+    colours = {}
+    for name in ("train_accuracy", "test_ece", "train_gradient"):
+        figure = plot.draw(plane, metric=name, kind="heat")
+        bar = figure.axes[-1]
+        colours[name] = figure.axes[0].collections[0].cmap(0.0)
+        assert ("%" in bar.get_yticklabels()[1].get_text()) == (name != "train_gradient")
+    assert colours["test_ece"] == colours["train_gradient"] != colours["train_accuracy"]
+
+
+def test_compare_merge_and_export_take_every_kind(tmp_path: Path) -> None:
+    surface = with_more(bowl())
+    store.save(tmp_path / "s.h5", surface)
+    (found,) = compare_files(
+        [tmp_path / "s.h5"], metric="train_gradient", radius=0.5, levels=["+1"], log=None, vmax=1e9, labels=[],
+        out=None, draw=False, overwrite=False,
+    )  # fmt: skip
+    centre = next(number for number in found.numbers if number.key == "centre")
+    assert centre.words == "train gradient at the centre"
+    assert centre.value == pytest.approx(1e3 * 0.1**2)
+    header = export_file(tmp_path / "s.h5", to="csv").read_text().splitlines()[0]
+    assert header == "alpha,beta,train_loss,train_accuracy,test_ece,train_gradient,status,seconds,rank"
+    summary = summarise(store.read(tmp_path / "s.h5"))
+    assert summary["centre"]["test"] == {"ece": pytest.approx(0.1 / 1.1)}
+    assert "at the centre: test ece 0.0909" in as_lines(summary)
+    with pytest.raises(InputError, match="does not tell digests"):
+        merge_files([tmp_path / "s.h5", tmp_path / "s.h5"], tmp_path / "m.h5", overwrite=False)
+
+
+def test_the_builders_mean_what_files_mean() -> None:
+    made = measured({"train_loss": np.ones(2), "test_accuracy": np.ones(2)})
+    assert made["quantities"]["test_accuracy"] == quantity.accuracy("test")
+    assert DONE == 1
