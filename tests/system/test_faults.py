@@ -299,7 +299,9 @@ def test_a_disk_that_is_full_is_found_before_any_work_and_never_later(
         junk.write_bytes(bytes(256 * 1024 - free))
         refused = start(0, "lossgrid", "run", *SLOW, "--out", out)
         assert refused.returncode == 2, refused.stderr
-        assert refused.stderr.endswith(f"lossgrid: error: cannot write {out}: No space left on device; choose another --out\n")
+        assert refused.stderr.endswith(
+            f"lossgrid: error: cannot write {out}: No space left on device; choose another --out\n"
+        )
         assert [path.name for path in disk.iterdir()] == ["junk"]
     junk.unlink()
     with running(RANKS, "lossgrid", "run", *SLOW, "--out", out, cwd=tmp_path) as job:
