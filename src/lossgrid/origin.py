@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.errors import InputError
-from lossgrid.settings import recorded
+from lossgrid.settings import RunConfig, recorded
+from lossgrid.settings.option import names_of
 from lossgrid.surface import Surface
 
 log = logging.getLogger(__name__)
 
 AXES = ("alpha", "beta")
-MAKE_DIRECTIONS = frozenset({"directions", "norm", "perturb_bias_and_norm", "seed", "direction_version"})
 CONTENTS = {"theta": "the network (model or checkpoint)", "delta": "direction delta", "eta": "direction eta"}
 
 Values = npt.NDArray[np.float64]
@@ -73,7 +73,7 @@ def differences(surface: Surface, first: Surface) -> list[str]:
         found = [f"it is a {'line' if surface.is_line else 'plane'}, not a {'line' if first.is_line else 'plane'}"]
         contents = [part for part in contents if part != "eta"]
     # How directions were made does not matter where they are the same, as with a file that holds random ones.
-    free = frozenset() if contents else MAKE_DIRECTIONS
+    free = frozenset() if contents else names_of(RunConfig, "directions")
     found += [
         f"{name.replace('_', '-')} is {_short(theirs[name])}, not {_short(ours[name])}"
         for name in ours

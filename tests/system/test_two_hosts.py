@@ -60,9 +60,10 @@ def remove(names: tuple[str, ...]) -> None:
 @pytest.fixture
 def hosts(tmp_path: Path) -> Iterator[Path]:
     """Make two hosts that reach each other by their names; return the file in which mpirun finds them."""
-    if shutil.which("mpirun") is None or "Open MPI" not in subprocess.run(
-        ["mpirun", "--version"], check=False, capture_output=True, text=True
-    ).stdout:
+    if (
+        shutil.which("mpirun") is None
+        or "Open MPI" not in subprocess.run(["mpirun", "--version"], check=False, capture_output=True, text=True).stdout
+    ):
         pytest.skip("NOT RUN: the launcher is not that of Open MPI")
     if os.geteuid() != 0 or shutil.which("ip") is None or not ip("netns", "add", NAMES[0]):
         pytest.skip("NOT RUN: network namespaces need root and iproute2")

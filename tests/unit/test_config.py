@@ -1,19 +1,81 @@
 import inspect
-import re
+import os
+import subprocess
+import sys
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel
 
 from lossgrid.cli import compute
+from lossgrid.cli.app import EXAMPLES
+from lossgrid.cli.options import takes
 from lossgrid.errors import InputError
-from lossgrid.settings import DirectionsConfig, RunConfig, read_toml, read_value, resolve
+from lossgrid.settings import DirectionsConfig, RunConfig, TrainConfig, read_toml, read_value, resolve
+from lossgrid.settings.option import GROUPS, Role, about, default_of, is_flag, names_of
+from lossgrid.settings.table import page
 from lossgrid.surface import Axis
+from tests.conftest import ROOT
+
+VERBS = {compute.run: RunConfig, compute.directions: DirectionsConfig, compute.train: TrainConfig}
 
 
-@pytest.mark.parametrize(("command", "kind"), [(compute.run, RunConfig), (compute.directions, DirectionsConfig)])
-def test_options_of_the_command_line_are_the_keys_of_the_file(command: object, kind: type[RunConfig]) -> None:
-    options = set(inspect.signature(command).parameters) - {"config"}  # type: ignore[arg-type]
-    assert options == set(kind.model_fields)
+@pytest.mark.parametrize(("command", "kind"), VERBS.items(), ids=lambda part: part.__name__)
+def test_options_are_the_fields_of_the_settings(command: Any, kind: type[BaseModel]) -> None:
+    parameters = inspect.signature(command).parameters
+    flags = {f"no_{name}" for name, field in kind.model_fields.items() if is_flag(field)}
+    assert set(parameters) == {*kind.model_fields, *flags, "config"}
+    for name, field in kind.model_fields.items():
+        declared = parameters[name].annotation.__metadata__[0]
+        assert declared.help.endswith(".")
+        assert default_of(field) in declared.help
+        assert declared.rich_help_panel in GROUPS
+        assert is_flag(field) or declared.metavar
+
+
+def test_the_page_of_options_is_that_of_the_settings() -> None:
+    assert (ROOT / "docs" / "options.md").read_text() == page(), "python -m lossgrid.settings.table > docs/options.md"
+
+
+@pytest.mark.parametrize("verb", sorted(EXAMPLES))
+@pytest.mark.parametrize("columns", ["80", "200"])
+def test_no_option_is_cut_in_the_help(verb: str, columns: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "lossgrid", verb, "--help"], env={**os.environ, "COLUMNS": columns},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "--" in done.stdout
+    assert "\N{HORIZONTAL ELLIPSIS}" not in done.stdout
+    assert f"lossgrid {verb}" in done.stdout.partition("Example")[2]
+
+
+def test_the_version_is_told() -> None:
+    done = subprocess.run([sys.executable, "-m", "lossgrid", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"lossgrid {version('lossgrid')}\n"
+
+
+def test_a_flag_of_a_file_is_switched_off(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text('model = "mlp"\nplot = true\noverwrite = true\n')
+    found: list[RunConfig] = []
+
+    @takes(RunConfig)
+    def verb(settings: RunConfig) -> int:
+        found.append(settings)
+        return 0
+
+    nothing = dict.fromkeys(inspect.signature(verb).parameters) | {"config": tmp_path / "run.toml"}
+    verb(**nothing)
+    verb(**(nothing | {"no_plot": True}))
+    verb(**(nothing | {"no_plot": True, "plot": True, "no_overwrite": False}))
+    assert [(one.plot, one.overwrite) for one in found] == [(True, True), (False, True), (False, True)]
+
+
+@pytest.mark.parametrize("kind", VERBS.values(), ids=lambda kind: kind.__name__)
+def test_every_setting_has_a_role(kind: type[BaseModel]) -> None:
+    assert {about(field).role for field in kind.model_fields.values()} <= set(get_args(Role))
+    assert names_of(kind, *get_args(Role)) == set(kind.model_fields)
 
 
 def test_later_layers_win_and_arguments_are_merged() -> None:
@@ -111,24 +173,3 @@ def test_identity_leaves_out_where_and_how_fast() -> None:
     other = resolve(RunConfig, {"model": "mlp", "data": "cifar10:/there", "seed": 64})
     assert one.identity() == two.identity() == three.identity()
     assert two.identity() != other.identity()
-
-
-@pytest.mark.parametrize(("command", "kind"), [(compute.run, RunConfig), (compute.directions, DirectionsConfig)])
-def test_help_tells_the_defaults(command: object, kind: type[RunConfig]) -> None:
-    parameters = inspect.signature(command, eval_str=True).parameters  # type: ignore[arg-type]
-    told = {
-        name: re.search(r"\(default ([^:;)]+(?::[^:;) ]+)*)", _help(parameters[name])) for name in kind.model_fields
-    }
-    found = {name: match[1].removeprefix("all") for name, match in told.items() if match}
-    for name, text in found.items():
-        if name == "max_samples":
-            assert kind.model_fields[name].default is None
-        else:
-            default = kind.model_fields[name].default
-            values = (default, ",".join(default) if isinstance(default, tuple) else None)
-            assert text in map(str, values) or Axis.parse(text) == default
-    assert {"data", "seed", "norm", "out"} <= found.keys()
-
-
-def _help(parameter: inspect.Parameter) -> str:
-    return str(parameter.annotation.__metadata__[0].help)

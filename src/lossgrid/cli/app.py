@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
 
@@ -21,17 +22,56 @@ UsageError: type[typer.BadParameter] = next(b for b in typer.BadParameter.__mro_
 app = typer.Typer(
     name="lossgrid",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Loss surfaces of trained networks, L(theta* + alpha delta + beta eta), by MPI ranks into parallel HDF5.",
 )
-for verb in (
-    compute.run, compute.directions, surfaces.status, surfaces.plot, surfaces.merge, surfaces.export, compute.check,
-    compute.train, surfaces.compare,
-):  # fmt: skip
-    app.command()(verb)
-app.command("import")(surfaces.import_surface)
+VERBS: dict[str, Callable[..., int]] = {
+    "run": compute.run,
+    "directions": compute.directions,
+    "status": surfaces.status,
+    "plot": surfaces.plot,
+    "merge": surfaces.merge,
+    "export": surfaces.export,
+    "import": surfaces.import_surface,
+    "check": compute.check,
+    "train": compute.train,
+    "compare": surfaces.compare,
+}
+EXAMPLES: dict[str, Sequence[str]] = {
+    "run": (
+        "lossgrid run --model resnet20 --checkpoint resnet20.pt --data cifar10:data --alpha -1:1:51",
+        "mpirun -n 4 lossgrid run --model resnet56 --checkpoint resnet56.pt --data cifar10:data --alpha -1:1:51 "
+        "--beta -1:1:51 --splits train,test --out resnet56.h5",
+        "lossgrid run --config run.toml --precision float64",
+    ),
+    "directions": ("lossgrid directions --model resnet20 --checkpoint resnet20.pt --out directions.h5",),
+    "status": ("lossgrid status surface.h5",),
+    "plot": ("lossgrid plot a.h5 b.h5 --label short --label long --out both.png",),
+    "merge": ("lossgrid merge left.h5 right.h5 --out whole.h5",),
+    "export": ("lossgrid export surface.h5 --to vtk",),
+    "check": ("mpirun -n 4 lossgrid check /scratch/me",),
+    "train": ("lossgrid train --model resnet20 --data digits --epochs 20 --out training",),
+    "compare": ("lossgrid compare a.h5 b.h5 --json",),
+    "import": ("lossgrid import surface_file.h5 --out surface.h5",),
+}
+for name, verb in VERBS.items():
+    examples = EXAMPLES[name]
+    app.command(name, epilog="\n\n".join(["Examples:" if len(examples) > 1 else "Example:", *examples]))(verb)
+
+
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"lossgrid {version('lossgrid')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options_of_the_program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version and end.")
+    ] = False,
+) -> None:
+    """Loss surfaces of trained networks, L(theta* + alpha delta + beta eta), by MPI ranks into parallel HDF5."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,15 +1,93 @@
-"""Options that several verbs share, and how texts of the command line become settings."""
+"""Options: those of a verb that takes settings are made of these; how texts of the command line become settings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import inspect
+import types
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from lossgrid.errors import InputError
 from lossgrid.files import fault_of_name
+from lossgrid.settings import read_toml, read_value, resolve
+from lossgrid.settings.option import GROUPS, about, default_of, is_flag, metavar, option_of
+
+Settings = TypeVar("Settings", bound=BaseModel)
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")]
+CONFIG = inspect.Parameter(
+    "config",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TOML file with these options as keys.", show_default=False)
+    ],
+)
+
+
+def takes(kind: type[Settings]) -> Callable[[Callable[[Settings], int]], Callable[..., int]]:
+    """Make a verb of a function of settings: its options are the fields of ``kind``, and ``--config``."""
+
+    def decorate(verb: Callable[[Settings], int]) -> Callable[..., int]:
+        flags = [name for name, field in kind.model_fields.items() if is_flag(field)]
+
+        def command(*, config: Path | None = None, **given: Any) -> int:
+            for name in flags:
+                if given.pop(f"no_{name}"):
+                    given[name] = False
+            return verb(settings_of(kind, given, config))
+
+        ordered = sorted(kind.model_fields.items(), key=lambda item: GROUPS.index(about(item[1]).group))
+        parameters = [*(_parameter(name, field) for name, field in ordered), *map(_off, flags), CONFIG]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        command.__name__, command.__doc__ = verb.__name__, verb.__doc__
+        return command
+
+    return decorate
+
+
+def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+    """Return the option of a setting; the model judges what it may be, so that most are read as text."""
+    declared = typer.Option(
+        option_of(name),
+        metavar=None if is_flag(field) else metavar(field),
+        help=_help(field),
+        show_default=False,
+        rich_help_panel=about(field).group,
+    )
+    kind = Annotated[_read_as(field.annotation) | None, declared]  # type: ignore[valid-type]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+
+
+def _off(flag: str) -> inspect.Parameter:
+    """Return the option that switches a flag off, which a file of settings may have switched on; not in the help."""
+    declared = typer.Option(option_of(f"no_{flag}"), hidden=True)
+    kind = Annotated[bool, declared]
+    return inspect.Parameter(f"no_{flag}", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+
+
+def _help(field: FieldInfo) -> str:
+    text, default = field.description or "", default_of(field)
+    return f"{text.removesuffix('.')} (default {default})." if default else text
+
+
+def _read_as(annotation: Any) -> Any:
+    """Return the type an option is read as: flags, numbers, paths and lists by themselves, all else as text."""
+    origin, parts = get_origin(annotation), [part for part in get_args(annotation) if part is not types.NoneType]
+    if origin is Annotated:
+        return _read_as(parts[0])
+    if origin in (Union, types.UnionType):
+        return _read_as(parts[0]) if len(parts) == 1 else str
+    if origin is dict:
+        return list[str]
+    if origin is tuple and _read_as(parts[0]) is Path:
+        return list[Path]
+    return annotation if annotation in (bool, int, float, Path) else str
 
 
 def named(given: Any) -> Any:
@@ -29,72 +107,8 @@ def _checked(given: Any, *, written: bool) -> Any:
     return given
 
 
-Model = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME|pkg.mod:factory",
-        help="The network: resnet20, resnet56_noshort, wrn56_4, vgg9, densenet121, mlp, ...",
-    ),
-]
-ModelArg = Annotated[
-    list[str] | None, typer.Option(metavar="K=V", help="Argument of the network's factory; repeatable.")
-]
-Checkpoint = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="Trained parameters: torch.save of a state dict, or safetensors; without it as built from --model-seed.",
-    ),
-]
-Data = Annotated[
-    str | None,
-    typer.Option(
-        metavar="digits|cifar10:FOLDER|pkg.mod:function",
-        help="The data (default digits). Pictures must be normalised as in training: see --data-arg.",
-    ),
-]
-DataArg = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="K=V",
-        help="Argument of the data; repeatable. cifar10 takes normalize=li (default, the paper's), imagenet "
-        "(akamaster's and torchvision's), none.",
-    ),
-]
-Directions = Annotated[
-    str | None, typer.Option(metavar="random|FILE", help="Random directions, or those of a file (default random).")
-]
-Norm = Annotated[
-    str | None, typer.Option(metavar="filter|layer|weight|none", help="Scale of random directions (default filter).")
-]
-Bias = Annotated[
-    bool | None,
-    typer.Option("--perturb-bias-and-norm", help="Also move biases and the parameters of normalisation layers."),
-]
-ModelSeed = Annotated[
-    int | None,
-    typer.Option(metavar="N", help="Seed of the weights of a network without checkpoint (default 0)."),
-]
-DirectionVersion = Annotated[
-    int | None,
-    typer.Option(
-        metavar="1|2",
-        help="How random directions are drawn; 1 as in files made before (default 2).",
-    ),
-]
-Seed = Annotated[int | None, typer.Option(metavar="N", help="Seed of the random directions (default 0).")]
-To = Annotated[
-    list[Path] | None,
-    typer.Option(metavar="CHECKPOINT", help="Once: alpha leads to this checkpoint. Twice: a plane through three."),
-]
-Overwrite = Annotated[bool | None, typer.Option("--overwrite", help="Replace an existing surface of another run.")]
-Config = Annotated[Path | None, typer.Option(metavar="FILE", help="TOML file with these options as keys.")]
-
-
 def settings_of(kind: Any, given: dict[str, Any], file: Path | None) -> Any:
     """Put together the settings of the file and those of the command line, which win."""
-    from lossgrid.settings import read_toml, resolve
-
     given = {name: value for name, value in given.items() if value is not None and value != []}
     try:
         for name in ("model_arg", "data_arg"):
@@ -113,8 +127,6 @@ def choose(option: str, given: str | None, choices: Iterable[str]) -> None:
 
 
 def _pair(text: str, option: str) -> tuple[str, Any]:
-    from lossgrid.settings import read_value
-
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise InputError(f"{option}: expected K=V such as width=16, got {text!r}")

@@ -48,7 +48,7 @@ def plot(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", callback=written, help="The picture; by default beside the surface.")
     ] = None,
-    overwrite: Overwrite = None,
+    overwrite: Overwrite = False,
 ) -> int:
     """Draw surfaces: lines, contours, heat maps, 3-D views."""
     log_of(parallel.alone())
@@ -59,7 +59,7 @@ def plot(
     choose("--format", format, FORMATS)
     pictures = draw_files(
         file, kind=kind, metric=metric, log=log, vmin=vmin, vmax=vmax, levels=levels, labels=label or [],
-        band=band, format=format, out=out, overwrite=bool(overwrite),
+        band=band, format=format, out=out, overwrite=overwrite,
     )  # fmt: skip
     for picture in pictures:
         typer.echo(picture)
@@ -69,7 +69,7 @@ def plot(
 def merge(
     file: Annotated[list[Path], typer.Argument(callback=named, help="Surfaces, two or more; they are only read.")],
     out: Annotated[Path, typer.Option(metavar="FILE", callback=written, help="The surface that holds all of them.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing surface.")] = False,
+    overwrite: Overwrite = False,
 ) -> int:
     """Make one surface of several: parts of a grid, refinements of its axes, other splits, rows of a job array.
 
@@ -97,7 +97,7 @@ def export(
         bool | None, typer.Option("--log/--linear", help="Height as log10 (default: vtk linear, html by the values).")
     ] = None,
     clip: Annotated[float | None, typer.Option(metavar="X", help="Higher values become X; vtk and html.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    overwrite: Overwrite = False,
 ) -> int:
     """Write a surface for other tools.
 
@@ -115,7 +115,7 @@ def export(
 def import_surface(
     file: Annotated[Path, typer.Argument(callback=named, help="A surface file of loss-landscape; it is only read.")],
     out: Annotated[Path, typer.Option(metavar="FILE", callback=written, help="The surface to write.")],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing surface.")] = False,
+    overwrite: Overwrite = False,
 ) -> int:
     """Read a surface of the reference tool (tomgoldstein/loss-landscape): plot, status and export take the result.
 
@@ -151,7 +151,7 @@ def compare(
         Path | None,
         typer.Option(metavar="FILE", callback=written, help="The picture; by default beside the first surface."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
+    overwrite: Overwrite = False,
 ) -> int:
     """Put surfaces side by side, in a picture with one scale and in numbers.
 

@@ -18,8 +18,9 @@ from lossgrid.errors import InputError
 from lossgrid.evaluation import Objective, make_objective
 from lossgrid.evaluation.closure import refuse_aliases
 from lossgrid.settings import DirectionsConfig, ModelConfig, RunConfig
+from lossgrid.settings.option import names_of
 
-DESCRIBES_DIRECTIONS = {"model", "norm", "seed", "direction_version", "perturb_bias_and_norm", "directions"}
+DESCRIBES_DIRECTIONS = {"model", *names_of(ModelConfig, "directions")}
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from lossgrid.files import fault_of_name
 from lossgrid.settings.layers import resolve
 from lossgrid.settings.network import Device, NetworkConfig, Precision
+from lossgrid.settings.option import (
+    DATA,
+    DIRECTIONS,
+    EVALUATION,
+    GRID,
+    NETWORK,
+    OUTPUT,
+    RUNNING,
+    names_of,
+    option,
+)
 from lossgrid.settings.types import MOST, AxisSetting, BatchSize, Commas, Paths, ReadPath, WrittenPath
 from lossgrid.surface import Axis, Grid
 
@@ -20,29 +31,69 @@ YesNo = Literal["auto", "yes", "no"]
 WriterChoice = Literal["auto", "parallel", "root"]
 
 FLOAT32_MAX = 3.4028234663852886e38
-OF_RANDOM_DIRECTIONS = ("norm", "seed", "direction_version", "perturb_bias_and_norm")
-
-# Settings that say where and how fast a run happens, not what it computes: a resumed run may change them.
-# Files are compared by the digests of what they hold, and how points are evaluated by the recipe that was chosen: the
-# surface keeps both in its provenance.
-FREE_TO_CHANGE = frozenset(
-    {"checkpoint", "to", "device", "writer", "time_limit", "heartbeat", "out", "overwrite", "plot", "save_directions"}
-    | {"variant", "batch_size", "cuda_graphs", "max_rounding", "model_seed"}
-)
 
 
 class ModelConfig(NetworkConfig):
     """The trained network and the directions around it: what ``lossgrid directions`` and ``lossgrid run`` share."""
 
-    checkpoint: ReadPath | None = None
-    model_seed: int = Field(default=0, ge=0, le=MOST)
-    directions: str = Field(default="random", min_length=1)
-    seed: int = Field(default=0, ge=0, le=MOST)
-    direction_version: int = Field(default=2, ge=1, le=2)
-    norm: Norm = "filter"
-    perturb_bias_and_norm: bool = False
-    to: Paths = Field(default=(), max_length=2)
-    overwrite: bool = False
+    checkpoint: ReadPath | None = option(
+        None,
+        metavar="FILE",
+        help="Trained parameters: torch.save of a state dict, or safetensors; without it as built from --model-seed.",
+        role="contents",
+        group=NETWORK,
+    )
+    model_seed: int = option(
+        0,
+        metavar="N",
+        help="Seed of the weights of a network without checkpoint.",
+        role="contents",
+        group=NETWORK,
+        ge=0,
+        le=MOST,
+    )
+    directions: str = option(
+        "random",
+        metavar="random|FILE",
+        help="Random directions, or those of a file.",
+        role="directions",
+        group=DIRECTIONS,
+        min_length=1,
+    )
+    seed: int = option(
+        0, metavar="N", help="Seed of the random directions.", role="directions", group=DIRECTIONS, ge=0, le=MOST
+    )
+    direction_version: int = option(
+        2,
+        metavar="1|2",
+        help="How random directions are drawn; 1 as in files made before.",
+        role="directions",
+        group=DIRECTIONS,
+        ge=1,
+        le=2,
+    )
+    norm: Norm = option(
+        "filter",
+        metavar="NORM",
+        help="Scale of random directions: filter, layer, weight or none.",
+        role="directions",
+        group=DIRECTIONS,
+    )
+    perturb_bias_and_norm: bool = option(
+        False,
+        help="Also move biases and the parameters of normalisation layers.",
+        role="directions",
+        group=DIRECTIONS,
+    )
+    to: Paths = option(
+        (),
+        metavar="CHECKPOINT",
+        help="Once: alpha leads to this checkpoint. Twice: a plane through three.",
+        role="contents",
+        group=DIRECTIONS,
+        max_length=2,
+    )
+    overwrite: bool = option(False, help="Replace an existing file of another run.", role="where", group=OUTPUT)
 
     @model_validator(mode="after")
     def _directions_have_one_source(self) -> ModelConfig:
@@ -53,7 +104,7 @@ class ModelConfig(NetworkConfig):
         if self.directions != "random":
             if fault := fault_of_name(Path(self.directions)):
                 raise ValueError(f"--directions: {fault}")
-            for name in OF_RANDOM_DIRECTIONS:
+            for name in sorted(names_of(type(self), "directions") - {"directions"}):
                 if name in self.model_fields_set and getattr(self, name) != type(self).model_fields[name].default:
                     option = name.replace("_", "-")
                     raise ValueError(f"--{option} is for random directions; those of a file are used as they are")
@@ -63,23 +114,111 @@ class ModelConfig(NetworkConfig):
 class RunConfig(ModelConfig):
     """Everything ``lossgrid run`` can be told; the command line's options and the keys of ``--config`` are these."""
 
-    splits: Annotated[tuple[str, ...], Commas] = Field(default=("train",), min_length=1)
-    max_samples: int | None = Field(default=None, ge=1, le=MOST)
-    loss: str = Field(default="cross_entropy", min_length=1)
-    alpha: AxisSetting = Axis(-1.0, 1.0, 51)
-    beta: AxisSetting | None = None
-    batch_size: BatchSize = "auto"
-    device: Device = "auto"
-    precision: Precision = "float32"
-    max_rounding: float = Field(default=0.05, ge=0, allow_inf_nan=False)
-    variant: Variant = "auto"
-    cuda_graphs: YesNo = "auto"
-    writer: WriterChoice = "auto"
-    time_limit: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    heartbeat: float = Field(default=20.0, ge=0, allow_inf_nan=False)
-    out: WrittenPath = Path("surface.h5")
-    plot: bool = False
-    save_directions: WrittenPath | None = None
+    splits: Annotated[tuple[str, ...], Commas] = option(
+        ("train",), metavar="train[,test]", help="Splits to evaluate.", group=DATA, min_length=1
+    )
+    max_samples: int | None = option(
+        None,
+        metavar="N",
+        help="N samples spread evenly over each split.",
+        group=DATA,
+        default_in_words="all",
+        ge=1,
+        le=MOST,
+    )
+    loss: str = option(
+        "cross_entropy",
+        metavar="cross_entropy|mse|pkg.mod:function",
+        help="The loss.",
+        group=DATA,
+        min_length=1,
+    )
+    alpha: AxisSetting = option(
+        Axis(-1.0, 1.0, 51),
+        metavar="MIN:MAX:N",
+        help="Range along delta.",
+        group=GRID,
+        default_in_words="-1:1:51",
+    )
+    beta: AxisSetting | None = option(
+        None, metavar="MIN:MAX:N", help="Range along eta; without it the surface is a line.", group=GRID
+    )
+    batch_size: BatchSize = option(
+        "auto",
+        metavar="auto|N",
+        help="Samples per forward pass; auto is about 128, tuned in runs that are not short.",
+        role="recipe",
+        group=EVALUATION,
+    )
+    device: Device = option(
+        "auto", help="Where to compute; auto is a GPU where there is one.", role="where", group=EVALUATION
+    )
+    precision: Precision = option(
+        "float32",
+        metavar="FORMAT",
+        help="Arithmetic of the network: float32, tf32, bfloat16 or float64.",
+        group=EVALUATION,
+    )
+    max_rounding: float = option(
+        0.05,
+        metavar="X",
+        help="Refuse the run where a lower precision is further than X from float32: relative for losses, absolute for "
+        "accuracies.",
+        role="where",
+        group=EVALUATION,
+        ge=0,
+        allow_inf_nan=False,
+    )
+    variant: Variant = option(
+        "auto",
+        metavar="VARIANT",
+        help="How the network is run: plain, as it is; folded, with batch normalisation folded away; fused, also with "
+        "layers, sums and activations in one kernel; compiled, by torch.compile; auto, the fastest of these that is "
+        "the same function.",
+        role="recipe",
+        group=EVALUATION,
+    )
+    cuda_graphs: YesNo = option(
+        "auto",
+        help="Replay points as CUDA graphs; auto is where that can be.",
+        role="recipe",
+        group=EVALUATION,
+    )
+    writer: WriterChoice = option(
+        "auto",
+        help="All ranks write the file, or rank 0 for all; auto is all where HDF5 can.",
+        role="where",
+        group=OUTPUT,
+    )
+    time_limit: float | None = option(
+        None,
+        metavar="SECONDS",
+        help="Stop in time, resumable (exit code 75); the end of a SLURM job counts by itself.",
+        role="where",
+        group=RUNNING,
+        gt=0,
+        allow_inf_nan=False,
+    )
+    heartbeat: float = option(
+        20.0,
+        metavar="SECONDS",
+        help="End the job when a rank is silent for so long; 0 for never.",
+        role="where",
+        group=RUNNING,
+        ge=0,
+        allow_inf_nan=False,
+    )
+    out: WrittenPath = option(
+        Path("surface.h5"),
+        metavar="FILE",
+        help="The surface file; resumed where it exists.",
+        role="where",
+        group=OUTPUT,
+    )
+    plot: bool = option(False, help="Draw the complete surface beside the file.", role="where", group=OUTPUT)
+    save_directions: WrittenPath | None = option(
+        None, metavar="FILE", help="Keep the directions in a file.", role="where", group=DIRECTIONS
+    )
 
     @model_validator(mode="after")
     def _plane_needs_beta(self) -> RunConfig:
@@ -103,7 +242,7 @@ class RunConfig(ModelConfig):
         Where data and directions lie is left out, like the paths of checkpoints: their digests tell whether they
         differ.
         """
-        settings = self.model_dump(mode="json", exclude=set(FREE_TO_CHANGE))
+        settings = self.model_dump(mode="json", exclude=set(names_of(type(self), "contents", "recipe", "where")))
         if self.directions != "random":
             settings["directions"] = "file"
         if self.data.startswith("cifar10:"):
@@ -132,5 +271,7 @@ def recorded(config: Mapping[str, Any]) -> RunConfig:
 class DirectionsConfig(ModelConfig):
     """Everything ``lossgrid directions`` can be told."""
 
-    axes: int = Field(default=2, ge=1, le=2)
-    out: WrittenPath = Path("directions.h5")
+    axes: int = option(2, metavar="1|2", help="How many directions.", group=DIRECTIONS, ge=1, le=2)
+    out: WrittenPath = option(
+        Path("directions.h5"), metavar="FILE", help="The direction file.", role="where", group=OUTPUT
+    )

@@ -6,9 +6,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from lossgrid.settings.network import Device, NetworkConfig, Precision
+from lossgrid.settings.option import DATA, LEARNING, RUNNING, names_of, option
 from lossgrid.settings.types import MOST, Commas, ReadPath
 
 Optimizer = Literal["sgd", "adam"]
@@ -20,27 +21,113 @@ Augmentation = Literal["crop", "flip"]
 class TrainConfig(NetworkConfig):
     """Everything ``lossgrid train`` can be told."""
 
-    splits: Annotated[tuple[str, ...], Commas] = Field(default=("train", "test"), min_length=1)
-    max_samples: int | None = Field(default=None, ge=1, le=MOST)
-    loss: str = Field(default="cross_entropy", min_length=1)
-    seed: int = Field(default=0, ge=0, le=MOST)
-    init: Init = "model"
-    epochs: int = Field(default=10, ge=1, le=9999)  # of four digits, as in the names of checkpoints
-    optimizer: Optimizer = "sgd"
-    lr: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    schedule: Schedule = "steps"
-    lr_steps: Annotated[tuple[int, ...], Commas] = ()
-    lr_factor: float = Field(default=0.1, gt=0, allow_inf_nan=False)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    weight_decay: float = Field(default=5e-4, ge=0, allow_inf_nan=False)
-    batch_size: int = Field(default=128, ge=1, le=MOST)
-    micro_batch: int | None = Field(default=None, ge=1, le=MOST)
-    augment: Annotated[tuple[Augmentation, ...], Commas] = ()
-    label_noise: float = Field(default=0.0, ge=0, le=1)
-    device: Device = "auto"
-    precision: Precision = "float32"
-    save_every: int = Field(default=10, ge=1, le=MOST)
-    out: ReadPath = Path("training")
+    splits: Annotated[tuple[str, ...], Commas] = option(
+        ("train", "test"),
+        metavar="train[,test]",
+        help="Splits to measure; the first is learned.",
+        group=DATA,
+        min_length=1,
+    )
+    max_samples: int | None = option(
+        None,
+        metavar="N",
+        help="N samples spread evenly over each split.",
+        group=DATA,
+        default_in_words="all",
+        ge=1,
+        le=MOST,
+    )
+    loss: str = option(
+        "cross_entropy",
+        metavar="cross_entropy|mse|pkg.mod:function",
+        help="The loss.",
+        group=DATA,
+        min_length=1,
+    )
+    seed: int = option(
+        0, metavar="N", help="Seed of the network and all that is random.", group=LEARNING, ge=0, le=MOST
+    )
+    init: Init = option(
+        "model",
+        help="The weights to begin with: as the model makes them; as He et al. 2015 and the paper.",
+        group=LEARNING,
+    )
+    epochs: int = option(
+        10,
+        metavar="N",
+        help="Passes over the data.",
+        group=LEARNING,
+        ge=1,
+        le=9999,  # of four digits, as in the names of checkpoints
+    )
+    optimizer: Optimizer = option("sgd", help="SGD has Nesterov's momentum.", group=LEARNING)
+    lr: float | None = option(
+        None,
+        metavar="X",
+        help="Learning rate.",
+        group=LEARNING,
+        default_in_words="0.1 for sgd, 0.001 for adam",
+        gt=0,
+        allow_inf_nan=False,
+    )
+    schedule: Schedule = option(
+        "steps",
+        help="The learning rate: constant but for --lr-steps; falling to 0; rising to --lr first.",
+        group=LEARNING,
+    )
+    lr_steps: Annotated[tuple[int, ...], Commas] = option(
+        (), metavar="N,N,...", help="Epochs after which the rate is multiplied by --lr-factor.", group=LEARNING
+    )
+    lr_factor: float = option(0.1, metavar="X", help="What --lr-steps do.", group=LEARNING, gt=0, allow_inf_nan=False)
+    momentum: float = option(0.9, metavar="X", help="Of sgd; 0 for none.", group=LEARNING, ge=0, lt=1)
+    weight_decay: float = option(
+        5e-4,
+        metavar="X",
+        help="Added to the gradient as X times the weights.",
+        group=LEARNING,
+        ge=0,
+        allow_inf_nan=False,
+    )
+    batch_size: int = option(128, metavar="N", help="Samples of an update.", group=LEARNING, ge=1, le=MOST)
+    micro_batch: int | None = option(
+        None,
+        metavar="N",
+        help="At most N samples at once, where memory is short; batch normalisation then sees only these.",
+        group=LEARNING,
+        ge=1,
+        le=MOST,
+    )
+    augment: Annotated[tuple[Augmentation, ...], Commas] = option(
+        (), metavar="crop,flip", help="Shift pictures by up to an eighth; mirror every other.", group=LEARNING
+    )
+    label_noise: float = option(
+        0.0, metavar="X", help="Share of the samples with labels drawn anew.", group=LEARNING, ge=0, le=1
+    )
+    device: Device = option(
+        "auto", help="Where to compute; auto is a GPU where there is one.", role="where", group=RUNNING
+    )
+    precision: Precision = option(
+        "float32",
+        metavar="FORMAT",
+        help="Arithmetic of the network: float32, tf32, bfloat16 or float64.",
+        group=RUNNING,
+    )
+    save_every: int = option(
+        10,
+        metavar="N",
+        help="Epochs between checkpoints; the last has one too.",
+        role="where",
+        group=RUNNING,
+        ge=1,
+        le=MOST,
+    )
+    out: ReadPath = option(
+        Path("training"),
+        metavar="FOLDER",
+        help="Where checkpoints go; resumed where it is.",
+        role="where",
+        group=RUNNING,
+    )
 
     @model_validator(mode="after")
     def _settings_fit_each_other(self) -> TrainConfig:
@@ -69,7 +156,7 @@ class TrainConfig(NetworkConfig):
 
         How many epochs there are is one of them only where the learning rate follows from it.
         """
-        free = {"device", "save_every", "out"} | ({"epochs"} if self.schedule == "steps" else set())
+        free = {*names_of(type(self), "where"), *({"epochs"} if self.schedule == "steps" else ())}
         settings = self.model_dump(mode="json", exclude=free) | {"lr": self.rate}
         if self.data.startswith("cifar10:"):
             settings["data"] = "cifar10"
