@@ -26,8 +26,9 @@ from torch.utils.data import DataLoader, Dataset
 from turn import Surface, Turn
 
 from lossgrid.parallel import Task, World, barrier, coordinate
-from lossgrid.surface import Segment
-from lossgrid.surface.grid import segments
+from lossgrid.sampling import Everything
+from lossgrid.sampling.lattice import works
+from lossgrid.surface import Work
 
 BATCH = 128  # of those who do not choose
 POINTS = 51 * 51  # of the surface lossgrid's choices are for
@@ -140,14 +141,14 @@ def lossgrid(case: Case, world: World, precision: str) -> Surface:
         def compute(row: int, column: int, tick: Callable[[], None]) -> np.ndarray:
             return point(at[column], at[row], tick=tick)
 
-        def keep(segment: Segment, values: np.ndarray, *, rank: int) -> None:  # noqa: ARG001
-            losses[segment.row, segment.start : segment.stop] = values[:, 0]
+        def keep(work: Work, values: np.ndarray, *, rank: int) -> None:  # noqa: ARG001
+            losses[work.row, work.start : work.stop : work.step] = values[:, 0]
 
-        pending = segments(np.ones((points, points), dtype=bool))
+        plan = Everything(works(np.ones((points, points), dtype=bool), (0, 0)))
         barrier(world)
         began = time.perf_counter()
         with freed_memory_kept():
-            assert coordinate(world, pending, Task(compute, keep, keep, lambda: False))
+            assert coordinate(world, plan, Task(compute, keep, keep, lambda: False))
         return Turn(time.perf_counter() - began, losses.ravel().tolist(), losses[0, 0], about)
 
     return surface

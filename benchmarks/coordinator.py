@@ -22,8 +22,9 @@ import numpy as np
 
 from lossgrid.machine.launcher import detect
 from lossgrid.parallel import Task, barrier, connect, coordinate, gather
-from lossgrid.surface import Segment
-from lossgrid.surface.grid import segments
+from lossgrid.sampling import Everything
+from lossgrid.sampling.lattice import works
+from lossgrid.surface import Work
 
 
 def rank(milliseconds: float, seconds: float) -> None:
@@ -43,14 +44,14 @@ def rank(milliseconds: float, seconds: float) -> None:
         tick()
         return np.array([row + column, took])
 
-    def collect(segment: Segment, values: np.ndarray, *, rank: int) -> None:  # noqa: ARG001
+    def collect(work: Work, values: np.ndarray, *, rank: int) -> None:  # noqa: ARG001
         nonlocal collected
-        collected += len(segment)
+        collected += len(work)
 
     pending = np.ones((world.size, columns), dtype=bool)
     barrier(world)
     began = time.perf_counter()
-    assert coordinate(world, segments(pending), Task(compute, collect, collect, lambda: False))
+    assert coordinate(world, Everything(works(pending, (0, 0))), Task(compute, collect, collect, lambda: False))
     elapsed = time.perf_counter() - began
     total = sum(gather(world, slept))
     if world.is_root:

@@ -42,8 +42,8 @@ from lossgrid.machine.launcher import detect  # noqa: E402
 from lossgrid.run.path import divide_cores, make_evaluator, make_task  # noqa: E402
 from lossgrid.run.problem import make_problem, random_direction  # noqa: E402
 from lossgrid.run.recipe import choose_recipe  # noqa: E402
+from lossgrid.sampling import Everything  # noqa: E402
 from lossgrid.settings import RunConfig, resolve  # noqa: E402
-from lossgrid.surface.grid import segments  # noqa: E402
 
 PICTURES = 2_000
 TARGET = 0.02
@@ -113,7 +113,7 @@ def measure(world: parallel.World, points: int, writer: str, path: Path) -> dict
     task = parallel.Task(counted, task.write, task.collect, task.wants_stop)
     began = time.perf_counter()
     with freed_memory_kept():
-        assert parallel.coordinate(world, segments(np.ones(config.grid.rows, dtype=bool)), task)
+        assert parallel.coordinate(world, Everything.of(np.ones(config.grid.rows, dtype=bool), config.grid), task)
     ended = time.perf_counter()
     if file is not None:
         file.close()

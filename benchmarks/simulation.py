@@ -34,8 +34,9 @@ import numpy as np
 from virtual import Cluster, Costs
 
 from lossgrid.parallel import Task, World, coordinate
-from lossgrid.surface import Segment
-from lossgrid.surface.grid import segments
+from lossgrid.sampling import Everything
+from lossgrid.sampling.lattice import works
+from lossgrid.surface import Work
 
 TARGET, TARGET_RANKS = 0.98, 4096
 NETWORKS = {"InfiniBand": "^tcp", "Ethernet": "self,tcp"}  # -> transports of Open MPI that stand for them
@@ -131,14 +132,14 @@ def simulate(
                 tick()
             return np.array([0.0, 0.0, 0.0, 0.0, took])
 
-        def leave(segment: Segment, values: np.ndarray, *, rank: int) -> None:
+        def leave(work: Work, values: np.ndarray, *, rank: int) -> None:
             """Cost nothing: what this takes is a part of the points."""
 
-        def collect(segment: Segment, values: np.ndarray, *, rank: int) -> None:  # noqa: ARG001
+        def collect(work: Work, values: np.ndarray, *, rank: int) -> None:  # noqa: ARG001
             world.comm.work(root_writes)
 
-        pending = segments(np.ones(shape, dtype=bool)) if world.is_root else ()
-        assert coordinate(world, pending, Task(compute, leave, collect if root_writes else None, lambda: False))
+        plan = Everything(works(np.ones(shape, dtype=bool), (shape[0] // 2, shape[1] // 2))) if world.is_root else None
+        assert coordinate(world, plan, Task(compute, leave, collect if root_writes else None, lambda: False))
         ends[world.rank] = rank.now
 
     cluster.run(main)

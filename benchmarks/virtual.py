@@ -30,7 +30,7 @@ from unittest.mock import patch
 import numpy as np
 from greenlet import getcurrent, greenlet
 
-from lossgrid.parallel import World, coordinator, world
+from lossgrid.parallel import World, mail, world
 
 BROADCAST_TAG = -1
 T = TypeVar("T")
@@ -306,7 +306,7 @@ def simulated_modules() -> Iterator[None]:
     clock = SimpleNamespace(monotonic=lambda: getcurrent().monotonic(), sleep=lambda s: getcurrent().sleep(s))
     mpi4py = SimpleNamespace(MPI=SimpleNamespace(Status=Status, DOUBLE=None))
     with ExitStack() as patches:
-        for module in (coordinator, world):
+        for module in (mail, world):
             patches.enter_context(patch.object(module, "time", clock))
         patches.enter_context(patch.dict(sys.modules, {"mpi4py": mpi4py}))  # type: ignore[dict-item]
         gc.disable()  # the objects of all ranks together are not those a rank would have to look through

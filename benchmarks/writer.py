@@ -30,8 +30,10 @@ mpi4py.rc.finalize = True
 
 from lossgrid import parallel, store  # noqa: E402
 from lossgrid.machine.launcher import detect  # noqa: E402
-from lossgrid.parallel.coordinator import REPORT_TAG, SHARE_TAG, Root  # noqa: E402
-from lossgrid.surface import Axis, Grid, Segment  # noqa: E402
+from lossgrid.parallel.mail import REPORT_TAG, SHARE_TAG, Write  # noqa: E402
+from lossgrid.parallel.root import Root  # noqa: E402
+from lossgrid.sampling import Everything  # noqa: E402
+from lossgrid.surface import Axis, Grid, Work  # noqa: E402
 from lossgrid.surface.quantity import accuracy, loss  # noqa: E402
 
 LENGTHS = (1, 5, 25)
@@ -45,7 +47,7 @@ def writing(file: store.SurfaceFile, rank: int) -> dict[int, float]:
     taken: dict[int, list[float]] = {length: [] for length in LENGTHS}
     for number in range(ROUNDS):
         for place, length in enumerate(LENGTHS):  # by turns: what disturbs one disturbs all
-            segment = Segment(len(LENGTHS) * rank + place, number * length, (number + 1) * length)
+            segment = Work(len(LENGTHS) * rank + place, number * length, (number + 1) * length)
             values = np.ones((length, len(QUANTITIES) + 1))
             began = time.perf_counter()
             file.write(segment, values, rank=rank)
@@ -53,26 +55,26 @@ def writing(file: store.SurfaceFile, rank: int) -> dict[int, float]:
     return {length: statistics.median(seconds) for length, seconds in taken.items()}
 
 
-def reporting(world: parallel.World, length: int, write: parallel.coordinator.Write | None) -> float:
+def reporting(world: parallel.World, length: int, write: Write | None) -> float:
     """Return the seconds root needs for a report of ``length`` points, the median of many, right on root alone.
 
     Collective: all ranks of ``world`` must call this.
     """
-    comm, share = world.comm, np.empty(3, dtype=np.int64)
+    comm = world.comm
     task = parallel.Task(lambda *_: np.empty(0), lambda *_, **__: None, write, wants_stop=lambda: False)
     progress = parallel.Progress(total=0)
 
     def remember(state: parallel.Progress) -> None:
         progress.done = state.done
 
-    root = Root(world, [Segment(0, 0, 2 * ROUNDS * REPORTS)], task, lambda: math.inf, 0.0, remember)
+    root = Root(world, Everything([Work(0, 0, 2 * ROUNDS * REPORTS)]), task, lambda: math.inf, 0.0, remember)
     taken = []
     for number in range(ROUNDS):
         if world.rank == 1:
             for ticket in range(number * REPORTS, (number + 1) * REPORTS):
                 values = np.ones((length, len(QUANTITIES) + 1))
-                header = [2.0 + ticket, 0, 1, number * length, length]
-                comm.Send(np.concatenate([header, values.ravel()]), dest=world.root, tag=REPORT_TAG)
+                work = Work(1, number * length, (number + 1) * length)
+                comm.Send(Report(2 + ticket, 0, work, values).packed(), dest=world.root, tag=REPORT_TAG)
         parallel.barrier(world)
         if world.is_root:
             began = time.perf_counter()
@@ -80,7 +82,7 @@ def reporting(world: parallel.World, length: int, write: parallel.coordinator.Wr
             taken.append((time.perf_counter() - began) / REPORTS)
         parallel.barrier(world)
         while world.rank == 1 and comm.Iprobe(source=world.root, tag=SHARE_TAG):
-            comm.Recv(share, source=world.root, tag=SHARE_TAG)
+            receive_share(comm, world.root)
     if not world.is_root:
         return math.nan
     assert progress.done == ROUNDS * REPORTS * length

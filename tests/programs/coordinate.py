@@ -15,8 +15,9 @@ import numpy as np
 
 from lossgrid.machine.launcher import detect
 from lossgrid.parallel import Progress, Task, connect, coordinate
-from lossgrid.surface import Segment
-from lossgrid.surface.grid import segments
+from lossgrid.sampling import Everything
+from lossgrid.sampling.lattice import works
+from lossgrid.surface import Work
 
 rows, columns, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 stops = "stop" in sys.argv
@@ -41,8 +42,8 @@ def compute(row: int, column: int, tick: Callable[[], None]) -> np.ndarray:
     return np.array([1000.0 * row + column, seconds])
 
 
-def put(segment: Segment, values: np.ndarray, *, rank: int) -> None:
-    where = (segment.row, slice(segment.start, segment.stop))
+def put(work: Work, values: np.ndarray, *, rank: int) -> None:
+    where = (work.row, slice(work.start, work.stop, work.step))
     assert np.isnan(surface[where]).all(), "a point arrived twice"
     surface[where], owner[where] = values[:, 0], rank
 
@@ -54,16 +55,16 @@ def progress(state: Progress) -> None:
 wants_stop = lambda: stops and world.rank == world.size - 1 and len(computed) >= 3  # noqa: E731
 pending = np.ones((rows, columns), dtype=bool)
 pending[0, : columns // 3] = False  # as if an earlier run had done these
-queue = segments(pending)
 middle = (rows // 2, columns // 2)
+plan = Everything(works(pending, middle))
 if "centre" in sys.argv:
     assert pending[middle]
     rest = pending.copy()
     rest[middle] = False
-    queue = [Segment(middle[0], middle[1], middle[1] + 1), *segments(rest)]
+    plan = Everything([Work(middle[0], middle[1], middle[1] + 1), *works(rest, middle)])
 task = Task(compute, put, collect=put, wants_stop=wants_stop)
 began = time.monotonic()
-complete = coordinate(world, queue, task, on_progress=progress)
+complete = coordinate(world, plan, task, on_progress=progress)
 took = time.monotonic() - began
 points = world.comm.gather(len(computed), root=0)
 last = world.comm.gather(ended[-1] if ended else began, root=0)

@@ -12,7 +12,7 @@ import pytest
 from lossgrid import store
 from lossgrid.errors import InputError
 from lossgrid.formats.loss_landscape import imported
-from lossgrid.surface import Axis, Grid, Segment
+from lossgrid.surface import Axis, Grid, Work
 from lossgrid.surface.summary import as_lines, summarise
 from tests.builders import quantities
 
@@ -33,7 +33,7 @@ def surface(path: Path, *, complete: bool) -> Path:
     identity = store.create(path, GRID, METRICS, config=config, provenance=provenance)
     file = store.SurfaceFile(path, METRICS)
     for row in range(5 if complete else 3):
-        file.write(Segment(row, 0, 7), np.random.default_rng(row).random((7, 3)) + 1, rank=row)
+        file.write(Work(row, 0, 7), np.random.default_rng(row).random((7, 3)) + 1, rank=row)
     file.close()
     if complete:
         store.finish(identity)

@@ -1,13 +1,10 @@
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lossgrid.errors import InputError
-from lossgrid.surface import Axis, Grid, Segment
-from lossgrid.surface.grid import segments
+from lossgrid.surface import Axis, Grid
 
 
 @pytest.mark.parametrize(
@@ -52,20 +49,3 @@ def test_grid_is_beta_by_alpha() -> None:
     assert (plane.shape, plane.rows, len(plane)) == ((2, 5), (2, 5), 10)
     line = Grid(Axis(-1, 1, 5))
     assert (line.shape, line.rows, len(line)) == ((5,), (1, 5), 5)
-
-
-@given(st.lists(st.lists(st.booleans(), min_size=6, max_size=6), min_size=1, max_size=4))
-def test_segments_cover_pending_points_once(rows: list[list[bool]]) -> None:
-    pending = np.array(rows)
-    covered = np.zeros(pending.shape, dtype=int)
-    found = list(segments(pending))
-    for segment in found:
-        assert len(segment) > 0
-        covered[segment.row, segment.start : segment.stop] += 1
-    np.testing.assert_array_equal(covered, pending.astype(int))
-    joinable = [(a, b) for a, b in itertools.pairwise(found) if a.row == b.row and a.stop == b.start]
-    assert not joinable
-
-
-def test_segment_has_a_length() -> None:
-    assert len(Segment(0, 3, 7)) == 4

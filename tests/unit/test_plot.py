@@ -12,8 +12,7 @@ from lossgrid import plot, store
 from lossgrid.cli.pictures import draw_files
 from lossgrid.errors import InputError
 from lossgrid.plot.scale import ScaleOptions, choose_scale, round_values
-from lossgrid.surface import DONE, NOT_FINITE, PENDING, Axis, Grid, Surface
-from lossgrid.surface.grid import segments
+from lossgrid.surface import DONE, NOT_FINITE, PENDING, Axis, Grid, Surface, Work
 from tests.builders import measured, quantities
 
 METRICS = quantities("train")
@@ -522,7 +521,7 @@ def surface_file(path: Path, *, done: int = 4, beta: bool = True) -> Path:
     grid = Grid(Axis(-1, 1, 5), Axis(0, 1, 4) if beta else None)
     store.create(path, grid, METRICS, config={"model": "mlp", "loss": "cross_entropy"}, provenance={})
     file = store.SurfaceFile(path, METRICS)
-    for segment in list(segments(np.ones(grid.rows, dtype=bool)))[:done]:
+    for segment in [Work(row, 0, grid.rows[1]) for row in range(grid.rows[0])][:done]:
         loss = 0.1 + segment.row + np.linspace(-1, 1, 5) ** 2
         file.write(segment, np.stack([loss, 1 / (1 + loss), np.ones(5)], axis=1), rank=0)
     file.close()

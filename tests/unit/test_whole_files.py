@@ -16,7 +16,7 @@ import pytest
 from lossgrid import store
 from lossgrid.errors import InputError, RankError
 from lossgrid.files import in_use, locked, writing
-from lossgrid.surface import PENDING, Axis, Grid, Segment
+from lossgrid.surface import PENDING, Axis, Grid, Work
 from tests.builders import quantities
 
 METRICS = quantities("train")
@@ -35,7 +35,7 @@ def make(path: Path, *, rows: int = 0, finish: bool = False) -> store.Identity:
 def write(path: Path, rows: int) -> None:
     file = store.SurfaceFile(path, METRICS)
     for row in range(rows):
-        file.write(Segment(row, 0, 5), np.full((5, 3), row + 0.5), rank=0)
+        file.write(Work(row, 0, 5), np.full((5, 3), row + 0.5), rank=0)
     file.close()
 
 

@@ -20,7 +20,7 @@ from lossgrid import store
 from lossgrid.errors import LossgridError, RankError, in_short
 from lossgrid.machine.disks import LOCKS, file_system, lock_tried
 from lossgrid.parallel import World, collectively, gather, on_root
-from lossgrid.surface import Axis, Grid, Segment, quantity
+from lossgrid.surface import Axis, Grid, Work, quantity
 
 T = TypeVar("T")
 POINTS = 8  # each rank writes, one by one
@@ -141,7 +141,7 @@ def _write_points(world: World, path: Path, writer: str) -> float:
             for point in range(world.rank * POINTS, (world.rank + 1) * POINTS):
                 began = time.perf_counter()
                 file.write(
-                    Segment(0, point, point + 1), np.array([[point, point, 0.0]], dtype=np.float64), rank=world.rank
+                    Work(0, point, point + 1), np.array([[point, point, 0.0]], dtype=np.float64), rank=world.rank
                 )
                 seconds.append(time.perf_counter() - began)
         finally:

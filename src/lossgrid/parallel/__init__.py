@@ -1,8 +1,9 @@
 """Ranks, who coordinates them and how they stop; the only package that imports mpi4py."""
 
 from lossgrid.parallel.agree import abort_guard, agree, collectively, on_root
-from lossgrid.parallel.coordinator import Progress, Task, coordinate
+from lossgrid.parallel.coordinator import coordinate
 from lossgrid.parallel.stop import Stop, listen, stop_on_signals
+from lossgrid.parallel.task import Plan, Progress, Task
 from lossgrid.parallel.watch import guarded
 from lossgrid.parallel.world import (
     World,
@@ -17,6 +18,7 @@ from lossgrid.parallel.world import (
 )
 
 __all__ = [
+    "Plan",
     "Progress",
     "Stop",
     "Task",

@@ -4,30 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from lossgrid.surface import Axis, Grid, Quantity, Segment
-from lossgrid.surface.grid import segments
+from lossgrid.surface import Axis, Grid, Quantity
 
 log = logging.getLogger(__name__)
 
 NORMALISE = " (--data-arg normalize=li, imagenet or none)"
 DEVIATIONS = 3.0  # standard deviations above the accuracy of guessing, up to which it is no better
-
-
-def centre_first(pending: npt.NDArray[np.bool_], grid: Grid) -> Iterator[Segment]:
-    """Yield the segments of the pending points, ``(n_beta, n_alpha)``; the centre is one of its own, and the first."""
-    centre = grid.centre
-    if centre is None or not pending[centre]:
-        return segments(pending)
-    rest = pending.copy()
-    rest[centre] = False
-    row, column = centre
-    return iter([Segment(row, column, column + 1), *segments(rest)])
 
 
 def hint_where_missing(grid: Grid) -> None:

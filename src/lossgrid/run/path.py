@@ -30,11 +30,12 @@ from lossgrid.progress import ProgressDisplay
 from lossgrid.run.audit import audit, refuse_other_function
 from lossgrid.run.book import close_book, close_session, open_book, open_session, take_over
 from lossgrid.run.budget import is_over, time_left
-from lossgrid.run.centre import centre_first, warn_of_guessing
+from lossgrid.run.centre import warn_of_guessing
 from lossgrid.run.problem import Problem, load_problem
 from lossgrid.run.provenance import describe, refuse_other_contents
 from lossgrid.run.recipe import choose_recipe
 from lossgrid.run.rounding import measure_rounding, refuse_rounding
+from lossgrid.sampling import Everything
 from lossgrid.settings import RunConfig
 from lossgrid.surface import Grid
 from lossgrid.surface.summary import lines_of_centre
@@ -232,7 +233,7 @@ def compute(
                 file.look()
 
         complete = coordinate(
-            world, centre_first(pending, config.grid), task, time_left=seconds_left, slowest=slowest, on_progress=show
+            world, Everything.of(pending, config.grid), task, time_left=seconds_left, slowest=slowest, on_progress=show
         )
     # Not by a ``with``: closing is collective, and a rank that fails must not wait in it for the others.
     if file is not None:
@@ -264,7 +265,7 @@ def make_task(
             report(values[:-1])
         return values
 
-    def leave_to_root(segment: Any, values: Any, *, rank: int) -> None:
+    def leave_to_root(work: Any, values: Any, *, rank: int) -> None:
         """The results reach the file through root."""
 
     write = leave_to_root if file is None else file.write

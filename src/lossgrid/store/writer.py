@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from lossgrid.errors import RankError, in_short
 from lossgrid.store.identity import identify
-from lossgrid.surface import DONE, NOT_FINITE, Quantity, Segment
+from lossgrid.surface import DONE, NOT_FINITE, Quantity, Work
 
 LOOK_SECONDS = 2.0
 
@@ -44,29 +44,29 @@ class SurfaceFile:
         self._seconds, self._rank, self._status = (self._file[name] for name in ("seconds", "rank", "status"))
         self._is_line = self._status.ndim == 1
 
-    def write(self, segment: Segment, values: npt.NDArray[np.float64], *, rank: int) -> None:
-        """Write the results of neighbouring points.
+    def write(self, work: Work, values: npt.NDArray[np.float64], *, rank: int) -> None:
+        """Write the results of points of a row.
 
         Args:
-            segment: The points.
-            values: Shape ``(len(segment), n_quantities + 1)``, float64: the quantities in their order, then seconds.
+            work: The points.
+            values: Shape ``(len(work), n_quantities + 1)``, float64: the quantities in their order, then seconds.
             rank: Who computed them.
 
         Raises:
             RankError: The file system refuses the write.
         """
         try:
-            self._write(segment, values, rank=rank)
+            self._write(work, values, rank=rank)
         except OSError as error:
             raise RankError(f"cannot write {self._path}: {in_short(error)}") from error
 
-    def _write(self, segment: Segment, values: npt.NDArray[np.float64], *, rank: int) -> None:
-        columns = slice(segment.start, segment.stop)
-        where = columns if self._is_line else (segment.row, columns)
+    def _write(self, work: Work, values: npt.NDArray[np.float64], *, rank: int) -> None:
+        columns = slice(work.start, work.stop, work.step)
+        where = columns if self._is_line else (work.row, columns)
         for dataset, column in zip(self._datasets, values.T, strict=False):
             dataset[where] = column
         self._seconds[where] = values[:, -1].astype(np.float32)
-        self._rank[where] = np.full(len(segment), rank, dtype=np.int32)
+        self._rank[where] = np.full(len(work), rank, dtype=np.int32)
         finite = np.isfinite(values[:, :-1]).all(axis=1)
         self._status[where] = np.where(finite, DONE, NOT_FINITE).astype(np.uint8)
         if not self._parallel:  # raw parallel writes go straight to the file system, and a flush would be collective

@@ -1,9 +1,10 @@
 """A surface in memory, and what is true of any surface; NumPy is all it needs."""
 
-from lossgrid.surface.grid import Axis, Grid, Segment
+from lossgrid.surface.grid import Axis, Grid
 from lossgrid.surface.quantity import Quantity
 from lossgrid.surface.sessions import Session, seconds_of
 from lossgrid.surface.surface import DONE, FAILED, INTERPOLATED, NOT_FINITE, PENDING, Surface
+from lossgrid.surface.work import Work
 
 __all__ = [
     "DONE",
@@ -14,8 +15,8 @@ __all__ = [
     "Axis",
     "Grid",
     "Quantity",
-    "Segment",
     "Session",
     "Surface",
+    "Work",
     "seconds_of",
 ]

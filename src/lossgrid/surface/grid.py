@@ -1,4 +1,4 @@
-"""The (alpha, beta) grid: axes, index order, and the row segments it is computed in.
+"""The (alpha, beta) grid: axes and index order.
 
 Index order, said once for the whole package: arrays over the grid are ``[beta, alpha]``, that is ``value[j, i]``
 belongs to ``beta[j], alpha[i]``. A line has no beta axis; its arrays have shape ``(n_alpha,)`` in files and pictures
@@ -8,7 +8,7 @@ and are computed as one row, ``(1, n_alpha)``.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,18 +88,6 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Segment:
-    """Points ``start <= i < stop`` of row ``row``: the unit in which work is shared out and written."""
-
-    row: int
-    start: int
-    stop: int
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-
-@dataclass(frozen=True)
 class Grid:
     """The points of a run; ``beta`` is None for a line."""
 
@@ -172,15 +160,3 @@ def union(
     axis = equally_spaced(every[first])
     starts = np.cumsum([len(axis) for axis in axes])[:-1]
     return every[first] if axis is None else axis.values(), np.split(place, starts)
-
-
-def segments(pending: npt.NDArray[np.bool_]) -> Iterator[Segment]:
-    """Yield the runs of neighbouring pending points, row by row.
-
-    Args:
-        pending: What is still to compute, shape ``(n_beta, n_alpha)``, bool.
-    """
-    for row, flags in enumerate(pending):
-        edges = np.flatnonzero(np.diff(flags, prepend=False, append=False))
-        for start, stop in zip(edges[::2], edges[1::2], strict=True):
-            yield Segment(row, int(start), int(stop))

@@ -1,0 +1,181 @@
+"""Rank 0: hands out shares, takes in reports, and computes points in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from lossgrid.parallel.mail import (
+    IDLE,
+    LEFT,
+    REPORT_TAG,
+    SHARE_TAG,
+    STOP_TAG,
+    WANTS_STOP,
+    Correspondence,
+    Naps,
+    Outbox,
+    Values,
+    share_of,
+    unpacked,
+)
+from lossgrid.parallel.shares import Shares
+from lossgrid.parallel.task import Plan, Progress, Task
+from lossgrid.parallel.world import World
+from lossgrid.surface import Work
+
+ROOT_COMPUTES_UP_TO = 1000  # ranks; benchmarks/simulation.py shows what it costs beyond
+PROBES = 5  # of an empty mailbox: a message may need several to get in, and the next look may be a long batch away
+
+
+class Root:
+    """Rank 0: hands out shares, takes in reports, and computes points in between."""
+
+    def __init__(
+        self,
+        world: World,
+        plan: Plan,
+        task: Task,
+        time_left: Callable[[], float],
+        slowest: float,
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        """Take charge of ``plan``."""
+        self._world, self._task, self._time_left, self._on_progress = world, task, time_left, on_progress
+        self._outbox = Outbox(task.write, world.rank, world.size)
+        self._plan, self._shares = plan, Shares(world.size)
+        self._given = 0  # points
+        self._progress = Progress(total=plan.remaining, points=[0] * world.size, slowest=slowest)
+        self._workers = {rank: Correspondence() for rank in range(world.size) if rank != world.root}
+        self._starved: set[int] = set()  # ranks whose requests wait for the results of others
+        self._stopping = False
+
+    def run(self) -> bool:
+        """Compute and coordinate until every rank has left; return whether all points are done."""
+        computes = self._world.size <= ROOT_COMPUTES_UP_TO
+        self._tick()
+        # Before the workers get theirs: the first pending point is root's, which can tell of it first.
+        share = self._next_share() if computes else None
+        for rank in self._workers:
+            self._answer(rank)
+        while share:
+            for column in share.columns:
+                self._outbox.add(share, column, self._task.compute(share.row, column, self._tick))
+                if self._outbox.is_due:
+                    self._take_in_own()
+                self._tick()
+                if self._stopping:
+                    break
+            self._take_in_own()
+            share = self._next_share()
+        naps = Naps()
+        self._tick()
+        while self._workers:
+            naps.take()
+            if self._look_after():
+                naps = Naps()
+        return self._plan.is_over and self._progress.done == self._given
+
+    def _next_share(self) -> Work | None:
+        """Take root's own next share; None where nothing is left or the run stops."""
+        naps = Naps()
+        while not (self._plan.is_over or self._stopping):
+            share = self._cut(self._world.root)
+            if share is not None:
+                return share
+            self._tick()  # the next points depend on those of others
+            naps.take()
+        return None
+
+    def _tick(self) -> None:
+        """Look after the other ranks."""
+        self._look_after()
+
+    def _look_after(self) -> bool:
+        """Stop where it is time to, read the mail and answer it; return whether there was mail."""
+        margin = 1.1 * self._progress.slowest + 0.5
+        if not self._stopping and (self._task.wants_stop() or self._time_left() <= margin):
+            self._stop()
+        news = self._read_mail()
+        waiting = self._workers if self._plan.is_over else self._starved if news else ()
+        for rank in tuple(waiting):
+            self._answer(rank)
+        self._progress.total = self._given + self._plan.remaining
+        self._on_progress(self._progress)
+        return news
+
+    def _read_mail(self) -> bool:
+        """Read all mail and answer every request as it comes; return whether there was any."""
+        news = False
+        if not self._workers:
+            return news
+        from mpi4py import MPI  # here, as a run of one process needs none
+
+        comm, status = self._world.comm, MPI.Status()
+        misses = 0
+        while misses < PROBES:
+            if not comm.Iprobe(tag=REPORT_TAG, status=status):
+                misses += 1
+                continue
+            news = True
+            rank = status.Get_source()
+            message = np.empty(status.Get_count(MPI.DOUBLE), dtype=np.float64)
+            comm.Recv(message, source=rank, tag=REPORT_TAG)
+            report = unpacked(message)
+            if report.work is not None:
+                if self._task.collect is not None:
+                    self._task.collect(report.work, report.values, rank=rank)
+                self._take_note(rank, report.work, report.values)
+            worker = self._workers[rank]
+            worker.asked, worker.is_idle = report.ticket, bool(report.flags & IDLE)
+            if report.flags & WANTS_STOP and not self._stopping:
+                self._stop()
+            if report.flags & LEFT:
+                del self._workers[rank]
+                self._starved.discard(rank)
+            else:
+                self._answer(rank)
+        return news
+
+    def _take_in_own(self) -> None:
+        results = self._outbox.flush()
+        if results is not None:
+            self._take_note(self._world.root, *results)
+
+    def _take_note(self, rank: int, work: Work, values: Values) -> None:
+        seconds = values[:, -1].tolist()  # so few numbers are quicker without numpy
+        self._progress.done += len(seconds)
+        self._progress.points[rank] += len(seconds)
+        self._progress.slowest = max(self._progress.slowest, *seconds)
+        self._shares.note(rank, seconds)
+        self._plan.tell(work, values)
+
+    def _stop(self) -> None:
+        self._stopping = True
+        for rank in self._workers:
+            self._world.comm.Send(np.empty(0, dtype=np.int64), dest=rank, tag=STOP_TAG)
+
+    def _answer(self, rank: int) -> None:
+        """Give ``rank`` a share if it waits for one and its turn has come."""
+        worker = self._workers[rank]
+        if not worker.is_waiting or self._stopping:
+            return
+        share = None
+        if not self._plan.is_over:
+            if self._plan.remaining <= self._shares.meanwhile(rank) and not worker.is_idle:
+                return  # few points are left: they go to the rank that is free first
+            share = self._cut(rank)
+            if share is None:
+                self._starved.add(rank)  # the next points depend on points under way
+                return
+        # Four numbers: eager, does not wait for the worker.
+        self._world.comm.Send(share_of(share), dest=rank, tag=SHARE_TAG)
+        worker.answered = worker.asked
+        self._starved.discard(rank)
+
+    def _cut(self, rank: int) -> Work | None:
+        """Take the next share for ``rank`` from the plan; None where it has none yet."""
+        work = self._plan.ask(self._shares.size_for(rank, self._plan.remaining))
+        self._given += 0 if work is None else len(work)
+        return work

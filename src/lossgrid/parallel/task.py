@@ -1,0 +1,65 @@
+"""What ranks share: a plan of points, what each does with a point, and how far they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lossgrid.parallel.mail import Values, Write
+from lossgrid.surface import Work
+
+Compute = Callable[[int, int, Callable[[], None]], Values]
+
+
+class Plan(Protocol):
+    """Which points are computed next; see :class:`lossgrid.sampling.Plan`."""
+
+    @property
+    def remaining(self) -> int:
+        """Number of points that have not been given away."""
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether there will be no more points to give away."""
+
+    def ask(self, at_most: int) -> Work | None:
+        """Give away up to ``at_most`` points; None where the next depend on points under way."""
+
+    def tell(self, work: Work, values: Values) -> None:
+        """Hear the values of points."""
+
+
+@dataclass
+class Progress:
+    """What is known at root while the ranks compute.
+
+    Attributes:
+        total: Points to compute.
+        done: Points whose results have arrived.
+        points: Points done by each rank.
+        slowest: Seconds the costliest point took.
+    """
+
+    total: int
+    done: int = 0
+    points: list[int] = field(default_factory=list)
+    slowest: float = 0.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a rank does with its points.
+
+    Attributes:
+        compute: ``compute(row, column, tick)`` returns the values of one point, shape ``(n_columns,)``, float64, with
+            the seconds last; it calls ``tick()`` between batches.
+        write: Called with finished points by the rank that computed them.
+        collect: Called on root with the finished points of other ranks; None where ``write`` has already put them away.
+        wants_stop: True once this process should leave after its point.
+    """
+
+    compute: Compute
+    write: Write
+    collect: Write | None
+    wants_stop: Callable[[], bool]

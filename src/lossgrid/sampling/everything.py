@@ -1,0 +1,61 @@
+"""The plan that computes every point of a grid, coarse to fine."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from lossgrid.sampling.lattice import works
+from lossgrid.surface import Grid, Work
+
+
+class Everything:
+    """Every pending point: the trained network first, then the nested lattices, the coarsest first."""
+
+    def __init__(self, queue: Iterable[Work]) -> None:
+        """Give away ``queue``, in its order."""
+        self._queue = deque(queue)
+        self._remaining = sum(map(len, self._queue))
+
+    @classmethod
+    def of(cls, pending: npt.NDArray[np.bool_], grid: Grid) -> Everything:
+        """Make the plan of the points ``pending``, shape ``(n_beta, n_alpha)``, bool, of a grid."""
+        centre = grid.centre
+        if centre is None or not pending[centre]:
+            return cls(works(pending, origin_of(grid)))
+        rest = pending.copy()
+        rest[centre] = False
+        row, column = centre
+        return cls([Work(row, column, column + 1), *works(rest, centre)])
+
+    @property
+    def remaining(self) -> int:
+        """Number of points that have not been given away."""
+        return self._remaining
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether all points have been given away."""
+        return not self._queue
+
+    def ask(self, at_most: int) -> Work | None:
+        """Give away up to ``at_most`` points; None where there are no more."""
+        if not self._queue:
+            return None
+        first, rest = self._queue.popleft().split(at_most)
+        if len(rest):
+            self._queue.appendleft(rest)
+        self._remaining -= len(first)
+        return first
+
+    def tell(self, work: Work, values: npt.NDArray[np.float64]) -> None:
+        """Hear of values, on which nothing depends here."""
+
+
+def origin_of(grid: Grid) -> tuple[int, int]:
+    """Return row and column of the point that all lattices of a grid have: the trained network, else the middle."""
+    rows, columns = grid.rows
+    return grid.centre or (rows // 2, columns // 2)

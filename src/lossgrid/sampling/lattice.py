@@ -1,0 +1,65 @@
+"""Nested lattices of a grid: every 2^k-th row and column, through the trained network where that is a point.
+
+A grid whose coarsest lattice is computed first, then the next finer one, and so on, holds at every moment a whole
+picture, if a coarser one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from lossgrid.surface import Work
+
+FEWEST = 8  # points along the longer axis of the coarsest lattice
+
+Mask = npt.NDArray[np.bool_]
+
+
+def stride_of(shape: Sequence[int]) -> int:
+    """Return how many rows and columns the points of the coarsest lattice are apart: a power of two."""
+    stride = 1
+    while max(shape) > 2 * stride * FEWEST:
+        stride *= 2
+    return stride
+
+
+def works(pending: Mask, origin: tuple[int, int]) -> Iterator[Work]:
+    """Yield the pending points, lattice by lattice, the coarsest first, each row by row.
+
+    Args:
+        pending: What is still to compute, shape ``(n_beta, n_alpha)``, bool.
+        origin: Row and column of a point that all lattices have.
+    """
+    stride = coarsest = stride_of(pending.shape)
+    while stride:
+        for row in range(origin[0] % stride, len(pending), stride):
+            # Of a row that the lattice before had too, every second point is done.
+            is_old = stride < coarsest and row % (2 * stride) == origin[0] % (2 * stride)
+            first, step = (origin[1] + stride, 2 * stride) if is_old else (origin[1], stride)
+            yield from _runs(pending[row], row, first % step, step)
+        stride //= 2
+
+
+def _runs(pending: Mask, row: int, first: int, step: int) -> Iterator[Work]:
+    """Yield the runs of pending points among every ``step``-th of a row."""
+    edges = np.flatnonzero(np.diff(pending[first::step], prepend=False, append=False)).tolist()
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        yield Work(row, first + step * start, first + step * (stop - 1) + 1, step)
+
+
+def finest_whole(known: Mask, origin: tuple[int, int]) -> int | None:
+    """Return the stride of the finest lattice of which every point is known; None where none is whole.
+
+    Args:
+        known: Shape ``(n_beta, n_alpha)``, bool.
+        origin: Row and column of a point that all lattices have.
+    """
+    stride = 1
+    while stride <= stride_of(known.shape):
+        if known[origin[0] % stride :: stride, origin[1] % stride :: stride].all():
+            return stride
+        stride *= 2
+    return None

@@ -1,0 +1,102 @@
+"""Plans: which points come next, coarse to fine."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lossgrid.sampling import Everything, finest_whole, stride_of
+from lossgrid.sampling.lattice import FEWEST, works
+from lossgrid.surface import Axis, Grid, Work
+
+SHAPES = [(1, 1), (1, 40), (40, 1), (7, 5), (25, 25), (33, 64), (3, 200)]
+
+
+def points(plan: Everything, at_most: int = 3) -> list[tuple[int, int]]:
+    """Give away everything; return the points in their order."""
+    found = []
+    while not plan.is_over:
+        before = plan.remaining
+        work = plan.ask(at_most)
+        assert work is not None
+        assert 1 <= len(work) <= at_most
+        assert plan.remaining == before - len(work)
+        found += [(work.row, column) for column in work.columns]
+    assert plan.remaining == 0
+    assert plan.ask(1) is None
+    return found
+
+
+def test_work_is_split_at_its_steps() -> None:
+    work = Work(2, 1, 12, 5)
+    assert list(work.columns) == [1, 6, 11]
+    first, rest = work.split(2)
+    assert (list(first.columns), list(rest.columns), first.row, rest.row) == ([1, 6], [11], 2, 2)
+    whole, nothing = work.split(7)
+    assert (list(whole.columns), len(nothing)) == ([1, 6, 11], 0)
+
+
+@given(
+    st.integers(1, 40), st.integers(1, 40), st.integers(0, 39), st.integers(0, 39), st.integers(0, 2**32 - 1),
+    st.sampled_from([1, 3, 100]),
+)  # fmt: skip
+def test_every_pending_point_comes_once_and_no_other(
+    rows: int, columns: int, row: int, column: int, seed: int, at_most: int
+) -> None:
+    pending = np.random.default_rng(seed).random((rows, columns)) < 0.6
+    found = points(Everything(works(pending, (row % rows, column % columns))), at_most)
+    assert len(set(found)) == len(found)
+    assert set(found) == set(zip(*map(np.ndarray.tolist, np.nonzero(pending)), strict=True))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_each_lattice_is_whole_before_the_next_begins(shape: tuple[int, int]) -> None:
+    origin = (shape[0] // 2, shape[1] // 3)
+    order = points(Everything(works(np.ones(shape, dtype=bool), origin)))
+    known, stride = np.zeros(shape, dtype=bool), stride_of(shape)
+    for row, column in order:
+        assert (row - origin[0]) % stride == (column - origin[1]) % stride == 0
+        known[row, column] = True
+        whole = finest_whole(known, origin)
+        if whole == stride and stride > 1:
+            stride //= 2
+    assert finest_whole(known, origin) == 1
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_the_first_picture_is_coarse_and_still_one(shape: tuple[int, int]) -> None:
+    stride = stride_of(shape)
+    assert stride == 1 or max(shape) / stride > FEWEST
+    assert max(shape) <= 2 * stride * FEWEST
+
+
+def test_the_trained_network_comes_first_and_is_a_point_of_every_lattice() -> None:
+    grid = Grid(Axis(-1, 3, 41), Axis(-2, 1, 31))
+    assert grid.centre == (20, 10)
+    order = points(Everything.of(np.ones(grid.rows, dtype=bool), grid))
+    assert order[0] == grid.centre
+    assert len(order) == len(set(order)) == len(grid)
+    stride = stride_of(grid.rows)
+    assert stride == 4
+    first = order[: 8 * 10]
+    assert all((row - 20) % stride == (column - 10) % stride == 0 for row, column in first)
+
+
+def test_a_grid_without_the_trained_network_begins_all_the_same() -> None:
+    grid = Grid(Axis(1, 3, 20))
+    assert sorted(points(Everything.of(np.ones(grid.rows, dtype=bool), grid))) == [(0, i) for i in range(20)]
+
+
+def test_a_run_that_goes_on_finishes_the_lattice_it_was_in() -> None:
+    grid = Grid(Axis(-1, 1, 33), Axis(-1, 1, 33))
+    order = points(Everything.of(np.ones(grid.rows, dtype=bool), grid))
+    pending = np.ones(grid.rows, dtype=bool)
+    for point in order[:200]:
+        pending[point] = False
+    assert points(Everything.of(pending, grid)) == order[200:]
+
+
+def test_no_lattice_is_whole_at_first() -> None:
+    assert finest_whole(np.zeros((9, 9), dtype=bool), (4, 4)) is None
