@@ -27,8 +27,8 @@ from turn import Surface, Turn
 
 from lossgrid.parallel import Task, World, barrier, coordinate
 from lossgrid.sampling import Everything
-from lossgrid.sampling.lattice import works
 from lossgrid.surface import Work
+from lossgrid.surface.lattice import works
 
 BATCH = 128  # of those who do not choose
 POINTS = 51 * 51  # of the surface lossgrid's choices are for

@@ -23,8 +23,8 @@ import numpy as np
 from lossgrid.machine.launcher import detect
 from lossgrid.parallel import Task, barrier, connect, coordinate, gather
 from lossgrid.sampling import Everything
-from lossgrid.sampling.lattice import works
 from lossgrid.surface import Work
+from lossgrid.surface.lattice import works
 
 
 def rank(milliseconds: float, seconds: float) -> None:

@@ -35,8 +35,8 @@ from virtual import Cluster, Costs
 
 from lossgrid.parallel import Task, World, coordinate
 from lossgrid.sampling import Everything
-from lossgrid.sampling.lattice import works
 from lossgrid.surface import Work
+from lossgrid.surface.lattice import works
 
 TARGET, TARGET_RANKS = 0.98, 4096
 NETWORKS = {"InfiniBand": "^tcp", "Ethernet": "self,tcp"}  # -> transports of Open MPI that stand for them

@@ -30,7 +30,7 @@ mpi4py.rc.finalize = True
 
 from lossgrid import parallel, store  # noqa: E402
 from lossgrid.machine.launcher import detect  # noqa: E402
-from lossgrid.parallel.mail import REPORT_TAG, SHARE_TAG, Write  # noqa: E402
+from lossgrid.parallel.mail import REPORT_TAG, SHARE_TAG, Report, Write, receive_share  # noqa: E402
 from lossgrid.parallel.root import Root  # noqa: E402
 from lossgrid.sampling import Everything  # noqa: E402
 from lossgrid.surface import Axis, Grid, Work  # noqa: E402

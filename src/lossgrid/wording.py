@@ -71,3 +71,13 @@ def spans(numbers: Sequence[int]) -> str:
     starts = [i for i, number in enumerate(numbers) if i == 0 or numbers[i - 1] != number - 1]
     pairs = [(numbers[a], numbers[b - 1]) for a, b in zip(starts, [*starts[1:], len(numbers)], strict=True)]
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in pairs)
+
+
+def ordinal(number: int) -> str:
+    """Write a number in a row: ``2nd``, ``4th``.
+
+    >>> ordinal(2), ordinal(4), ordinal(11), ordinal(21)
+    ('2nd', '4th', '11th', '21st')
+    """
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"

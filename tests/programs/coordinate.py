@@ -16,8 +16,8 @@ import numpy as np
 from lossgrid.machine.launcher import detect
 from lossgrid.parallel import Progress, Task, connect, coordinate
 from lossgrid.sampling import Everything
-from lossgrid.sampling.lattice import works
 from lossgrid.surface import Work
+from lossgrid.surface.lattice import works
 
 rows, columns, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 stops = "stop" in sys.argv

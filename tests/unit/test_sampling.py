@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lossgrid.sampling import Everything, finest_whole, stride_of
-from lossgrid.sampling.lattice import FEWEST, works
-from lossgrid.surface import Axis, Grid, Work
+from lossgrid import plot
+from lossgrid.sampling import Everything
+from lossgrid.surface import DONE, PENDING, Axis, Grid, Surface, Work
+from lossgrid.surface.lattice import FEWEST, finest_whole, stride_of, whole_part, works
+from lossgrid.surface.summary import as_lines, summarise
+from lossgrid.wording import ordinal
+from tests.unit.test_plot import surface_of
 
 SHAPES = [(1, 1), (1, 40), (40, 1), (7, 5), (25, 25), (33, 64), (3, 200)]
 
@@ -96,6 +102,58 @@ def test_a_run_that_goes_on_finishes_the_lattice_it_was_in() -> None:
     for point in order[:200]:
         pending[point] = False
     assert points(Everything.of(pending, grid)) == order[200:]
+
+
+def half_done(grid: Grid, count: int) -> Surface:
+    """Return a surface of which the plan has given so many points."""
+    pending = np.ones(grid.rows, dtype=bool)
+    for point in points(Everything.of(pending, grid))[:count]:
+        pending[point] = False
+    alpha = grid.alpha.values()
+    beta = None if grid.beta is None else grid.beta.values()
+    loss = np.where(pending, np.nan, 0.1 + alpha**2 + (0 if beta is None else beta[:, None] ** 2)).reshape(grid.shape)
+    status = np.where(pending, PENDING, DONE).astype(np.uint8).reshape(grid.shape)
+    return replace(surface_of({"train_loss": loss}, alpha=alpha, beta=beta, status=status), complete=False)
+
+
+@pytest.mark.parametrize(
+    ("grid", "count", "stride", "shape"),
+    [
+        (Grid(Axis(-1, 1, 33), Axis(-1, 1, 17)), 60, 2, (9, 17)),
+        (Grid(Axis(-1, 1, 33), Axis(-1, 1, 17)), 200, 2, (9, 17)),
+        (Grid(Axis(-1, 1, 101)), 40, 4, (25,)),
+        (Grid(Axis(-1, 1, 101)), 60, 2, (51,)),
+    ],
+    ids=str,
+)
+def test_a_surface_that_is_being_computed_is_drawn_as_its_finest_whole_lattice(
+    grid: Grid, count: int, stride: int, shape: tuple[int, ...]
+) -> None:
+    surface = half_done(grid, count)
+    part = whole_part(surface)
+    if len(shape) == 2 and count == 60:  # 5 x 9 points of every 4th, and some of every 2nd
+        stride, shape = 4, (5, 9)
+    assert (part.stride, part.shape) == (stride, shape)
+    assert part.pending == 0
+    assert np.isfinite(part["train_loss"]).all()
+    assert 0.0 in part.alpha
+    picture = plot.draw(surface)
+    texts = [text.get_text() for axes in picture.axes for text in axes.texts] + [
+        axes.get_title(loc="right") for axes in picture.axes
+    ]
+    assert any(f"every {ordinal(stride)} point so far" in text for text in texts)
+    lines = as_lines(summarise(surface))
+    assert f"every {ordinal(stride)} point of both axes is there: a whole picture, if a coarser one" in lines
+
+
+def test_a_surface_that_is_whole_or_nearly_is_drawn_as_it_is() -> None:
+    grid = Grid(Axis(-1, 1, 33), Axis(-1, 1, 33))
+    for count in (33 * 33, 33 * 33 - 10):
+        surface = half_done(grid, count)
+        assert whole_part(surface) is surface
+    nothing = half_done(grid, 3)
+    assert whole_part(nothing) is nothing
+    assert summarise(nothing)["whole_stride"] is None
 
 
 def test_no_lattice_is_whole_at_first() -> None:

@@ -15,6 +15,7 @@ from lossgrid.plot.panels import draw_planes
 from lossgrid.plot.scale import ScaleOptions
 from lossgrid.plot.words import title_of
 from lossgrid.surface import Surface
+from lossgrid.surface.lattice import whole_part
 
 KINDS = ("line", "contourf", "contour", "heat", "surface")
 STYLE: dict[Any, Any] = {
@@ -117,6 +118,7 @@ def _compose(
     title: str,
     band: bool = False,
 ) -> Figure:
+    surfaces = [whole_part(surface) for surface in surfaces]  # of one that is being computed
     kind = _choose_kind(surfaces, kind)
     if band and kind != "line":
         raise InputError("only lines are drawn with a band; planes are drawn side by side")

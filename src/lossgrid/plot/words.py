@@ -8,7 +8,7 @@ import numpy as np
 
 from lossgrid.plot.scale import Scale
 from lossgrid.surface import PENDING, Quantity, Surface
-from lossgrid.wording import one_line
+from lossgrid.wording import one_line, ordinal
 
 ALPHA = r"$\alpha$ (along $\delta$)"
 BETA = r"$\beta$ (along $\eta$)"
@@ -72,4 +72,5 @@ def missing(surface: Surface, names: Iterable[str]) -> str:
     not_finite, pending = (int(np.count_nonzero(unknown & which)) for which in (~is_pending, is_pending))
     parts = [f"{not_finite} point{'s' if not_finite != 1 else ''} not finite"] if not_finite else []
     parts += [f"{pending} pending"] if pending else []
+    parts += [f"every {ordinal(surface.stride)} point so far"] if surface.stride > 1 else []
     return ", ".join(parts)

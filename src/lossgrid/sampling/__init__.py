@@ -1,7 +1,6 @@
 """Which points are computed next: plans, which live on rank 0 and depend on nothing but what the surface holds."""
 
 from lossgrid.sampling.everything import Everything
-from lossgrid.sampling.lattice import finest_whole, stride_of
 from lossgrid.sampling.plan import Plan
 
-__all__ = ["Everything", "Plan", "finest_whole", "stride_of"]
+__all__ = ["Everything", "Plan"]

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from lossgrid.sampling.lattice import works
 from lossgrid.surface import Grid, Work
+from lossgrid.surface.lattice import works
 
 
 class Everything:

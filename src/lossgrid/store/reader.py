@@ -106,7 +106,8 @@ def _surface(held: Contents, path: Path) -> Surface:
         sessions=computed_by,
         rounding=rounding,
         errors={name: arrays[f"{name}{ERROR}"] for name in quantities if f"{name}{ERROR}" in arrays},
-        **{name: arrays.get(name) for name in OPTIONAL},
+        samples=arrays.get("samples"),
+        level=arrays.get("level"),
         path=path,
         id=_id(_text(about, "id", "")),
     )

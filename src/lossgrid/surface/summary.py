@@ -10,10 +10,11 @@ import numpy as np
 
 from lossgrid.files import in_use
 from lossgrid.surface.caveats import caveats_of
+from lossgrid.surface.lattice import finest_whole, origin_of
 from lossgrid.surface.quantity import Quantity, from_json, in_order
 from lossgrid.surface.sessions import seconds_of
-from lossgrid.surface.surface import FAILED, NOT_FINITE, Surface
-from lossgrid.wording import duration, one_line
+from lossgrid.surface.surface import FAILED, NOT_FINITE, PENDING, Surface
+from lossgrid.wording import duration, one_line, ordinal
 
 MOST_RANKS = 16  # shown one by one
 
@@ -50,6 +51,7 @@ def summarise(surface: Surface) -> dict[str, Any]:
             for rank, count, busy in zip(numbers, points, busy_seconds, strict=True)
         ],
         "metrics": {name: _extremes(surface, name) for name in surface.quantities},
+        "whole_stride": _whole_stride(surface),
         "quantities": [quantity.as_json() for quantity in surface.quantities.values()],
         "centre": _by_split(*centre_of(surface)),
         "rounding": surface.rounding,
@@ -59,6 +61,11 @@ def summarise(surface: Surface) -> dict[str, Any]:
         "merged_from": len(surface.provenance.get("merged", [])),
         "imported_from": surface.provenance.get("imported", {}).get("tool"),
     }
+
+
+def _whole_stride(surface: Surface) -> int | None:
+    """Return the stride of the finest lattice that is whole; None where none is yet."""
+    return finest_whole((surface.status != PENDING).reshape(-1, len(surface.alpha)), origin_of(surface))
 
 
 def _idle(surface: Surface, rank: int, busy: float, *, running: bool) -> float | None:
@@ -161,6 +168,9 @@ def as_lines(summary: dict[str, Any]) -> list[str]:
         f"done {summary['done']} of {summary['points']}, not finite {summary['not_finite']}, "
         f"failed {summary['failed']}, writer {summary['writer']}",
     ]
+    stride = summary["whole_stride"]
+    if stride is not None and stride > 1:
+        lines.append(f"every {ordinal(stride)} point of both axes is there: a whole picture, if a coarser one")
     if summary["seconds_per_point"] is not None:
         lines.append(f"{duration(summary['seconds_per_point'])} a point (median)")
         lines += lines_of_ranks(summary["ranks"])

@@ -40,6 +40,7 @@ class Surface:
         errors: How far values may be off, by quantity, ``shape``, float32; only of what a run has measured.
         samples: How many samples each point was computed on, ``shape``, int32; None where it was not kept.
         level: The level of refinement at which each point came in, ``shape``, uint8; None where there is none.
+        stride: Of how many rows and columns there is one, where this is a part of a larger surface.
         path: The file it was read from; None for a surface that was never written.
         id: What tells that file from others; empty for a surface that was never written, and in older files.
     """
@@ -61,6 +62,7 @@ class Surface:
     errors: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
     samples: npt.NDArray[np.int32] | None = None
     level: npt.NDArray[np.uint8] | None = None
+    stride: int = 1
     path: Path | None = None
     id: str = ""
 

@@ -7,13 +7,16 @@ picture, if a coarser one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from lossgrid.surface import Work
+from lossgrid.surface.surface import PENDING, Surface
+from lossgrid.surface.work import Work
 
 FEWEST = 8  # points along the longer axis of the coarsest lattice
+FEW_PENDING = 0.02  # of the points: so few holes leave a picture whole
 
 Mask = npt.NDArray[np.bool_]
 
@@ -63,3 +66,38 @@ def finest_whole(known: Mask, origin: tuple[int, int]) -> int | None:
             return stride
         stride *= 2
     return None
+
+
+def whole_part(surface: Surface) -> Surface:
+    """Return a surface that is being computed as the finest lattice of it that is whole; any other as it is."""
+    pending = surface.status == PENDING
+    count = int(np.count_nonzero(pending))
+    if count <= FEW_PENDING * pending.size or "merged" in surface.provenance or "imported" in surface.provenance:
+        return surface
+    columns = len(surface.alpha)
+    origin = origin_of(surface)
+    stride = finest_whole(~pending.reshape(-1, columns), origin)
+    if stride is None or stride == 1:
+        return surface
+    along = slice(origin[1] % stride, None, stride)
+    part = along if surface.beta is None else (slice(origin[0] % stride, None, stride), along)
+    return replace(
+        surface,
+        alpha=surface.alpha[along],
+        beta=None if surface.beta is None else surface.beta[origin[0] % stride :: stride],
+        values={name: values[part] for name, values in surface.values.items()},
+        errors={name: errors[part] for name, errors in surface.errors.items()},
+        status=surface.status[part],
+        seconds=surface.seconds[part],
+        rank=surface.rank[part],
+        samples=None if surface.samples is None else surface.samples[part],
+        level=None if surface.level is None else surface.level[part],
+        stride=stride,
+    )
+
+
+def origin_of(surface: Surface) -> tuple[int, int]:
+    """Return row and column of the point that all lattices have: the trained network, else the one in the middle."""
+    rows, columns = 1 if surface.beta is None else len(surface.beta), len(surface.alpha)
+    zeros = [[0] if axis is None else np.flatnonzero(axis == 0.0).tolist() for axis in (surface.beta, surface.alpha)]
+    return (zeros[0][0], zeros[1][0]) if all(zeros) else (rows // 2, columns // 2)
