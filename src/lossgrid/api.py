@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import logging
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ import torch
 from lossgrid import data as data_module
 from lossgrid import models, parallel, store
 from lossgrid.directions import Entries, arrays_of, match
-from lossgrid.errors import InputError
+from lossgrid.errors import InputError, LossgridError
 from lossgrid.evaluation import arithmetic
 from lossgrid.evaluation.closure import refuse_aliases, refuse_closure
 from lossgrid.machine.launcher import detect
@@ -25,6 +26,7 @@ from lossgrid.parallel import World
 from lossgrid.run.path import run
 from lossgrid.run.problem import Problem, make_problem, of_file, random_direction, towards
 from lossgrid.settings import RunConfig, resolve
+from lossgrid.settings.option import is_flag
 from lossgrid.surface import Axis, Surface
 from lossgrid.user_code import source_digest
 
@@ -32,6 +34,29 @@ Range = str | tuple[float, float, int] | Axis
 Network = torch.nn.Module | Mapping[str, torch.Tensor] | str | Path
 
 
+OPTION = re.compile(r"--([a-z][a-z-]*[a-z])")
+
+
+@contextmanager
+def in_python() -> Iterator[None]:
+    """Let errors name settings as arguments, ``max_rounding``, where the command line has options."""
+    try:
+        yield
+    except LossgridError as error:
+        error.args = (OPTION.sub(_argument, str(error)),)
+        raise
+
+
+def _argument(option: re.Match[str]) -> str:
+    """Return the argument of an option, with its value where it is a flag; what is no option of a run stays."""
+    name = option[1].replace("-", "_")
+    field = RunConfig.model_fields.get(name)
+    if field is None:
+        return option[0]
+    return f"{name}=True" if is_flag(field) else name
+
+
+@in_python()
 def evaluate(
     model: torch.nn.Module,
     data: Any,
@@ -153,6 +178,7 @@ def evaluate(
         return parallel.on_root(world, lambda: store.read(config.out))
 
 
+@in_python()
 def open(path: str | Path) -> Surface:
     """Read a surface, complete or still being written.
 

@@ -13,7 +13,7 @@ import torch
 import typer
 
 from lossgrid import cli, models
-from lossgrid.cli.app import app
+from lossgrid.cli.app import program
 
 TEXTS = ["", "1e400", "nan", "-1", "10" * 200, str(2**70), "x" * 5000, "\udcff\udc80", "a\x1b[31mb\n\nc", "=", "a=[["]
 TEXTS += ["os:system", "1:2:3", "-1:1:99999999999999", "-1.7e308:1.7e308:5", ",,", "/"]
@@ -31,7 +31,7 @@ GIVEN = {
     "train": ["--model", "mlp", "--max-samples", "4", "--epochs", "1", "--out", "trained"],
     "compare": ["line.h5", "--json"],
 }
-VERBS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+VERBS: dict[str, Any] = typer.main.get_command(program()).commands  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="module")

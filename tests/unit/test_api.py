@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,7 +106,7 @@ def test_out_keeps_the_surface_and_resumes(model: torch.nn.Module, tmp_path: Pat
         ({"to": {}}, "missing"),
         ({"loss": "entropy"}, "entropy"),
         ({"precision": "half"}, "half"),
-        ({"max_samples": 0}, "max-samples"),
+        ({"max_samples": 0}, "max_samples"),
     ],
 )
 def test_refusals(model: torch.nn.Module, options: dict[str, object], words: str) -> None:
@@ -135,3 +136,33 @@ def test_importing_lossgrid_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
     with pytest.raises(AttributeError):
         lossgrid.absent  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"max_rounding": -1}, "max_rounding: expected at least 0.0, got -1"),
+        (
+            {"directions": "absent.h5", "norm": "layer"},
+            "norm is for random directions; those of a file are used as they are",
+        ),
+        ({"device": "cuda"}, "device cuda: PyTorch sees no CUDA device here; use device cpu or load the GPU's drivers"),
+    ],
+)
+def test_errors_name_arguments_and_not_options(model: torch.nn.Module, options: dict[str, Any], text: str) -> None:
+    if options.get("device") == "cuda" and torch.cuda.is_available():
+        pytest.skip("NOT RUN: there is a CUDA device")
+    with pytest.raises(InputError) as caught:
+        lossgrid.evaluate(model, pictures("train"), alpha=(-1, 1, 3), **options)
+    assert str(caught.value) == text
+
+
+def test_a_flag_is_named_with_its_value(model: torch.nn.Module, tmp_path: Path) -> None:
+    lossgrid.evaluate(model, pictures("train"), alpha=(-1, 1, 3), out=tmp_path / "s.h5")
+    with pytest.raises(InputError, match="or overwrite=True to replace it"):
+        lossgrid.evaluate(model, pictures("train"), alpha=(-1, 1, 4), out=tmp_path / "s.h5")
+    other = tmp_path / "other.h5"
+    other.write_bytes(b"no HDF5")
+    with pytest.raises(InputError) as caught:
+        lossgrid.open(other)
+    assert "--" not in str(caught.value)

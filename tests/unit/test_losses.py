@@ -246,7 +246,7 @@ class Centred(nn.Module):
 def test_outputs_that_depend_on_the_batch_need_a_batch_size(kind: type[nn.Module], tmp_path: object) -> None:
     torch.manual_seed(0)
     model, out = kind(), tmp_path / "s.h5"  # type: ignore[operator]
-    with pytest.raises(InputError, match=r"the outputs of a sample depend on its batch.*--batch-size N"):
+    with pytest.raises(InputError, match=r"the outputs of a sample depend on its batch.*give batch_size N"):
         lossgrid.evaluate(model, samples(), alpha=(0, 1, 2), out=out)
     line = lossgrid.evaluate(model, samples(), alpha=(0, 1, 2), out=out, batch_size=30)
     inputs, targets = samples()

@@ -50,7 +50,8 @@ def samples() -> tuple[torch.Tensor, torch.Tensor]:
 def test_a_precision_that_is_too_low_is_refused_before_the_work(tmp_path: Path) -> None:
     out = tmp_path / "s.h5"
     with pytest.raises(
-        InputError, match=r"train (loss|accuracy) at \(.*\) is [\d.]+ and [\d.]+ in float32, .* --precision float32"
+        InputError,
+        match=r"train (loss|accuracy) at \(.*\) is .* in float32, .* max_rounding 0.05; use precision float32",
     ):
         lossgrid.evaluate(made(300.0), samples(), alpha=(-1, 1, 5), out=out, precision="bfloat16")
     assert not out.exists()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
 
 from lossgrid import parallel
-from lossgrid.cli import compute, surfaces
 from lossgrid.cli.voice import say
 from lossgrid.errors import EXIT_BAD_INPUT, EXIT_COMPLETE, EXIT_FAILED, LossgridError
 
@@ -19,23 +19,17 @@ from lossgrid.errors import EXIT_BAD_INPUT, EXIT_COMPLETE, EXIT_FAILED, Lossgrid
 # its own.
 UsageError: type[typer.BadParameter] = next(b for b in typer.BadParameter.__mro__ if b.__name__ == "UsageError")
 
-app = typer.Typer(
-    name="lossgrid",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-VERBS: dict[str, Callable[..., int]] = {
-    "run": compute.run,
-    "directions": compute.directions,
-    "status": surfaces.status,
-    "plot": surfaces.plot,
-    "merge": surfaces.merge,
-    "export": surfaces.export,
-    "import": surfaces.import_surface,
-    "check": compute.check,
-    "train": compute.train,
-    "compare": surfaces.compare,
+VERBS = {  # name -> module of lossgrid.cli and function in it: those that take settings load pydantic, others do not
+    "run": ("compute", "run"),
+    "directions": ("compute", "directions"),
+    "status": ("surfaces", "status"),
+    "plot": ("surfaces", "plot"),
+    "merge": ("surfaces", "merge"),
+    "export": ("surfaces", "export"),
+    "import": ("surfaces", "import_surface"),
+    "check": ("compute", "check"),
+    "train": ("compute", "train"),
+    "compare": ("surfaces", "compare"),
 }
 EXAMPLES: dict[str, Sequence[str]] = {
     "run": (
@@ -54,9 +48,23 @@ EXAMPLES: dict[str, Sequence[str]] = {
     "compare": ("lossgrid compare a.h5 b.h5 --json",),
     "import": ("lossgrid import surface_file.h5 --out surface.h5",),
 }
-for name, verb in VERBS.items():
-    examples = EXAMPLES[name]
-    app.command(name, epilog="\n\n".join(["Examples:" if len(examples) > 1 else "Example:", *examples]))(verb)
+
+
+def program(*names: str) -> typer.Typer:
+    """Return the program with the verbs ``names``, by default with all."""
+    app = typer.Typer(
+        name="lossgrid",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options_of_the_program)
+    for name in names or VERBS:
+        module, function = VERBS[name]
+        verb = getattr(import_module(f"lossgrid.cli.{module}"), function)
+        examples = EXAMPLES[name]
+        app.command(name, epilog="\n\n".join(["Examples:" if len(examples) > 1 else "Example:", *examples]))(verb)
+    return app
 
 
 def _tell_version(is_asked: bool) -> None:
@@ -65,7 +73,6 @@ def _tell_version(is_asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options_of_the_program(
     version: Annotated[
         bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version and end.")
@@ -77,8 +84,9 @@ def _options_of_the_program(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process with its exit code."""
     parallel.start_mpi_on_demand()
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        code = app(arguments, standalone_mode=False)
+        code = program(*(name for name in given[:1] if name in VERBS))(arguments, standalone_mode=False)
     except LossgridError as error:
         say(str(error), alike=error.agreed)
         code = error.exit_code
