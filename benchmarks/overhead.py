@@ -35,10 +35,10 @@ from machine import describe  # noqa: E402
 from lossgrid import data, models, parallel, store  # noqa: E402
 from lossgrid.evaluation import choose_place  # noqa: E402
 from lossgrid.evaluation.network import Network  # noqa: E402
-from lossgrid.evaluation.objective import Objective  # noqa: E402
 from lossgrid.evaluation.plane import Plane  # noqa: E402
 from lossgrid.machine.allocator import freed_memory_kept  # noqa: E402
 from lossgrid.machine.launcher import detect  # noqa: E402
+from lossgrid.measures.mean import Mean  # noqa: E402
 from lossgrid.run.path import divide_cores, make_evaluator, make_task  # noqa: E402
 from lossgrid.run.problem import make_problem, random_direction  # noqa: E402
 from lossgrid.run.recipe import choose_recipe  # noqa: E402
@@ -93,7 +93,7 @@ def measure(world: parallel.World, points: int, writer: str, path: Path) -> dict
     evaluator.network = replace(evaluator.network, run=clock.around("forward pass", evaluator.network.run))
     Network.refresh = clock.around("folding and packing", Network.refresh)  # type: ignore[method-assign]
     Plane.move = clock.around("perturbing", Plane.move)  # type: ignore[method-assign]
-    Objective.sums = clock.around("loss and accuracy", Objective.sums)  # type: ignore[method-assign]
+    Mean.add = clock.around("loss and accuracy", Mean.add)  # type: ignore[method-assign]
     quantities = evaluator.quantities
     parallel.on_root(world, lambda: store.create(path, config.grid, quantities, config={}, provenance={}))
     comm = world.comm if writer == "parallel" else None

@@ -22,6 +22,7 @@ from lossgrid.errors import InputError, LossgridError
 from lossgrid.evaluation import arithmetic
 from lossgrid.evaluation.closure import refuse_aliases, refuse_closure
 from lossgrid.machine.launcher import detect
+from lossgrid.measures import Made, given, make
 from lossgrid.parallel import World
 from lossgrid.run.path import run
 from lossgrid.run.problem import Problem, make_problem, of_file, random_direction, towards
@@ -69,6 +70,7 @@ def evaluate(
     perturb_bias_and_norm: bool = False,
     seed: int = 0,
     loss: str | Callable[..., Any] = "cross_entropy",
+    metrics: Sequence[str] | Mapping[str, Any] = (),
     max_samples: int | None = None,
     batch_size: int | str = "auto",
     device: str = "auto",
@@ -100,6 +102,9 @@ def evaluate(
         loss: ``cross_entropy``, ``mse``, or ``loss(outputs, targets)`` that returns a number per sample, the pair
             (total, weight) of the batch, or the plain mean over its samples. A parameter ``model`` gets the network
             that moves; the one given here does not move.
+        metrics: What to measure too: names such as ``"top5"``, ``"error"``, ``"ece"``; or a dict of your own by name:
+            ``f(outputs, targets)``, which returns what a loss may return, or an object with ``update``, ``compute`` and
+            ``reset``, as those of torchmetrics.
         max_samples: So many of each split, spread evenly over it.
         batch_size: Samples per forward pass; ``"auto"`` is about 128, tuned in runs that are not short.
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -133,6 +138,7 @@ def evaluate(
         "data": "given",
         "splits": tuple(splits),
         "loss": loss if isinstance(loss, str) else getattr(loss, "__qualname__", type(loss).__qualname__),
+        "metric": tuple(_named(metrics)),
         "alpha": _axis(alpha),
         "beta": None if beta is None else _axis(beta),
         "directions": str(directions) if from_file else "given",
@@ -160,8 +166,12 @@ def evaluate(
         }
         delta, eta = _directions(directions, networks, own, config)
         written = {"model": type(model), **({} if isinstance(loss, str) else {"loss": loss})}
+        own_metrics = metrics if isinstance(metrics, Mapping) else {}
+        written |= {f"metric {name}": thing for name, thing in own_metrics.items() if not isinstance(thing, str)}
         sources = {role: source_digest(thing) for role, thing in written.items()}
-        return make_problem(own, loaded, delta, eta, loss=loss, weights="given", sources=sources)
+        return make_problem(
+            own, loaded, delta, eta, loss=loss, weights="given", sources=sources, metrics=_measures(metrics)
+        )
 
     world = _world()
     with ExitStack() as cleanup:
@@ -210,6 +220,21 @@ def heard_in_notebooks() -> Iterator[None]:
 def _world() -> World:
     launch = detect()
     return parallel.alone() if launch is None else parallel.connect(launch)
+
+
+def _named(metrics: Sequence[str] | Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of metrics as the file keeps them, with the function behind each that is not built in."""
+    if not isinstance(metrics, Mapping):
+        yield from [metrics] if isinstance(metrics, str) else metrics
+        return
+    for name, thing in metrics.items():
+        yield name if thing == name else f"{name}={getattr(thing, '__qualname__', type(thing).__qualname__)}"
+
+
+def _measures(metrics: Sequence[str] | Mapping[str, Any]) -> list[Made]:
+    if not isinstance(metrics, Mapping):
+        return [make(name) for name in ([metrics] if isinstance(metrics, str) else metrics)]
+    return [make(name) if thing == name else given(name, thing, name) for name, thing in metrics.items()]
 
 
 def _axis(given: Range) -> Axis:

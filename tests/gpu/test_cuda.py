@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from lossgrid import data, directions, models, store
-from lossgrid.evaluation import Evaluator, Unsuitable, choose_place, make_objective
+from lossgrid.evaluation import Evaluator, Unsuitable, choose_place
+from lossgrid.measures import make_objective
 from tests.system.conftest import assert_same_bytes
 
 pytestmark = [

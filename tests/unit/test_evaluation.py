@@ -13,7 +13,8 @@ from torch.utils.data import Dataset
 
 from lossgrid import data, directions
 from lossgrid.errors import InputError
-from lossgrid.evaluation import Evaluator, Place, Plane, choose_place, make_objective, share_threads
+from lossgrid.evaluation import Evaluator, Place, Plane, choose_place, share_threads
+from lossgrid.measures import make_objective
 
 CPU = torch.device("cpu")
 

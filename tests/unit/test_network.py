@@ -10,10 +10,11 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from lossgrid import data, directions, models
-from lossgrid.evaluation import Differs, Evaluator, Place, Unsuitable, choose_place, make_objective
+from lossgrid.evaluation import Differs, Evaluator, Place, Unsuitable, choose_place
 from lossgrid.evaluation.network import Network, make_network
 from lossgrid.evaluation.plane import Plane
 from lossgrid.evaluation.sameness import THETA, refuse_other_function
+from lossgrid.measures import make_objective
 
 CPU = torch.device("cpu")
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.float32}

@@ -9,7 +9,8 @@ from torch import nn
 
 from lossgrid import data, directions
 from lossgrid.errors import InputError
-from lossgrid.evaluation import Differs, Evaluator, Unsuitable, choose_place, even_batches, make_objective, tuning
+from lossgrid.evaluation import Differs, Evaluator, Unsuitable, choose_place, even_batches, tuning
+from lossgrid.measures import make_objective
 from lossgrid.parallel import alone
 from lossgrid.run import recipe
 from lossgrid.run.recipe import Recipe, choose_recipe

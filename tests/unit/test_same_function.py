@@ -12,8 +12,9 @@ from torch.nn import functional as F
 import lossgrid
 from lossgrid import data, directions, store
 from lossgrid.errors import InputError, RankError
-from lossgrid.evaluation import Differs, Evaluator, Unsuitable, choose_place, make_objective
+from lossgrid.evaluation import Differs, Evaluator, Unsuitable, choose_place
 from lossgrid.evaluation.graph import Tracer
+from lossgrid.measures import make_objective
 
 SAMPLES = 24
 

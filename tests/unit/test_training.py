@@ -14,8 +14,9 @@ from torch import nn
 
 from lossgrid import data, models
 from lossgrid.errors import InputError, LossgridError
-from lossgrid.evaluation import choose_place, make_objective
+from lossgrid.evaluation import choose_place
 from lossgrid.files import locked, writing
+from lossgrid.measures import make_objective
 from lossgrid.parallel import stop_on_signals
 from lossgrid.settings import TrainConfig, resolve
 from lossgrid.settings.option import default_of

@@ -16,6 +16,7 @@ from lossgrid.errors import InputError
 from lossgrid.files import fault_of_name
 from lossgrid.settings import read_toml, read_value, resolve
 from lossgrid.settings.option import GROUPS, about, default_of, is_flag, metavar, option_of
+from lossgrid.settings.types import Repeated
 
 Settings = TypeVar("Settings", bound=BaseModel)
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")]
@@ -60,7 +61,8 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
         show_default=False,
         rich_help_panel=about(field).group,
     )
-    kind = Annotated[_read_as(field.annotation) | None, declared]  # type: ignore[valid-type]
+    read_as = list[str] if Repeated in field.metadata else _read_as(field.annotation)
+    kind = Annotated[read_as | None, declared]  # type: ignore[valid-type]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
 
 

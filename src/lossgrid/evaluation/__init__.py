@@ -7,7 +7,6 @@ from lossgrid.evaluation.device import (
     share_threads,
 )
 from lossgrid.evaluation.evaluator import Evaluator
-from lossgrid.evaluation.objective import Objective, make_objective
 from lossgrid.evaluation.plane import Plane
 from lossgrid.evaluation.sameness import AMPLIFIED, ROUNDINGS, Differs, Unsuitable, twin_of
 from lossgrid.evaluation.settling import wants_channels_last
@@ -20,7 +19,6 @@ __all__ = [
     "WORTH",
     "Differs",
     "Evaluator",
-    "Objective",
     "Place",
     "Plane",
     "Unsuitable",
@@ -28,7 +26,6 @@ __all__ = [
     "best_batch_size",
     "choose_place",
     "even_batches",
-    "make_objective",
     "seconds_in_turns",
     "share_threads",
     "twin_of",

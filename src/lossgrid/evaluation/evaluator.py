@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
@@ -18,7 +18,6 @@ from lossgrid.evaluation.device import Place
 from lossgrid.evaluation.fit import Fit, check_fit
 from lossgrid.evaluation.head import keep_head_in_float32
 from lossgrid.evaluation.network import FEW, Network, make_network
-from lossgrid.evaluation.objective import Objective
 from lossgrid.evaluation.plane import Plane
 from lossgrid.evaluation.sameness import (
     THETA,
@@ -31,7 +30,8 @@ from lossgrid.evaluation.sameness import (
     refuse_other_function,
 )
 from lossgrid.evaluation.settling import report_rounding, to_place
-from lossgrid.surface import Quantity, quantity
+from lossgrid.measures import Made, Measure, Objective, accuracy, loss_of
+from lossgrid.surface import Quantity
 
 Tick = Callable[[], None]
 
@@ -49,6 +49,7 @@ class Evaluator:
         delta: Mapping[str, torch.Tensor],
         eta: Mapping[str, torch.Tensor] | None,
         reach: Point = (1.0, 1.0),
+        more: Sequence[Made] = (),
     ) -> None:
         """Bring the network to the device, into evaluation mode, and lay out the plane.
 
@@ -60,11 +61,13 @@ class Evaluator:
             delta: First direction, by entry.
             eta: Second direction; None for a line.
             reach: The coordinates of the grid that are furthest from 0, along delta and along eta.
+            more: What to measure beside the loss and the accuracy.
         """
         report_rounding(model, place)
         self._model = to_place(model, place)
         self._batches, self.place = dict(batches), place
         self._objectives = {split: objective.bound_to(self._model) for split, objective in objectives.items()}
+        self._more = more
         if place.precision == "bfloat16":
             keep_head_in_float32(self._model, self.first_inputs(1), place)
         self._plane = Plane(self._model, delta, eta)
@@ -76,12 +79,15 @@ class Evaluator:
     @property
     def quantities(self) -> list[Quantity]:
         """What :meth:`point` returns, in its order, without the seconds."""
-        found = []
-        for split, objective in self._objectives.items():
-            found.append(quantity.loss(split, objective.units))
-            if objective.counts_correct:
-                found.append(quantity.accuracy(split))
-        return found
+        return [
+            one for split in self._objectives for measure in self._measures(split) for one in measure.quantities(split)
+        ]
+
+    def _measures(self, split: str) -> list[Measure]:
+        """Return what is measured on a split, in the order of :attr:`quantities`."""
+        objective = self._objectives[split]
+        classes = [accuracy()] if objective.counts_correct else []
+        return [loss_of(objective), *classes, *(measure for measure, _ in self._more)]
 
     @torch.inference_mode()
     def point(self, alpha: float, beta: float = 0.0, *, tick: Tick = lambda: None) -> npt.NDArray[np.float64]:
@@ -159,19 +165,20 @@ class Evaluator:
     ) -> torch.Tensor:
         """Run the data through ``network`` as it stands now; return the values of a point, float64, on the device."""
         network.refresh()
-        sums = torch.cat([self._sums(network, place, split, tick, most) for split in self._objectives])
-        return sums[:, 0] / sums[:, 1]
+        return torch.cat(
+            [value for split in self._objectives for value in self._values(network, place, split, tick, most)]
+        )
 
-    def _sums(self, network: Network, place: Place, split: str, tick: Tick, most: int | None) -> torch.Tensor:
-        objective = self._objectives[split]
-        rows = 2 if objective.counts_correct else 1
-        total = torch.zeros((rows, 2), dtype=torch.float64, device=place.device)
+    def _values(self, network: Network, place: Place, split: str, tick: Tick, most: int | None) -> list[torch.Tensor]:
+        measures = self._measures(split)
+        states = [measure.start(place.device) for measure in measures]
         for inputs, targets in islice(self._batches[split], most):
             with place.autocast():
                 outputs = network.run(inputs)
-            total += objective.sums(outputs, targets)
+            for measure, state in zip(measures, states, strict=True):
+                measure.add(state, outputs, targets)
             tick()
-        return total
+        return [measure.values(state) for measure, state in zip(measures, states, strict=True)]
 
     def use(self, variant: str) -> None:
         """Run the network as ``variant`` from now on; where that cannot be it runs as before.
@@ -221,6 +228,8 @@ class Evaluator:
             raise Unsuitable("this is no CUDA device")
         if not all(batches.resident for batches in self._batches.values()):
             raise Unsuitable("the data are not kept on the device")
+        if looking := [measure.name for measure, _ in self._more if not measure.is_recordable]:
+            raise Unsuitable(f"metric {looking[0]} keeps its sums itself")
         self._captured = None
         self._plane.restore()
         try:
@@ -241,7 +250,7 @@ class Evaluator:
 
     def check(self, name: str) -> Fit:
         """Try the network, which is called ``name``, and the losses on the data; see :func:`.check_fit`."""
-        fit = check_fit(name, self._model, self._batches, self._objectives, self.place)
+        fit = check_fit(name, self._model, self._batches, self._objectives, self.place, more=self._more)
         self._objectives, self.fit = dict(fit.objectives), fit
         return fit
 

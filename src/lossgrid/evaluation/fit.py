@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,10 +12,9 @@ from lossgrid import user_code
 from lossgrid.data import Batches
 from lossgrid.data.mixed import mixed
 from lossgrid.errors import InputError
-from lossgrid.evaluation.additive import refuse_loss_that_does_not_add_up
 from lossgrid.evaluation.device import Place
-from lossgrid.evaluation.objective import Objective
 from lossgrid.evaluation.sameness import SAME, distance
+from lossgrid.measures import Made, Objective, refuse_loss_that_does_not_add_up
 
 log = logging.getLogger(__name__)
 NO_GRADIENT = "does not require grad"
@@ -44,6 +43,8 @@ def check_fit(
     splits: Mapping[str, Batches],
     objectives: Mapping[str, Objective],
     place: Place,
+    *,
+    more: Sequence[Made] = (),
 ) -> Fit:
     """Try the first batch of each split, and one of samples from all over it.
 
@@ -53,6 +54,7 @@ def check_fit(
         splits: The data, on the device.
         objectives: What to measure on each split.
         place: Device and number format.
+        more: What else to measure.
 
     Raises:
         InputError: The network, its outputs or the loss do not fit the data; or the loss of a batch is not the mean of
@@ -71,6 +73,7 @@ def check_fit(
             )
         fitting[split] = own = _with_accuracy_where_it_can_be(name, split, splits[split], objective, outputs, targets)
         own.sums(outputs, targets)
+        _try_measures(more, split, own, outputs, targets)
         again = _forward(name, model, inputs, place)
         same = torch.equal(outputs, again) or not bool(outputs.isfinite().all())
         deterministic &= same
@@ -78,8 +81,27 @@ def check_fit(
         outputs = _forward(name, model, inputs, place)
         if own.is_users:
             refuse_loss_that_does_not_add_up(own, split, outputs, targets)
+        for _, by_function in more:
+            if by_function is not None:
+                refuse_loss_that_does_not_add_up(by_function, split, outputs, targets)
         by_batch |= same and len(inputs) > 1 and _depends_on_the_batch(name, model, inputs, outputs, place)
     return Fit(deterministic, by_batch, fitting)
+
+
+def _try_measures(
+    more: Sequence[Made], split: str, objective: Objective, outputs: torch.Tensor, targets: torch.Tensor
+) -> None:
+    """Measure a batch.
+
+    Raises:
+        InputError: A measure of classes meets none, or a user's fails.
+    """
+    for measure, _ in more:
+        if measure.of_classes and not objective.counts_correct:
+            raise InputError(f"--metric {measure.name} is of classes, and split {split!r} has none; leave it out")
+        state = measure.start(outputs.device)
+        measure.add(state, outputs, targets)
+        measure.values(state)
 
 
 def _depends_on_the_batch(

@@ -165,7 +165,7 @@ def make_evaluator(
     twin = twin_of(problem.model)
     evaluator = Evaluator(
         problem.model, batches, problem.objectives, place,
-        delta=problem.delta, eta=problem.eta, reach=config.grid.reach,
+        delta=problem.delta, eta=problem.eta, reach=config.grid.reach, more=problem.metrics,
     )  # fmt: skip
     fit = evaluator.check(config.model)
     if not fit.deterministic:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -15,8 +15,9 @@ from lossgrid import data, directions, models, store, user_code
 from lossgrid.digest import digest
 from lossgrid.directions import Entries
 from lossgrid.errors import InputError
-from lossgrid.evaluation import Objective, make_objective
 from lossgrid.evaluation.closure import refuse_aliases
+from lossgrid.measures import Made, Objective, make_objective
+from lossgrid.measures import make as make_measure
 from lossgrid.settings import DirectionsConfig, ModelConfig, RunConfig
 from lossgrid.settings.option import names_of
 
@@ -37,6 +38,7 @@ class Problem:
         weights: Where theta* comes from: ``checkpoint``; ``given`` from Python; ``random``, of a built-in network
             without checkpoint; ``factory``, of a user's.
         sources: Digests of the source of what users wrote: ``model``, ``data``, ``loss``; to say what has changed.
+        metrics: What is measured beside the loss and the accuracy.
     """
 
     model: torch.nn.Module
@@ -47,6 +49,7 @@ class Problem:
     digests: Mapping[str, Any]
     weights: str
     sources: Mapping[str, str | None]
+    metrics: Sequence[Made] = ()
 
 
 def load_problem(config: RunConfig) -> Problem:
@@ -58,7 +61,9 @@ def load_problem(config: RunConfig) -> Problem:
     splits = data.load(config.data, config.data_arg, splits=config.splits, max_samples=config.max_samples)
     model = load_model(config, data.facts(splits))
     delta, eta = make_directions(config, model, axes=len(config.grid.shape))
+    metrics = [make_measure(text) for text in config.metric]
     users = {"model": config.model, "data": config.data, "loss": config.loss}
+    users |= {f"metric {name}": source for name, _, source in (text.partition("=") for text in config.metric)}
     sources = {
         role: user_code.source_digest(user_code.load(name, role=role))
         for role, name in users.items()
@@ -66,7 +71,7 @@ def load_problem(config: RunConfig) -> Problem:
     }
     without = "factory" if user_code.is_reference(config.model) else "random"
     weights = without if config.checkpoint is None else "checkpoint"
-    return make_problem(model, splits, delta, eta, loss=config.loss, weights=weights, sources=sources)
+    return make_problem(model, splits, delta, eta, loss=config.loss, weights=weights, sources=sources, metrics=metrics)
 
 
 def make_problem(
@@ -78,6 +83,7 @@ def make_problem(
     loss: str | Callable[..., object],
     weights: str = "given",
     sources: Mapping[str, str | None] = MappingProxyType({}),
+    metrics: Sequence[Made] = (),
 ) -> Problem:
     """Put the parts together and take their digests.
 
@@ -97,7 +103,7 @@ def make_problem(
         "eta": None if eta is None else digest(eta),
         "data": {name: split.digest() for name, split in splits.items()},
     }
-    return Problem(model, splits, delta, eta, objectives, digests, weights, sources)
+    return Problem(model, splits, delta, eta, objectives, digests, weights, sources, metrics)
 
 
 def load_model(config: ModelConfig, facts: Mapping[str, int]) -> torch.nn.Module:

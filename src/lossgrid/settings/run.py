@@ -22,7 +22,7 @@ from lossgrid.settings.option import (
     names_of,
     option,
 )
-from lossgrid.settings.types import MOST, AxisSetting, BatchSize, Commas, Paths, ReadPath, WrittenPath
+from lossgrid.settings.types import MOST, AxisSetting, BatchSize, Commas, Paths, ReadPath, Repeated, WrittenPath
 from lossgrid.surface import Axis, Grid
 
 Norm = Literal["filter", "layer", "weight", "none"]
@@ -133,6 +133,12 @@ class RunConfig(ModelConfig):
         group=DATA,
         min_length=1,
     )
+    metric: Annotated[tuple[str, ...], Repeated] = option(
+        (),
+        metavar="NAME[=pkg.mod:function]",
+        help="What to measure too: top5 or another number, error, ece, or a function of yours; repeatable.",
+        group=DATA,
+    )
     alpha: AxisSetting = option(
         Axis(-1.0, 1.0, 51),
         metavar="MIN:MAX:N",
@@ -226,6 +232,9 @@ class RunConfig(ModelConfig):
             raise ValueError("--to twice spans a plane and needs --beta MIN:MAX:N")
         if len(set(self.splits)) != len(self.splits) or not all(self.splits):
             raise ValueError(f"--splits needs different names such as train,test, got {','.join(self.splits)!r}")
+        names = [text.partition("=")[0] for text in self.metric]
+        if len(set(names)) != len(names):
+            raise ValueError(f"--metric needs different names, got {', '.join(names)}")
         for name, axis in (("alpha", self.alpha), ("beta", self.beta)):
             if axis is not None and self.precision != "float64" and max(-axis.minimum, axis.maximum) > FLOAT32_MAX:
                 raise ValueError(f"--{name}: float32 ends at {FLOAT32_MAX:.3g}, got {axis}; give --precision float64")
@@ -248,6 +257,7 @@ class RunConfig(ModelConfig):
         if self.data.startswith("cifar10:"):
             settings["data"] = "cifar10"
         settings["splits"].sort()  # their order changes nothing
+        settings["metric"].sort()
         return settings
 
     def going_on_with(self, recorded: RunConfig) -> RunConfig:

@@ -67,6 +67,7 @@ def _as_tuple(value: object) -> object:
 
 
 Commas = BeforeValidator(_split_commas)
+Repeated = BeforeValidator(_as_tuple)
 BatchSize = Annotated[int | Literal["auto"], BeforeValidator(_read_batch_size)]
 ReadPath = Annotated[Path, AfterValidator(_check_path)]
 Paths = Annotated[tuple[ReadPath, ...], BeforeValidator(_as_tuple)]

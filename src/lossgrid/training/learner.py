@@ -10,7 +10,8 @@ import torch
 from torch.optim.lr_scheduler import LRScheduler
 
 from lossgrid.data import Batches
-from lossgrid.evaluation import Objective, Place
+from lossgrid.evaluation import Place
+from lossgrid.measures import Objective
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from lossgrid import data, models
 from lossgrid.data.batches import Resident
 from lossgrid.errors import InputError
-from lossgrid.evaluation import Place, make_objective, wants_channels_last
+from lossgrid.evaluation import Place, wants_channels_last
 from lossgrid.evaluation.fit import check_fit
+from lossgrid.measures import make_objective
 from lossgrid.settings import TrainConfig
 from lossgrid.training.chance import with_label_noise
 from lossgrid.training.initial import draw_weights

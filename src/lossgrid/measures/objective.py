@@ -33,6 +33,7 @@ class Objective:
         counts_correct: Whether accuracy is measured too: the targets are classes.
         is_users: Whether a user wrote the loss.
         takes_model: Whether the loss is given the network too; then :meth:`bound_to` comes first.
+        role: What it is, in errors.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Objective:
     counts_correct: bool
     is_users: bool = False
     takes_model: bool = False
+    role: str = "loss function"
 
     def bound_to(self, model: nn.Module) -> Objective:
         """Return the same loss, given ``model``, the network that moves, where it has a parameter of that name."""
@@ -62,13 +64,14 @@ class Objective:
             largest score of a sample is not finite.
         """
         terms, weight = self.terms(outputs, targets)
-        rows = [terms.sum(dtype=torch.float64), _as_number(weight, terms)]
+        rows = [terms.sum(dtype=torch.float64), as_number(weight, terms)]
         if self.counts_correct:
-            rows += [_correct(outputs, targets), _as_number(len(targets), terms)]
+            rows += [_correct(outputs, targets), as_number(len(targets), terms)]
         return torch.stack(rows).reshape(-1, 2)
 
 
-def _as_number(weight: torch.Tensor | int, like: torch.Tensor) -> torch.Tensor:
+def as_number(weight: torch.Tensor | int, like: torch.Tensor) -> torch.Tensor:
+    """Return a weight as a float64 number on the device of ``like``."""
     if isinstance(weight, torch.Tensor):
         return weight.to(torch.float64).reshape(())
     return torch.full((), weight, dtype=torch.float64, device=like.device)
@@ -76,7 +79,7 @@ def _as_number(weight: torch.Tensor | int, like: torch.Tensor) -> torch.Tensor:
 
 def _correct(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     highest, classes = outputs.max(dim=1)
-    correct = _mean_of_sample(classes == targets).sum(dtype=torch.float64)
+    correct = mean_of_sample(classes == targets).sum(dtype=torch.float64)
     return torch.where(highest.isfinite().all(), correct, torch.nan)
 
 
@@ -113,8 +116,13 @@ def make_objective(loss: str | Callable[..., object], *, classification: bool) -
 
 
 def _users(function: Callable[..., object], name: str, classification: bool) -> Objective:
+    return replace(of_user(function, name), counts_correct=classification)
+
+
+def of_user(function: Callable[..., object], name: str, *, role: str = "loss function") -> Objective:
+    """Return the objective of a user's function; :func:`make_objective` says what it may return."""
     takes_model = has_parameter(function, "model")
-    return Objective(name, _users_terms(function, name), USERS_UNITS, classification, True, takes_model)
+    return Objective(name, _users_terms(function, name, role), USERS_UNITS, False, True, takes_model, role)
 
 
 def has_parameter(function: Callable[..., object], name: str) -> bool:
@@ -134,43 +142,43 @@ def _per_sample(function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) 
 
 
 def _cross_entropy(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    return _mean_of_sample(F.cross_entropy(_full_precision(outputs), targets, reduction="none"))
+    return mean_of_sample(F.cross_entropy(full_precision(outputs), targets, reduction="none"))
 
 
 def _mse_of_classes(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Mean over classes of (softmax - one-hot)^2, as the reference tool defines it."""
-    outputs = _full_precision(outputs)
+    outputs = full_precision(outputs)
     one_hot = F.one_hot(targets, outputs.shape[1]).movedim(-1, 1)
-    return _mean_of_sample((outputs.softmax(dim=1) - one_hot).square())
+    return mean_of_sample((outputs.softmax(dim=1) - one_hot).square())
 
 
 def _mse(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    outputs = _full_precision(outputs)
+    outputs = full_precision(outputs)
     if outputs.shape != targets.shape and outputs.numel() == targets.numel():
         outputs = outputs.reshape(targets.shape)  # (n, 1) against (n,)
     if outputs.shape != targets.shape:
         raise InputError(f"--loss mse: outputs have shape {tuple(outputs.shape)}, targets {tuple(targets.shape)}")
     if outputs.is_complex() or targets.is_complex():
-        return _mean_of_sample(torch.view_as_real((outputs - targets).resolve_conj()).square().sum(dim=-1))
-    return _mean_of_sample((outputs - targets).square())
+        return mean_of_sample(torch.view_as_real((outputs - targets).resolve_conj()).square().sum(dim=-1))
+    return mean_of_sample((outputs - targets).square())
 
 
-def _mean_of_sample(values: torch.Tensor) -> torch.Tensor:
+def mean_of_sample(values: torch.Tensor) -> torch.Tensor:
     """Average all that belongs to a sample, ``(n, ...)`` to ``(n,)``: a sequence of tokens counts as one sample."""
     return values.flatten(1).mean(dim=1, dtype=torch.float64) if values.ndim > 1 else values
 
 
-def _full_precision(outputs: torch.Tensor) -> torch.Tensor:
+def full_precision(outputs: torch.Tensor) -> torch.Tensor:
     """Compute the loss in at least float32, also of bfloat16 outputs."""
     return outputs.float() if outputs.dtype in (torch.bfloat16, torch.float16) else outputs
 
 
-def _users_terms(function: Callable[..., object], name: str) -> Callable[..., Terms]:
+def _users_terms(function: Callable[..., object], name: str, role: str) -> Callable[..., Terms]:
     """Wrap a user's loss: a number per sample, ``(n,)``; the mean over the batch, a scalar; or (total, weight)."""
 
     def terms(outputs: torch.Tensor, targets: torch.Tensor, **model: nn.Module) -> Terms:
-        given = _full_precision(outputs) if isinstance(outputs, torch.Tensor) else outputs
-        loss = user_code.call(function, given, targets, name=name, role="loss function", **model)
+        given = full_precision(outputs) if isinstance(outputs, torch.Tensor) else outputs
+        loss = user_code.call(function, given, targets, name=name, role=role, **model)
         samples = len(targets)
         if isinstance(loss, (tuple, list)) and len(loss) == 2:
             total, weight = (_scalar(part, outputs) for part in loss)
@@ -182,7 +190,7 @@ def _users_terms(function: Callable[..., object], name: str) -> Callable[..., Te
             if loss.ndim == 0:
                 return (loss.double() * samples).reshape(1), samples
         raise InputError(
-            f"loss function {name}: expected a tensor with the mean of the batch, shape (), or a number per sample, "
+            f"{role} {name}: expected a tensor with the mean of the batch, shape (), or a number per sample, "
             f"shape ({samples},), or a pair (total, weight) of the batch, got {_kind(loss)}"
         )
 

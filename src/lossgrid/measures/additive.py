@@ -12,7 +12,7 @@ import math
 import torch
 
 from lossgrid.errors import InputError
-from lossgrid.evaluation.objective import Objective
+from lossgrid.measures.objective import Objective
 
 SAME = 1e-4  # as a share of the loss: its sums are of at least float32
 SMALL = 1e-7  # a loss near 0 may be a sum of large terms of both signs, whose rounding is no smaller
@@ -50,14 +50,14 @@ def refuse_loss_that_does_not_add_up(
 def _compare(objective: Objective, split: str, outputs: torch.Tensor, targets: torch.Tensor, *, parts: int) -> None:
     total, weight = _total(objective, outputs, targets)
     if weight < 0:
-        raise InputError(f"loss function {objective.name}: expected a weight of at least 0, got {weight:g}")
+        raise InputError(f"{objective.role} {objective.name}: expected a weight of at least 0, got {weight:g}")
     pieces = zip(outputs.tensor_split(parts), targets.tensor_split(parts), strict=True)
     sums = [sum(values) for values in zip(*(_total(objective, *piece) for piece in pieces), strict=True)]
     if _close(weight, sums[1], 0.0) and _close(total, sums[0], SMALL * weight):
         return
     mean, of_parts = (value / share if share else float("nan") for value, share in ((total, weight), sums))
     raise InputError(
-        f"loss function {objective.name}: the loss of a batch of split {split!r} is {mean:.6g}, but its parts come to "
+        f"{objective.role} {objective.name}: that of a batch of split {split!r} is {mean:.6g}, but its parts come to "
         f"{of_parts:.6g}: it is no mean over samples; return a number per sample, or the pair (total, weight) of the "
         "batch, such as the sum of the losses and the sum of the weights of classes, or the number of labels that count"
     )
