@@ -14,10 +14,12 @@ from lossgrid import data, models, store
 from lossgrid.surface import DONE, NOT_FINITE, PENDING
 from tests.conftest import launch, need_writer
 from tests.programs import users
+from tests.stream import number
 from tests.system.conftest import METRICS, assert_same_bytes, values
 
 PLANE = ("--alpha", "-1:1:5", "--beta", "-0.5:0.25:4")
-RUN = ("--model", "users:net", "--data", "users:pictures", "--splits", "train,test", *PLANE, "--seed", "3")
+SEEDS = ("--seed", "3", "--model-seed", "3")
+RUN = ("--model", "users:net", "--data", "users:pictures", "--splits", "train,test", *PLANE, *SEEDS)
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +68,10 @@ def reference_directions(model: torch.nn.Module, seed: int) -> list[dict[str, np
     """Draw and normalise filter by filter (Li et al. 2018, equation 1), in plain loops."""
     made = []
     for axis in (0, 1):
-        generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, axis])))
         direction = {}
         for name, parameter in model.named_parameters():
-            drawn = generator.standard_normal(tuple(parameter.shape))
+            numbers = [number(seed, axis, name, i) for i in range(parameter.numel())]
+            drawn = np.array(numbers).reshape(tuple(parameter.shape))
             if parameter.ndim > 1:
                 for d, w in zip(drawn, parameter.detach().double().numpy(), strict=True):
                     d *= math.sqrt(math.fsum(w.ravel() ** 2)) / (math.sqrt(math.fsum(d.ravel() ** 2)) + 1e-10)
@@ -149,7 +151,7 @@ def test_a_run_of_a_complete_file_computes_nothing(alone: Path, start: Any, tmp_
 
 
 def test_saved_directions_give_the_same_surface(alone: Path, start: Any, tmp_path: Path) -> None:
-    run = [part for part in RUN if part not in ("--seed", "3")]
+    run = [part for part in RUN if part not in SEEDS]
     torch.save(network().state_dict(), tmp_path / "net.pt")
     directions = alone.parent / "directions.h5"
     done = start(0, "lossgrid", "run", *run, "--checkpoint", "net.pt", "--directions", directions)
@@ -158,7 +160,7 @@ def test_saved_directions_give_the_same_surface(alone: Path, start: Any, tmp_pat
 
 
 def test_the_directions_verb_makes_what_a_run_uses(alone: Path, start: Any, tmp_path: Path) -> None:
-    done = start(0, "lossgrid", "directions", "--model", "users:net", "--data", "users:pictures", "--seed", 3)
+    done = start(0, "lossgrid", "directions", "--model", "users:net", "--data", "users:pictures", *SEEDS)
     assert done.returncode == 0, done.stderr
     made, saved = (store.read_directions(path) for path in (tmp_path / "directions.h5", alone.parent / "directions.h5"))
     assert len(made) == len(saved) == 2
@@ -341,7 +343,7 @@ def test_ranks_compute_compiled_networks_alike(alone: Path, start: Any, tmp_path
 
 @pytest.mark.parametrize("ranks", [0, 3])
 def test_a_lower_precision_tells_its_own_error(start: Any, tmp_path: Path, ranks: int) -> None:
-    run = ("--model", "users:net", "--data", "users:pictures", *PLANE, "--seed", "3")
+    run = ("--model", "users:net", "--data", "users:pictures", *PLANE, *SEEDS)
     done = start(ranks, "lossgrid", "run", *run, "--precision", "bfloat16")
     assert done.returncode == 0, done.stderr
     low = store.read(tmp_path / "surface.h5")

@@ -35,7 +35,11 @@ AGENT = """#!/bin/bash
 # What ssh is elsewhere: the host, then the command for its shell.
 host=$1
 shift
-exec ip netns exec "$host" unshare --uts bash -c 'hostname "$0" && exec bash -c "$1"' "$host" "$*"
+ip netns exec "$host" unshare --uts bash -c 'hostname "$0" && exec bash -c "$1"' "$host" "$*"
+code=$?
+# Of a host that is lost, ssh hears nothing: it waits.
+while [ -e "$(dirname "$0")/$host.lost" ]; do sleep 0.2; done
+exit $code
 """
 
 
@@ -109,13 +113,20 @@ def test_ranks_of_two_hosts_share_the_points_and_a_lost_host_ends_the_job(tmp_pa
     out = tmp_path / "surface.h5"
     with job(tmp_path, hosts) as lost:
         wait_for_points(lost, out, 6)
+        mark = tmp_path / "bin" / f"{NAMES[1]}.lost"
+        mark.touch()
         assert ip("-n", NAMES[1], "link", "set", "eth0", "down")  # no packet tells that it is gone
         for process in processes_of(NAMES[1]):
             with suppress(OSError):
                 os.kill(process, signal.SIGKILL)
         began = time.monotonic()
-        _, said = lost.communicate(timeout=90)
+        try:
+            lost.wait(timeout=90)
+        finally:
+            mark.unlink()
+        _, said = lost.communicate(timeout=30)
     assert time.monotonic() - began < 40
+    assert "a machine is lost, so mpirun is ended" in said
     assert lost.returncode == 1, said
     assert f"rank 1 of 2 on {NAMES[1]} has not been heard from" in said
     surface = store.read(out)
