@@ -201,6 +201,28 @@ def test_a_plan_may_have_no_points_before_others_are_computed(virtual: Any, work
     assert (told.complete, sorted(told.values)) == (True, list(range(12)))
 
 
+def test_results_of_root_release_the_workers_that_wait_for_them(virtual: Any) -> None:
+    plan, computed_by = InTwoWaves(12), [0, 0, 0, 0]
+
+    def main(world: Any) -> None:
+        def compute(row: int, column: int, tick: Callable[[], None]) -> np.ndarray:
+            computed_by[world.rank] += 1
+            world.comm.work(5.0 if world.is_root else 0.1)  # the wave ends with root's points
+            tick()
+            return np.array([column, 5.0 if world.is_root else 0.1])
+
+        def nothing(work: Work, values: np.ndarray, *, rank: int) -> None:
+            """Values do not matter here."""
+
+        task = Task(compute, nothing, nothing if world.is_root else None, wants_stop=lambda: False)
+        assert coordinate(world, plan if world.is_root else None, task)
+
+    virtual.Cluster(4, virtual.Costs(latency=0.002), timer=lambda: 0.0).run(main)
+    assert sum(computed_by) == 24
+    assert computed_by[0] <= 6
+    assert min(computed_by[1:]) > 0
+
+
 def test_real_workers_take_a_plan_of_waves_to_its_end(virtual: Any) -> None:
     told, plan = Told(), InTwoWaves(20)
 

@@ -49,6 +49,7 @@ class Root:
         self._progress = Progress(total=plan.remaining, points=[0] * world.size, slowest=slowest)
         self._workers = {rank: Correspondence() for rank in range(world.size) if rank != world.root}
         self._starved: set[int] = set()  # ranks whose requests wait for the results of others
+        self._has_told = False  # the plan of values, since requests that wait were last looked at
         self._stopping = False
 
     def run(self) -> bool:
@@ -98,7 +99,8 @@ class Root:
         if not self._stopping and (self._task.wants_stop() or self._time_left() <= margin):
             self._stop()
         news = self._read_mail()
-        waiting = self._workers if self._plan.is_over else self._starved if news else ()
+        waiting = self._workers if self._plan.is_over else self._starved if self._has_told else ()
+        self._has_told = False
         for rank in tuple(waiting):
             self._answer(rank)
         self._progress.total = self._given + self._plan.remaining
@@ -150,6 +152,7 @@ class Root:
         self._progress.slowest = max(self._progress.slowest, *seconds)
         self._shares.note(rank, seconds)
         self._plan.tell(work, values)
+        self._has_told = True
 
     def _stop(self) -> None:
         self._stopping = True
