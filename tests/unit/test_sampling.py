@@ -143,7 +143,8 @@ def test_a_surface_that_is_being_computed_is_drawn_as_its_finest_whole_lattice(
     ]
     assert any(f"every {ordinal(stride)} point so far" in text for text in texts)
     lines = as_lines(summarise(surface))
-    assert f"every {ordinal(stride)} point of both axes is there: a whole picture, if a coarser one" in lines
+    along = " along both axes" if len(shape) == 2 else ""
+    assert f"every {ordinal(stride)} point{along} is there: a whole picture, if a coarser one" in lines
 
 
 def test_a_surface_that_is_whole_or_nearly_is_drawn_as_it_is() -> None:

@@ -170,7 +170,8 @@ def as_lines(summary: dict[str, Any]) -> list[str]:
     ]
     stride = summary["whole_stride"]
     if stride is not None and stride > 1:
-        lines.append(f"every {ordinal(stride)} point of both axes is there: a whole picture, if a coarser one")
+        along = " along both axes" if len(summary["shape"]) == 2 else ""
+        lines.append(f"every {ordinal(stride)} point{along} is there: a whole picture, if a coarser one")
     if summary["seconds_per_point"] is not None:
         lines.append(f"{duration(summary['seconds_per_point'])} a point (median)")
         lines += lines_of_ranks(summary["ranks"])
