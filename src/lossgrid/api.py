@@ -158,6 +158,8 @@ def evaluate(
 
     def load(config: RunConfig) -> Problem:
         refuse_closure(loss, model)
+        for metric in metrics.values() if isinstance(metrics, Mapping) else ():
+            refuse_closure(metric, model, role="metric")
         refuse_aliases(model)
         own = models.copy_of(model, name=type(model).__name__).cpu().eval().requires_grad_(False)
         loaded = {

@@ -200,6 +200,45 @@ def test_every_kind_is_measured_at_every_point() -> None:
     assert {axes.get_ylabel() for axes in plot.draw(surface).axes} >= {"train margin (logits)", "train top2"}
 
 
+def squares(outputs: torch.Tensor, targets: torch.Tensor, model: nn.Module) -> torch.Tensor:
+    """Return the sum of the squared weights, for each sample the same."""
+    total = torch.stack([parameter.square().sum() for parameter in model.parameters()]).sum()
+    return total.expand(len(outputs))
+
+
+def test_a_metric_gets_the_network_that_moves() -> None:
+    delta = {name: torch.ones_like(p) for name, p in network().named_parameters() if p.ndim > 1}
+    surface = evaluate(directions=[delta], metrics={"squares": squares})
+    for column, alpha in enumerate(surface.alpha):
+        moved = [p.detach() + alpha * delta.get(name, 0) for name, p in network().named_parameters()]
+        expected = math.fsum(float(x) ** 2 for tensor in moved for x in tensor.flatten())
+        assert surface["train_squares"][column] == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_metric_that_reads_the_network_at_theta_is_refused() -> None:
+    model = network()
+    weight = model[1].weight  # type: ignore[union-attr]
+
+    class Held:
+        def __init__(self) -> None:
+            self.model = model
+
+        def reset(self) -> None:
+            """Forget nothing."""
+
+        def update(self, outputs: torch.Tensor, targets: torch.Tensor) -> None:
+            """Look at nothing."""
+
+        def compute(self) -> float:
+            return float(self.model[1].weight.sum())  # type: ignore[index]
+
+    for metric in (lambda outputs, targets: weight.sum().expand(len(outputs)), Held()):
+        with pytest.raises(
+            InputError, match=r"metric .* reads .*network in .*stays at theta\*; give the metric a parameter"
+        ):
+            lossgrid.evaluate(model, samples(), alpha=(-1, 1, 3), precision="float64", metrics={"mine": metric})
+
+
 def test_what_is_measured_too_changes_nothing_else() -> None:
     alone, more = evaluate(), evaluate(metrics=["top2", "ece", "error"])
     for name in alone.quantities:

@@ -1,4 +1,4 @@
-"""What holds the weights elsewhere: a loss that reads the user's network, an attribute beside the parameters."""
+"""What holds the weights elsewhere: a loss or a metric that reads the user's network, an attribute of a layer."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from torch.utils._pytree import tree_leaves
 from lossgrid.errors import InputError
 
 MOST_OBJECTS = 10_000  # looked at; a function of more holds data, not a network
-ADVICE = "give the loss a parameter 'model', loss(outputs, targets, model): it gets the network that moves"
+ADVICE = "give the {0} a parameter 'model', {0}(outputs, targets, model): it gets the network that moves"
 
 
-def refuse_closure(function: object, model: nn.Module) -> None:
-    """Refuse a loss that holds ``model`` or a tensor of it.
+def refuse_closure(function: object, model: nn.Module, *, role: str = "loss function") -> None:
+    """Refuse a loss, or what else has the ``role``, that holds ``model`` or a tensor of it.
 
     Looked at are closures, global variables it names, default arguments, ``functools.partial``, the object of a method,
     attributes, containers, and the functions it calls.
@@ -32,7 +32,7 @@ def refuse_closure(function: object, model: nn.Module) -> None:
     entries = [*model.parameters(), *model.buffers()]
     own = {id(part) for part in (model, *model.modules(), *entries)}
     places = {entry.untyped_storage().data_ptr() for entry in entries if _is_plain(entry)} - {0}
-    queue: list[tuple[str, Any]] = [("the loss itself", function)]
+    queue: list[tuple[str, Any]] = [("itself", function)]
     seen: set[int] = set()
     while queue and len(seen) < MOST_OBJECTS:
         where, thing = queue.pop()
@@ -41,8 +41,9 @@ def refuse_closure(function: object, model: nn.Module) -> None:
         seen.add(id(thing))
         if id(thing) in own or (_is_plain(thing) and thing.untyped_storage().data_ptr() in places):
             name = getattr(function, "__qualname__", type(function).__qualname__)
+            advice = ADVICE.format(role.partition(" ")[0])
             what = "the network" if isinstance(thing, nn.Module) else "a tensor of the network"
-            raise InputError(f"loss function {name} reads {what} in {where}, which stays at theta*; {ADVICE}")
+            raise InputError(f"{role} {name} reads {what} in {where}, which stays at theta*; {advice}")
         queue += list(_held(thing))
 
 

@@ -30,7 +30,7 @@ from lossgrid.evaluation.sameness import (
     refuse_other_function,
 )
 from lossgrid.evaluation.settling import report_rounding, to_place
-from lossgrid.measures import Made, Measure, Objective, accuracy, loss_of
+from lossgrid.measures import Made, Measure, Objective, accuracy, bound, loss_of
 from lossgrid.surface import Quantity
 
 Tick = Callable[[], None]
@@ -67,7 +67,7 @@ class Evaluator:
         self._model = to_place(model, place)
         self._batches, self.place = dict(batches), place
         self._objectives = {split: objective.bound_to(self._model) for split, objective in objectives.items()}
-        self._more = more
+        self._more = [bound(made, self._model) for made in more]
         if place.precision == "bfloat16":
             keep_head_in_float32(self._model, self.first_inputs(1), place)
         self._plane = Plane(self._model, delta, eta)

@@ -5,13 +5,14 @@ from lossgrid.measures.classes import accuracy
 from lossgrid.measures.mean import loss_of
 from lossgrid.measures.measure import Measure
 from lossgrid.measures.objective import Objective, make_objective
-from lossgrid.measures.registry import Made, given, make
+from lossgrid.measures.registry import Made, bound, given, make
 
 __all__ = [
     "Made",
     "Measure",
     "Objective",
     "accuracy",
+    "bound",
     "given",
     "loss_of",
     "make",

@@ -5,11 +5,15 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
+
+from torch import nn
 
 from lossgrid import user_code
 from lossgrid.errors import InputError
 from lossgrid.measures.classes import Calibration, error, top
+from lossgrid.measures.mean import Mean
 from lossgrid.measures.measure import Measure
 from lossgrid.measures.objective import Objective
 from lossgrid.measures.users import of_function_or_object
@@ -54,3 +58,12 @@ def given(name: str, thing: Any, source: str) -> Made:
     if name in TAKEN or name in BUILT_IN or TOP.fullmatch(name) or name.endswith("_error"):
         raise InputError(f"--metric: the name {name} is taken; choose another one for {source}")
     return of_function_or_object(name, thing, source)
+
+
+def bound(made: Made, model: nn.Module) -> Made:
+    """Return the same measure, given ``model``, the network that moves, where its function has a parameter for it."""
+    measure, objective = made
+    if not isinstance(measure, Mean) or objective is None or not objective.takes_model:
+        return made
+    objective = objective.bound_to(model)
+    return replace(measure, terms=objective.terms), objective
