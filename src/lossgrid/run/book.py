@@ -44,7 +44,7 @@ def take_over(config: RunConfig, held: ExitStack) -> tuple[RunConfig, Surface | 
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"--out: folder {path.parent} cannot be written; choose another place")
     if config.overwrite or not path.exists():
-        store.refuse_too_large(path, len(config.grid), 2 * len(config.splits))
+        store.refuse_too_large(path, len(config.grid), (2 + len(config.metric)) * len(config.splits))
     held.enter_context(locked(path))
     if not path.exists():
         return config, None
