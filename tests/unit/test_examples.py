@@ -1,14 +1,18 @@
-"""The examples in docstrings are right, in all modules."""
+"""The examples in docstrings are right, in all modules; what the pages import is there."""
 
 from __future__ import annotations
 
+import ast
 import doctest
 import importlib
 import pkgutil
+import re
+from pathlib import Path
 
 import pytest
 
 import lossgrid
+from tests.conftest import ROOT
 
 MODULES = sorted(
     module.name
@@ -20,3 +24,16 @@ MODULES = sorted(
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name: str) -> None:
     assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
+)
+def test_pages_import_what_is_there(page: Path) -> None:
+    for block in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+        names: dict[str, object] = {}
+        for statement in ast.parse(block).body:
+            if isinstance(statement, (ast.Import, ast.ImportFrom)):
+                exec(compile(ast.Module([statement], []), str(page), "exec"), names)
+        for used in re.findall(r"\b(lossgrid|numbers)\.(\w+)", block):
+            assert hasattr(names[used[0]], used[1]), used
