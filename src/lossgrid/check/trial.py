@@ -117,8 +117,9 @@ def try_writing(world: World, place: Path, writer: str) -> Trial:
         point_seconds = _write_points(world, place / f"{writer}.h5", writer)
         bandwidth = _measure(world, place, writer)
     except LossgridError as error:
-        # Of a file that is only tried, the name tells nothing.
-        problem = re.sub(rf"(cannot make|cannot write|writing) {re.escape(str(place))}/[^:]*: ", "", str(error))
+        # The name of a file that is only tried means nothing to the user, nor does the advice to choose another.
+        problem = re.sub(rf"(cannot write|writing) {re.escape(str(place))}/[^:]*: ", "", str(error))
+        problem = problem.removesuffix("; choose another --out")
     return Trial(writer, problem=problem, point_seconds=point_seconds, bandwidth=bandwidth)
 
 
