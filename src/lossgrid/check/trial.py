@@ -118,7 +118,7 @@ def try_writing(world: World, place: Path, writer: str) -> Trial:
         bandwidth = _measure(world, place, writer)
     except LossgridError as error:
         # The name of a file that is only tried means nothing to the user, nor does the advice to choose another.
-        problem = re.sub(rf"(cannot write|writing) {re.escape(str(place))}/[^:]*: ", "", str(error))
+        problem = re.sub(rf"(cannot make|cannot write|writing) {re.escape(str(place))}/[^:]*: ", "", str(error))
         problem = problem.removesuffix("; choose another --out")
     return Trial(writer, problem=problem, point_seconds=point_seconds, bandwidth=bandwidth)
 
