@@ -260,3 +260,23 @@ def test_directions_that_move_nothing_are_refused() -> None:
         lossgrid.evaluate(
             made(Net), samples(), alpha=(0, 1, 2), beta=(0, 1, 2), directions=[{"head.bias": torch.ones(4)}, still]
         )
+
+
+@pytest.mark.parametrize("variant", ["folded", "fused"])
+def test_a_variance_below_0_gives_no_value_in_any_variant(variant: str) -> None:
+    """A fused activation may make 0 of NaN: the loss would be a number where the network has none."""
+
+    def made(seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3)).eval()
+        with torch.no_grad():
+            model[1].running_var.uniform_(0.2, 3.0)  # type: ignore[operator, union-attr]
+        return model
+
+    data = torch.randn(20, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 3
+    found, expected = (
+        lossgrid.evaluate(made(0), data, to=made(1), alpha=(-2, 3, 11), variant=one)["train_loss"]
+        for one in (variant, "plain")
+    )
+    assert 0 < int(torch.tensor(expected).isnan().sum()) < 11
+    torch.testing.assert_close(torch.tensor(found), torch.tensor(expected), rtol=1e-5, atol=0, equal_nan=True)

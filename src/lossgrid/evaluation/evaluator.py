@@ -165,9 +165,11 @@ class Evaluator:
     ) -> torch.Tensor:
         """Run the data through ``network`` as it stands now; return the values of a point, float64, on the device."""
         network.refresh()
-        return torch.cat(
-            [value for split in self._objectives for value in self._values(network, place, split, tick, most)]
-        )
+        by_split = [self._values(network, place, split, tick, most) for split in self._objectives]
+        found = torch.cat([value for values in by_split for value in values])
+        for poison in network.poison():
+            found = found + poison
+        return found
 
     def _values(self, network: Network, place: Place, split: str, tick: Tick, most: int | None) -> list[torch.Tensor]:
         measures = self._measures(split)

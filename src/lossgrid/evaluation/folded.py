@@ -62,6 +62,10 @@ class Folds:
         for weight, scale, folded in self._weights:
             torch.mul(weight, scale, out=folded)
 
+    def poison(self) -> torch.Tensor:
+        """Return 0, or NaN where a scale is not finite: a fused activation may make 0 of NaN, which is no value."""
+        return self._scale.sum() * 0.0
+
 
 def _or_constant(tensor: torch.Tensor | None, like: torch.Tensor, value: float) -> torch.Tensor:
     return torch.full_like(like, value) if tensor is None else tensor

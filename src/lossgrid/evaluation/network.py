@@ -57,6 +57,10 @@ class Network:
         for step in self.steps:
             step.refresh()
 
+    def poison(self) -> list[torch.Tensor]:
+        """Return for each folded part 0, or NaN where it has no finite scale at this point."""
+        return [step.poison() for step in self.steps if isinstance(step, Folds)]
+
 
 @torch.inference_mode()
 def make_network(variant: str, model: nn.Module, sample: torch.Tensor, place: Place) -> Network:
