@@ -115,7 +115,7 @@ def settings_of(kind: Any, given: dict[str, Any], file: Path | None) -> Any:
     try:
         for name in ("model_arg", "data_arg"):
             if name in given:
-                given[name] = dict(_pair(text, f"--{name.replace('_', '-')}") for text in given[name])
+                given[name] = dict(_pair(text, option_of(name)) for text in given[name])
         return resolve(kind, read_toml(file) if file is not None else {}, given)
     except InputError as error:
         error.agreed = file is None  # all ranks were given the same command line; a file may differ between nodes

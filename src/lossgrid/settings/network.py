@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lossgrid.settings.option import DATA, NETWORK, About, option
-from lossgrid.settings.types import Arguments
+from lossgrid.settings.types import MOST, Arguments, Commas
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["float32", "tf32", "bfloat16", "float64"]
@@ -17,6 +18,23 @@ def arguments(help: str, group: str) -> Any:
     """Return the field of arguments ``K=V`` for a function."""
     told = About("K=V", "values", group, "")
     return Field(default_factory=dict, description=help, json_schema_extra={"about": told})  # type: ignore[dict-item]
+
+
+def splits_option(default: tuple[str, ...], help: str) -> Any:
+    """Return the field of the splits."""
+    return option(default, metavar="train[,test]", help=help, group=DATA, min_length=1)
+
+
+def device_option(group: str) -> Any:
+    """Return the field of the device, listed under a heading."""
+    return option("auto", help="Where to compute; auto is a GPU where there is one.", role="where", group=group)
+
+
+def precision_option(group: str) -> Any:
+    """Return the field of the precision, listed under a heading."""
+    return option(
+        "float32", metavar="FORMAT", help="Arithmetic of the network: float32, tf32, bfloat16 or float64.", group=group
+    )
 
 
 class NetworkConfig(BaseModel):
@@ -42,3 +60,38 @@ class NetworkConfig(BaseModel):
         "and torchvision's), none.",
         DATA,
     )
+
+    def as_json(self, *, without: Iterable[str]) -> dict[str, Any]:
+        """Return the settings as JSON types, but for some, and for the folder of data whose contents a digest tells."""
+        settings = self.model_dump(mode="json", exclude=set(without))
+        if self.data.startswith("cifar10:"):
+            settings["data"] = "cifar10"
+        return settings
+
+
+class MeasuredConfig(NetworkConfig):
+    """What is measured of a network: what the settings of a run and of a training share."""
+
+    splits: Annotated[tuple[str, ...], Commas] = splits_option(("train",), "Splits to evaluate.")
+    max_samples: int | None = option(
+        None,
+        metavar="N",
+        help="N samples spread evenly over each split.",
+        group=DATA,
+        default_in_words="all",
+        ge=1,
+        le=MOST,
+    )
+    loss: str = option(
+        "cross_entropy",
+        metavar="cross_entropy|mse|pkg.mod:function",
+        help="The loss.",
+        group=DATA,
+        min_length=1,
+    )
+
+    @model_validator(mode="after")
+    def _splits_differ(self) -> MeasuredConfig:
+        if len(set(self.splits)) != len(self.splits) or not all(self.splits):
+            raise ValueError(f"--splits needs different names such as train,test, got {','.join(self.splits)!r}")
+        return self

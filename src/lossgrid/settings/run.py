@@ -10,7 +10,14 @@ from pydantic import model_validator
 
 from lossgrid.files import fault_of_name
 from lossgrid.settings.layers import resolve
-from lossgrid.settings.network import Device, NetworkConfig, Precision
+from lossgrid.settings.network import (
+    Device,
+    MeasuredConfig,
+    NetworkConfig,
+    Precision,
+    device_option,
+    precision_option,
+)
 from lossgrid.settings.option import (
     DATA,
     DIRECTIONS,
@@ -21,8 +28,9 @@ from lossgrid.settings.option import (
     RUNNING,
     names_of,
     option,
+    option_of,
 )
-from lossgrid.settings.types import MOST, AxisSetting, BatchSize, Commas, Paths, ReadPath, Repeated, WrittenPath
+from lossgrid.settings.types import MOST, AxisSetting, BatchSize, Paths, ReadPath, Repeated, WrittenPath
 from lossgrid.surface import Axis, Grid
 
 Norm = Literal["filter", "layer", "weight", "none"]
@@ -106,33 +114,15 @@ class ModelConfig(NetworkConfig):
                 raise ValueError(f"--directions: {fault}")
             for name in sorted(names_of(type(self), "directions") - {"directions"}):
                 if name in self.model_fields_set and getattr(self, name) != type(self).model_fields[name].default:
-                    option = name.replace("_", "-")
-                    raise ValueError(f"--{option} is for random directions; those of a file are used as they are")
+                    raise ValueError(
+                        f"{option_of(name)} is for random directions; those of a file are used as they are"
+                    )
         return self
 
 
-class RunConfig(ModelConfig):
+class RunConfig(ModelConfig, MeasuredConfig):
     """Everything ``lossgrid run`` can be told; the command line's options and the keys of ``--config`` are these."""
 
-    splits: Annotated[tuple[str, ...], Commas] = option(
-        ("train",), metavar="train[,test]", help="Splits to evaluate.", group=DATA, min_length=1
-    )
-    max_samples: int | None = option(
-        None,
-        metavar="N",
-        help="N samples spread evenly over each split.",
-        group=DATA,
-        default_in_words="all",
-        ge=1,
-        le=MOST,
-    )
-    loss: str = option(
-        "cross_entropy",
-        metavar="cross_entropy|mse|pkg.mod:function",
-        help="The loss.",
-        group=DATA,
-        min_length=1,
-    )
     metric: Annotated[tuple[str, ...], Repeated] = option(
         (),
         metavar="NAME[=pkg.mod:function]",
@@ -156,15 +146,8 @@ class RunConfig(ModelConfig):
         role="recipe",
         group=EVALUATION,
     )
-    device: Device = option(
-        "auto", help="Where to compute; auto is a GPU where there is one.", role="where", group=EVALUATION
-    )
-    precision: Precision = option(
-        "float32",
-        metavar="FORMAT",
-        help="Arithmetic of the network: float32, tf32, bfloat16 or float64.",
-        group=EVALUATION,
-    )
+    device: Device = device_option(EVALUATION)
+    precision: Precision = precision_option(EVALUATION)
     max_rounding: float = option(
         0.05,
         metavar="X",
@@ -230,8 +213,6 @@ class RunConfig(ModelConfig):
     def _plane_needs_beta(self) -> RunConfig:
         if len(self.to) == 2 and self.beta is None:
             raise ValueError("--to twice spans a plane and needs --beta MIN:MAX:N")
-        if len(set(self.splits)) != len(self.splits) or not all(self.splits):
-            raise ValueError(f"--splits needs different names such as train,test, got {','.join(self.splits)!r}")
         names = [text.partition("=")[0] for text in self.metric]
         if len(set(names)) != len(names):
             raise ValueError(f"--metric needs different names, got {', '.join(names)}")
@@ -251,11 +232,9 @@ class RunConfig(ModelConfig):
         Where data and directions lie is left out, like the paths of checkpoints: their digests tell whether they
         differ.
         """
-        settings = self.model_dump(mode="json", exclude=set(names_of(type(self), "contents", "recipe", "where")))
+        settings = self.as_json(without=names_of(type(self), "contents", "recipe", "where"))
         if self.directions != "random":
             settings["directions"] = "file"
-        if self.data.startswith("cifar10:"):
-            settings["data"] = "cifar10"
         settings["splits"].sort()  # their order changes nothing
         settings["metric"].sort()
         return settings

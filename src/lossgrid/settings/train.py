@@ -8,8 +8,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import model_validator
 
-from lossgrid.settings.network import Device, NetworkConfig, Precision
-from lossgrid.settings.option import DATA, LEARNING, RUNNING, names_of, option
+from lossgrid.settings.network import (
+    Device,
+    MeasuredConfig,
+    Precision,
+    device_option,
+    precision_option,
+    splits_option,
+)
+from lossgrid.settings.option import LEARNING, RUNNING, names_of, option, option_of
 from lossgrid.settings.types import MOST, Commas, ReadPath
 
 Optimizer = Literal["sgd", "adam"]
@@ -18,31 +25,11 @@ Init = Literal["model", "he"]
 Augmentation = Literal["crop", "flip"]
 
 
-class TrainConfig(NetworkConfig):
+class TrainConfig(MeasuredConfig):
     """Everything ``lossgrid train`` can be told."""
 
-    splits: Annotated[tuple[str, ...], Commas] = option(
-        ("train", "test"),
-        metavar="train[,test]",
-        help="Splits to measure; the first is learned.",
-        group=DATA,
-        min_length=1,
-    )
-    max_samples: int | None = option(
-        None,
-        metavar="N",
-        help="N samples spread evenly over each split.",
-        group=DATA,
-        default_in_words="all",
-        ge=1,
-        le=MOST,
-    )
-    loss: str = option(
-        "cross_entropy",
-        metavar="cross_entropy|mse|pkg.mod:function",
-        help="The loss.",
-        group=DATA,
-        min_length=1,
+    splits: Annotated[tuple[str, ...], Commas] = splits_option(
+        ("train", "test"), "Splits to measure; the first is learned."
     )
     seed: int = option(
         0, metavar="N", help="Seed of the network and all that is random.", group=LEARNING, ge=0, le=MOST
@@ -103,15 +90,8 @@ class TrainConfig(NetworkConfig):
     label_noise: float = option(
         0.0, metavar="X", help="Share of the samples with labels drawn anew.", group=LEARNING, ge=0, le=1
     )
-    device: Device = option(
-        "auto", help="Where to compute; auto is a GPU where there is one.", role="where", group=RUNNING
-    )
-    precision: Precision = option(
-        "float32",
-        metavar="FORMAT",
-        help="Arithmetic of the network: float32, tf32, bfloat16 or float64.",
-        group=RUNNING,
-    )
+    device: Device = device_option(RUNNING)
+    precision: Precision = precision_option(RUNNING)
     save_every: int = option(
         10,
         metavar="N",
@@ -131,8 +111,6 @@ class TrainConfig(NetworkConfig):
 
     @model_validator(mode="after")
     def _settings_fit_each_other(self) -> TrainConfig:
-        if len(set(self.splits)) != len(self.splits) or not all(self.splits):
-            raise ValueError(f"--splits needs different names such as train,test, got {','.join(self.splits)!r}")
         if any(b <= a for a, b in pairwise((0, *self.lr_steps))):
             raise ValueError(f"--lr-steps needs rising epochs such as 150,225,275, got {_commas(self.lr_steps)}")
         if self.micro_batch is not None and self.micro_batch > self.batch_size:
@@ -143,7 +121,7 @@ class TrainConfig(NetworkConfig):
             ("momentum", "--optimizer sgd", self.optimizer != "sgd"),
         ):
             if other and getattr(self, name) != type(self).model_fields[name].default:
-                raise ValueError(f"--{name.replace('_', '-')} belongs to {owner}; leave it out")
+                raise ValueError(f"{option_of(name)} belongs to {owner}; leave it out")
         return self
 
     @property
@@ -157,10 +135,7 @@ class TrainConfig(NetworkConfig):
         How many epochs there are is one of them only where the learning rate follows from it.
         """
         free = {*names_of(type(self), "where"), *({"epochs"} if self.schedule == "steps" else ())}
-        settings = self.model_dump(mode="json", exclude=free) | {"lr": self.rate}
-        if self.data.startswith("cifar10:"):
-            settings["data"] = "cifar10"
-        return settings
+        return self.as_json(without=free) | {"lr": self.rate}
 
 
 def _commas(numbers: tuple[int, ...]) -> str:
