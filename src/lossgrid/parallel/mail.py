@@ -62,8 +62,7 @@ def unpacked(message: Values) -> Report:
     ticket, flags, row, start, step, count = message[:HEADER].astype(np.int64).tolist()
     if not count:
         return Report(ticket, flags, None, np.empty((0, 0)))
-    work = Work(row, start, start + step * (count - 1) + 1, step)
-    return Report(ticket, flags, work, message[HEADER:].reshape(count, -1))
+    return Report(ticket, flags, Work.of(row, start, step, count), message[HEADER:].reshape(count, -1))
 
 
 def share_of(work: Work | None) -> npt.NDArray[np.int64]:
@@ -107,8 +106,8 @@ class Outbox:
         """Write what is there and return it; None where there is nothing."""
         if not self._values:
             return None
-        stop = self._start + self._step * (len(self._values) - 1) + 1
-        work, values = Work(self._row, self._start, stop, self._step), np.stack(self._values)
+        work = Work.of(self._row, self._start, self._step, len(self._values))
+        values = np.stack(self._values)
         self._values.clear()
         self._write(work, values, rank=self._rank)
         self._written = time.monotonic()

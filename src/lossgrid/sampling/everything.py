@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.surface import Grid, Work
-from lossgrid.surface.lattice import works
+from lossgrid.surface.lattice import origin_of, works
 
 
 class Everything:
@@ -53,9 +53,3 @@ class Everything:
 
     def tell(self, work: Work, values: npt.NDArray[np.float64]) -> None:
         """Hear of values, on which nothing depends here."""
-
-
-def origin_of(grid: Grid) -> tuple[int, int]:
-    """Return row and column of the point that all lattices of a grid have: the trained network, else the middle."""
-    rows, columns = grid.rows
-    return grid.centre or (rows // 2, columns // 2)

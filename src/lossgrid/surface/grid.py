@@ -115,9 +115,7 @@ class Grid:
     @property
     def centre(self) -> tuple[int, int] | None:
         """Row and column of theta* itself, (0, 0); None where it is no point of the grid."""
-        columns = np.flatnonzero(self.alpha.values() == 0.0)
-        rows = np.zeros(1, dtype=int) if self.beta is None else np.flatnonzero(self.beta.values() == 0.0)
-        return (int(rows[0]), int(columns[0])) if len(rows) and len(columns) else None
+        return zero_of(self.alpha.values(), None if self.beta is None else self.beta.values())
 
     @property
     def reach(self) -> tuple[float, float]:
@@ -125,6 +123,17 @@ class Grid:
         ends = [(axis.minimum, axis.maximum) for axis in (self.alpha, self.beta) if axis is not None]
         furthest = [max(pair, key=abs) for pair in ends]
         return furthest[0], furthest[1] if len(furthest) == 2 else 0.0
+
+
+def zero_of(alpha: npt.NDArray[np.float64], beta: npt.NDArray[np.float64] | None) -> tuple[int, int] | None:
+    """Return row and column of (0, 0) among coordinates; None where it is not there.
+
+    Args:
+        alpha: Shape ``(n_alpha,)``, float64.
+        beta: Shape ``(n_beta,)``, float64; None for a line.
+    """
+    rows, columns = ([0] if axis is None else np.flatnonzero(axis == 0.0).tolist() for axis in (beta, alpha))
+    return (rows[0], columns[0]) if rows and columns else None
 
 
 def equally_spaced(coordinates: npt.NDArray[np.float64]) -> Axis | None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from lossgrid.surface.grid import Grid
 from lossgrid.surface.surface import PENDING, Surface
 from lossgrid.surface.work import Work
 
@@ -50,7 +51,7 @@ def _runs(pending: Mask, row: int, first: int, step: int) -> Iterator[Work]:
     """Yield the runs of pending points among every ``step``-th of a row."""
     edges = np.flatnonzero(np.diff(pending[first::step], prepend=False, append=False)).tolist()
     for start, stop in zip(edges[::2], edges[1::2], strict=True):
-        yield Work(row, first + step * start, first + step * (stop - 1) + 1, step)
+        yield Work.of(row, first + step * start, step, stop - start)
 
 
 def finest_whole(known: Mask, origin: tuple[int, int]) -> int | None:
@@ -96,8 +97,7 @@ def whole_part(surface: Surface) -> Surface:
     )
 
 
-def origin_of(surface: Surface) -> tuple[int, int]:
+def origin_of(points: Grid | Surface) -> tuple[int, int]:
     """Return row and column of the point that all lattices have: the trained network, else the one in the middle."""
-    rows, columns = 1 if surface.beta is None else len(surface.beta), len(surface.alpha)
-    zeros = [[0] if axis is None else np.flatnonzero(axis == 0.0).tolist() for axis in (surface.beta, surface.alpha)]
-    return (zeros[0][0], zeros[1][0]) if all(zeros) else (rows // 2, columns // 2)
+    rows, columns = (1, *points.shape)[-2:]
+    return points.centre or (rows // 2, columns // 2)

@@ -84,11 +84,10 @@ def _extremes(surface: Surface, name: str) -> dict[str, float | None]:
 
 def _at_centre(surface: Surface, name: str) -> float | None:
     """Return a value at (0, 0), that of the network itself; None where it is not on the grid or not known."""
-    columns = np.flatnonzero(surface.alpha == 0.0)
-    rows = np.zeros(1, dtype=int) if surface.beta is None else np.flatnonzero(surface.beta == 0.0)
-    if not len(columns) or not len(rows):
+    centre = surface.centre
+    if centre is None:
         return None
-    value = float(surface[name].reshape(-1, len(surface.alpha))[rows[0], columns[0]])
+    value = float(surface[name].reshape(-1, len(surface.alpha))[centre])
     return value if np.isfinite(value) else None
 
 

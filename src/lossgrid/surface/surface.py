@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.errors import InputError
+from lossgrid.surface.grid import zero_of
 from lossgrid.surface.quantity import Quantity, in_order
 from lossgrid.surface.sessions import Session
 
@@ -65,6 +66,11 @@ class Surface:
     stride: int = 1
     path: Path | None = None
     id: str = ""
+
+    @property
+    def centre(self) -> tuple[int, int] | None:
+        """Row and column of (0, 0), the trained network itself; None where it is no point of the grid."""
+        return zero_of(self.alpha, self.beta)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -21,6 +21,11 @@ class Work:
     stop: int
     step: int = 1
 
+    @classmethod
+    def of(cls, row: int, start: int, step: int, count: int) -> Work:
+        """Return ``count`` points of a row, at least one, from column ``start`` on."""
+        return cls(row, start, start + step * (count - 1) + 1, step)
+
     def __len__(self) -> int:
         return len(self.columns)
 
