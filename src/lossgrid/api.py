@@ -22,19 +22,17 @@ from lossgrid.errors import InputError, LossgridError
 from lossgrid.evaluation import arithmetic
 from lossgrid.evaluation.closure import refuse_aliases, refuse_closure
 from lossgrid.machine.launcher import detect
-from lossgrid.measures import Made, given, make
+from lossgrid.measures import given, make
 from lossgrid.parallel import World
 from lossgrid.run.path import run
 from lossgrid.run.problem import Problem, make_problem, of_file, random_direction, towards
 from lossgrid.settings import RunConfig, resolve
 from lossgrid.settings.option import is_flag
 from lossgrid.surface import Axis, Surface
-from lossgrid.user_code import source_digest
+from lossgrid.user_code import name_of, source_digest
 
 Range = str | tuple[float, float, int] | Axis
 Network = torch.nn.Module | Mapping[str, torch.Tensor] | str | Path
-
-
 OPTION = re.compile(r"--([a-z][a-z-]*[a-z])")
 
 
@@ -131,14 +129,15 @@ def evaluate(
         (3,)
     """
     splits = data if isinstance(data, Mapping) else {"train": data}
+    measured = _by_name(metrics)
     networks = [to] if isinstance(to, (torch.nn.Module, Mapping, str, Path)) else list(to)
     from_file = isinstance(directions, (str, Path))
     settings = {
         "model": f"{type(model).__module__}.{type(model).__qualname__}",
         "data": "given",
         "splits": tuple(splits),
-        "loss": loss if isinstance(loss, str) else getattr(loss, "__qualname__", type(loss).__qualname__),
-        "metric": tuple(_named(metrics)),
+        "loss": loss if isinstance(loss, str) else name_of(loss),
+        "metric": tuple(name if thing == name else f"{name}={name_of(thing)}" for name, thing in measured),
         "alpha": _axis(alpha),
         "beta": None if beta is None else _axis(beta),
         "directions": str(directions) if from_file else "given",
@@ -158,8 +157,8 @@ def evaluate(
 
     def load(config: RunConfig) -> Problem:
         refuse_closure(loss, model)
-        for metric in metrics.values() if isinstance(metrics, Mapping) else ():
-            refuse_closure(metric, model, role="metric")
+        for _, thing in measured:
+            refuse_closure(thing, model, role="metric")
         refuse_aliases(model)
         own = models.copy_of(model, name=type(model).__name__).cpu().eval().requires_grad_(False)
         loaded = {
@@ -167,13 +166,10 @@ def evaluate(
             for name, given in splits.items()
         }
         delta, eta = _directions(directions, networks, own, config)
-        written = {"model": type(model), **({} if isinstance(loss, str) else {"loss": loss})}
-        own_metrics = metrics if isinstance(metrics, Mapping) else {}
-        written |= {f"metric {name}": thing for name, thing in own_metrics.items() if not isinstance(thing, str)}
-        sources = {role: source_digest(thing) for role, thing in written.items()}
-        return make_problem(
-            own, loaded, delta, eta, loss=loss, weights="given", sources=sources, metrics=_measures(metrics)
-        )
+        given_here = {"model": type(model), "loss": loss, **{f"metric {name}": thing for name, thing in measured}}
+        sources = {role: source_digest(thing) for role, thing in given_here.items() if not isinstance(thing, str)}
+        made = [make(name) if thing == name else given(name, thing, name) for name, thing in measured]
+        return make_problem(own, loaded, delta, eta, loss=loss, weights="given", sources=sources, metrics=made)
 
     world = _world()
     with ExitStack() as cleanup:
@@ -224,19 +220,11 @@ def _world() -> World:
     return parallel.alone() if launch is None else parallel.connect(launch)
 
 
-def _named(metrics: Sequence[str] | Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names of metrics as the file keeps them, with the function behind each that is not built in."""
-    if not isinstance(metrics, Mapping):
-        yield from [metrics] if isinstance(metrics, str) else metrics
-        return
-    for name, thing in metrics.items():
-        yield name if thing == name else f"{name}={getattr(thing, '__qualname__', type(thing).__qualname__)}"
-
-
-def _measures(metrics: Sequence[str] | Mapping[str, Any]) -> list[Made]:
-    if not isinstance(metrics, Mapping):
-        return [make(name) for name in ([metrics] if isinstance(metrics, str) else metrics)]
-    return [make(name) if thing == name else given(name, thing, name) for name, thing in metrics.items()]
+def _by_name(metrics: Sequence[str] | Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return metrics with their names; what is given by name alone stands for itself."""
+    if isinstance(metrics, Mapping):
+        return list(metrics.items())
+    return [(name, name) for name in ([metrics] if isinstance(metrics, str) else metrics)]
 
 
 def _axis(given: Range) -> Axis:

@@ -21,6 +21,11 @@ def is_reference(name: str) -> bool:
     return ":" in name
 
 
+def name_of(function: object) -> str:
+    """Return what a function is called, an object by its class."""
+    return getattr(function, "__qualname__", type(function).__qualname__)
+
+
 def load(reference: str, *, role: str) -> Callable[..., Any]:
     """Import the function that ``package.module:function`` names.
 

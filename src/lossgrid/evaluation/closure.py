@@ -13,6 +13,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 
 from lossgrid.errors import InputError
+from lossgrid.user_code import name_of
 
 MOST_OBJECTS = 10_000  # looked at; a function of more holds data, not a network
 ADVICE = "give the {0} a parameter 'model', {0}(outputs, targets, model): it gets the network that moves"
@@ -40,10 +41,9 @@ def refuse_closure(function: object, model: nn.Module, *, role: str = "loss func
             continue
         seen.add(id(thing))
         if id(thing) in own or (_is_plain(thing) and thing.untyped_storage().data_ptr() in places):
-            name = getattr(function, "__qualname__", type(function).__qualname__)
             advice = ADVICE.format(role.partition(" ")[0])
             what = "the network" if isinstance(thing, nn.Module) else "a tensor of the network"
-            raise InputError(f"{role} {name} reads {what} in {where}, which stays at theta*; {advice}")
+            raise InputError(f"{role} {name_of(function)} reads {what} in {where}, which stays at theta*; {advice}")
         queue += list(_held(thing))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from lossgrid.measures.mean import Mean
-from lossgrid.measures.objective import Terms, full_precision, mean_of_sample
+from lossgrid.measures.objective import Terms, counted, full_precision
 from lossgrid.surface import Quantity, quantity
 
 BINS = 15  # of confidence, as in Guo et al. 2017
@@ -61,8 +61,7 @@ def top(count: int) -> Mean:
 def _fraction(name: str, recognised: Recognised, meaning: Callable[[str], Quantity]) -> Mean:
     def terms(outputs: torch.Tensor, targets: torch.Tensor) -> Terms:
         which, highest = recognised(outputs, targets)
-        count = mean_of_sample(which).sum(dtype=torch.float64)
-        return torch.where(highest.isfinite().all(), count, torch.nan).reshape(1), len(targets)
+        return counted(which, highest).reshape(1), len(targets)
 
     return Mean(name, terms, meaning, of_classes=True)
 

@@ -66,7 +66,8 @@ class Objective:
         terms, weight = self.terms(outputs, targets)
         rows = [terms.sum(dtype=torch.float64), as_number(weight, terms)]
         if self.counts_correct:
-            rows += [_correct(outputs, targets), as_number(len(targets), terms)]
+            highest, classes = outputs.max(dim=1)
+            rows += [counted(classes == targets, highest), as_number(len(targets), terms)]
         return torch.stack(rows).reshape(-1, 2)
 
 
@@ -77,10 +78,10 @@ def as_number(weight: torch.Tensor | int, like: torch.Tensor) -> torch.Tensor:
     return torch.full((), weight, dtype=torch.float64, device=like.device)
 
 
-def _correct(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    highest, classes = outputs.max(dim=1)
-    correct = mean_of_sample(classes == targets).sum(dtype=torch.float64)
-    return torch.where(highest.isfinite().all(), correct, torch.nan)
+def counted(which: torch.Tensor, highest: torch.Tensor) -> torch.Tensor:
+    """Return how many samples of a batch are ``which``, float64; NaN where the highest score of one is not finite."""
+    count = mean_of_sample(which).sum(dtype=torch.float64)
+    return torch.where(highest.isfinite().all(), count, torch.nan)
 
 
 def make_objective(loss: str | Callable[..., object], *, classification: bool) -> Objective:
@@ -97,7 +98,7 @@ def make_objective(loss: str | Callable[..., object], *, classification: bool) -
         InputError: The name is unknown, or the loss does not fit the targets.
     """
     if not isinstance(loss, str):
-        return _users(loss, getattr(loss, "__qualname__", type(loss).__qualname__), classification)
+        return _users(loss, user_code.name_of(loss), classification)
     name = loss
     if user_code.is_reference(name):
         return _users(user_code.load(name, role="loss function"), name, classification)

@@ -18,6 +18,7 @@ from lossgrid.measures.mean import Mean
 from lossgrid.measures.measure import Measure
 from lossgrid.measures.objective import Objective, of_user
 from lossgrid.surface import Quantity
+from lossgrid.surface.quantity import from_json
 
 METHODS = ("update", "compute", "reset")
 
@@ -62,8 +63,6 @@ def meaning(name: str, split: str, given: Any) -> Quantity:
         "bounds": getattr(given, "bounds", (None, None)),
         "varies": getattr(given, "varies", "by differences"),
     }
-    from lossgrid.surface.quantity import from_json
-
     try:
         return from_json({"name": f"{split}_{name}", "split": split, "kind": name, **told})
     except ValueError as error:
