@@ -14,6 +14,7 @@ import torch
 from lossgrid.measures.mean import Mean
 from lossgrid.measures.objective import Terms, counted, full_precision
 from lossgrid.surface import Quantity, quantity
+from lossgrid.surface.quantity import Better
 
 BINS = 15  # of confidence, as in Guo et al. 2017
 
@@ -28,7 +29,7 @@ def accuracy() -> Mean:
         highest, classes = outputs.max(dim=1)
         return classes == targets, highest
 
-    return _fraction("accuracy", recognised, quantity.accuracy)
+    return _fraction("accuracy", recognised, "higher")
 
 
 def error() -> Mean:
@@ -38,32 +39,25 @@ def error() -> Mean:
         highest, classes = outputs.max(dim=1)
         return classes != targets, highest
 
-    def meaning(split: str) -> Quantity:
-        return Quantity(f"{split}_error", split, "error", "1", "lower", (0.0, 1.0), "by differences")
-
-    return _fraction("error", missed, meaning)
+    return _fraction("error", missed, "lower")
 
 
 def top(count: int) -> Mean:
     """Return the fraction of samples whose class is among those with the ``count`` highest scores."""
-    name = f"top{count}"
 
     def recognised(outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         scores, best = outputs.topk(min(count, outputs.shape[1]), dim=1)
         return (best == targets.unsqueeze(1)).any(dim=1), scores.select(1, 0)
 
-    def meaning(split: str) -> Quantity:
-        return Quantity(f"{split}_{name}", split, name, "1", "higher", (0.0, 1.0), "by differences")
-
-    return _fraction(name, recognised, meaning)
+    return _fraction(f"top{count}", recognised, "higher")
 
 
-def _fraction(name: str, recognised: Recognised, meaning: Callable[[str], Quantity]) -> Mean:
+def _fraction(name: str, recognised: Recognised, better: Better) -> Mean:
     def terms(outputs: torch.Tensor, targets: torch.Tensor) -> Terms:
         which, highest = recognised(outputs, targets)
         return counted(which, highest).reshape(1), len(targets)
 
-    return Mean(name, terms, meaning, of_classes=True)
+    return Mean(name, terms, lambda split: quantity.fraction(split, name, better), of_classes=True)
 
 
 @dataclass(frozen=True)
@@ -81,7 +75,7 @@ class Calibration:
 
     def quantities(self, split: str) -> Sequence[Quantity]:
         """Return what the value means, for a split."""
-        return (Quantity(f"{split}_ece", split, "ece", "1", "lower", (0.0, 1.0), "by differences"),)
+        return (quantity.fraction(split, "ece", "lower"),)
 
     def start(self, device: torch.device) -> torch.Tensor:
         """Return count, confidence and recognised of each bin, shape ``(3, bins)``, float64."""

@@ -52,7 +52,12 @@ def loss(split: str, units: str = "") -> Quantity:
 
 def accuracy(split: str) -> Quantity:
     """Return the fraction of right answers of a split, which is stored as ``<split>_accuracy``."""
-    return Quantity(f"{split}_accuracy", split, "accuracy", "1", "higher", (0.0, 1.0), "by differences")
+    return fraction(split, "accuracy", "higher")
+
+
+def fraction(split: str, kind: str, better: Better) -> Quantity:
+    """Return a fraction of a split, from 0 to 1, which is stored as ``<split>_<kind>``."""
+    return Quantity(f"{split}_{kind}", split, kind, "1", better, (0.0, 1.0), "by differences")
 
 
 def named(name: str, units: str = "") -> Quantity:
