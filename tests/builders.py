@@ -1,4 +1,4 @@
-"""Parts of surfaces for tests."""
+"""What tests are made of, each built in one place: data, networks, directions, evaluators, surfaces."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
 
-from lossgrid.surface import Quantity
+from lossgrid import data, directions
+from lossgrid.evaluation import Evaluator, choose_place
+from lossgrid.measures import make_objective
+from lossgrid.surface import DONE, NOT_FINITE, PENDING, Axis, Grid, Quantity, Surface
 from lossgrid.surface.quantity import accuracy, named
 
 NATS = "nats per sample"
@@ -26,3 +32,110 @@ def quantities(*splits: str) -> list[Quantity]:
 def measured(values: Mapping[str, np.ndarray], units: str = NATS) -> dict[str, Any]:
     """Return what a surface is told of its values: ``Surface(**measured({"train_loss": ...}), ...)``."""
     return {"quantities": {name: quantity(name, units) for name in values}, "values": dict(values)}
+
+
+def a_grid(alphas: int = 5, betas: int | None = 3) -> Grid:
+    """Return a grid of so many points along alpha and beta, whose beta begins at 0; without betas a line."""
+    return Grid(Axis(-1, 1, alphas), None if betas is None else Axis(0, 2, betas))
+
+
+def a_surface(
+    values: Mapping[str, npt.ArrayLike],
+    *,
+    alpha: npt.ArrayLike | None = None,
+    beta: npt.ArrayLike | None = None,
+    status: npt.ArrayLike | None = None,
+    units: str = NATS,
+    **changes: Any,
+) -> Surface:
+    """Return a surface as a reader returns one, all that belongs to its points being true of them.
+
+    Args:
+        values: By name of the quantity, each ``[beta, alpha]``, or ``(n_alpha,)`` for a line.
+        alpha: Coordinates along delta; by default from -1 to 1.
+        beta: The same along eta, for a plane.
+        status: By default ``DONE`` where all values are finite, ``NOT_FINITE`` elsewhere.
+        units: Of losses.
+        changes: Any other attribute; by default rank 3 took 0.1 s for each point that is not pending.
+    """
+    arrays = {name: np.asarray(array, dtype=np.float64) for name, array in values.items()}
+    shape = next(iter(arrays.values())).shape
+    if status is None:
+        status = np.where(np.all([np.isfinite(array) for array in arrays.values()], axis=0), DONE, NOT_FINITE)
+    known = np.asarray(status) != PENDING
+    fields: dict[str, Any] = {
+        "alpha": _axis(alpha, shape[-1]),
+        "beta": _axis(beta, shape[0]) if len(shape) == 2 else None,
+        **measured(arrays, units),
+        "status": np.asarray(status, dtype=np.uint8),
+        "seconds": np.where(known, 0.1, np.nan).astype(np.float32),
+        "rank": np.where(known, 3, -1).astype(np.int32),
+        "config": {"model": "mlp", "loss": "cross_entropy"},
+        "provenance": {},
+        "complete": bool(known.all()),
+        "created": "2026-01-01T00:00:00+00:00",
+        "finished": "2026-01-01T00:01:00+00:00" if known.all() else None,
+    }
+    return Surface(**(fields | changes))
+
+
+def _axis(given: npt.ArrayLike | None, count: int) -> npt.NDArray[np.float64]:
+    return np.linspace(-1, 1, count) if given is None else np.asarray(given, dtype=np.float64)
+
+
+def a_batch(*shape: int, classes: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return normal inputs of ``shape``, samples first, float32, and their classes in turn, int64."""
+    inputs = torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+    return inputs, torch.arange(shape[0]) % classes
+
+
+def a_direction(
+    model: nn.Module, *, seed: int = 0, axis: int = 0, norm: str = "none", everything: bool = False
+) -> directions.Entries:
+    """Return a random direction of the parameters; with ``everything`` biases and normalisations move too."""
+    theta = directions.parameters(model)
+    drawn = directions.gaussian(theta, seed=seed, axis=axis, perturb_bias_and_norm=everything)
+    return drawn if norm == "none" else directions.normalise(drawn, theta, norm)
+
+
+def an_evaluator(
+    model: nn.Module,
+    given: object,
+    *,
+    delta: Mapping[str, torch.Tensor] | None = None,
+    eta: Mapping[str, torch.Tensor] | None = None,
+    precision: str = "float64",
+    device: str = "cpu",
+    batch_size: int = 8,
+    channels_last: bool = True,
+    loss: str = "cross_entropy",
+    **more: Any,
+) -> Evaluator:
+    """Return the evaluator of a network on one split, ``train``.
+
+    Args:
+        model: The network; it is taken over.
+        given: The split: a pair of inputs and targets, or a Dataset.
+        delta: First direction; by default :func:`a_direction`.
+        eta: Second direction; None for a line.
+        precision: The number format.
+        device: ``"cpu"`` or ``"cuda"``.
+        batch_size: Samples per forward pass.
+        channels_last: Keep pictures with their channels last.
+        loss: A name, or ``"package.module:function"``.
+        more: What else the evaluator is told, such as ``reach``.
+    """
+    place = choose_place(device, precision, local_rank=0)
+    split = data.split_of(given, source="test")
+    batches = data.place(
+        split, device=place.device, dtype=place.dtype, batch_size=batch_size, channels_last=channels_last
+    )
+    return Evaluator(
+        model,
+        {"train": batches},
+        {"train": make_objective(loss, classification=split.classification)},
+        place,
+        delta=a_direction(model) if delta is None else delta,
+        eta=eta,
+        **more,
+    )

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from lossgrid import data, directions, models, store
-from lossgrid.evaluation import Evaluator, Unsuitable, choose_place
+from lossgrid import models, store
+from lossgrid.evaluation import Evaluator, Unsuitable
 from lossgrid.measures import make_objective
+from tests.builders import a_batch, a_direction, an_evaluator
 from tests.system.conftest import assert_same_bytes
 
 pytestmark = [
@@ -35,18 +36,9 @@ def network() -> nn.Module:
 
 def evaluator(device: str, precision: str, batch_size: int = 64) -> Evaluator:
     model = network()
-    generator = torch.Generator().manual_seed(1)
-    split = data.split_of(
-        (torch.randn(SAMPLES, 3, 32, 32, generator=generator), torch.arange(SAMPLES) % 10), source="x"
-    )
-    place = choose_place(device, precision, local_rank=0)
-    batches = data.place(split, device=place.device, dtype=place.dtype, batch_size=batch_size, channels_last=True)
-    theta = directions.parameters(model)
-    delta, eta = (
-        directions.normalise(directions.gaussian(theta, seed=0, axis=axis), theta, "filter") for axis in (0, 1)
-    )
-    objective = make_objective("cross_entropy", classification=True)
-    return Evaluator(model, {"train": batches}, {"train": objective}, place, delta=delta, eta=eta)
+    delta, eta = (a_direction(model, axis=axis, norm="filter") for axis in (0, 1))
+    batch = a_batch(SAMPLES, 3, 32, 32, classes=10, seed=1)
+    return an_evaluator(model, batch, delta=delta, eta=eta, precision=precision, device=device, batch_size=batch_size)
 
 
 def losses(made: Evaluator) -> np.ndarray:

@@ -4,6 +4,7 @@ import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from lossgrid import data, directions
+from lossgrid import directions
 from lossgrid.errors import InputError
 from lossgrid.evaluation import Evaluator, Place, Plane, choose_place, share_threads
 from lossgrid.measures import make_objective
+from tests.builders import a_direction, an_evaluator
 
 CPU = torch.device("cpu")
 
@@ -34,24 +36,15 @@ def samples(count: int = 37) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def plane_of(model: nn.Module) -> tuple[directions.Entries, directions.Entries]:
-    theta = directions.parameters(model)
-    made = [
-        directions.normalise(directions.gaussian(theta, seed=1, axis=axis, perturb_bias_and_norm=True), theta, "filter")
-        for axis in (0, 1)
-    ]
-    return made[0], made[1]
+    delta, eta = (a_direction(model, seed=1, axis=axis, norm="filter", everything=True) for axis in (0, 1))
+    return delta, eta
 
 
-def evaluator(
-    precision: str = "float64", batch_size: int = 8, loss: str = "cross_entropy", **changes: object
-) -> Evaluator:
+def evaluator(precision: str = "float64", *, given: object = None, **changes: Any) -> Evaluator:
     model = network()
     delta, eta = plane_of(model)
-    split = data.split_of(changes.get("given", samples()), source="test")
-    place = choose_place("cpu", precision, local_rank=0)
-    batches = data.place(split, device=CPU, dtype=place.dtype, batch_size=batch_size, channels_last=True)
-    objective = make_objective(loss, classification=split.classification)
-    return Evaluator(model, {"train": batches}, {"train": objective}, place, delta=delta, eta=eta)
+    data = samples() if given is None else given
+    return an_evaluator(model, data, delta=delta, eta=eta, precision=precision, **changes)
 
 
 def reference(alpha: float, beta: float) -> tuple[float, float]:
@@ -233,12 +226,8 @@ def test_check_tells_networks_that_are_random() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.linear(x.flatten(1)) + torch.randn(len(x), 10)
 
-    place = choose_place("cpu", "float32", local_rank=0)
-    split = data.split_of(samples(), source="test")
-    batches = data.place(split, device=CPU, dtype=torch.float32, batch_size=8, channels_last=False)
-    objective = make_objective("cross_entropy", classification=True)
     delta = {"linear.weight": torch.zeros(10, 64)}
-    noisy = Evaluator(Noisy(), {"train": batches}, {"train": objective}, place, delta=delta, eta=None)
+    noisy = an_evaluator(Noisy(), samples(), delta=delta, precision="float32", channels_last=False)
     assert not noisy.check("noisy").deterministic
     assert evaluator().check("still").deterministic
 

@@ -9,12 +9,12 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
-from lossgrid import data, directions, models
-from lossgrid.evaluation import Differs, Evaluator, Place, Unsuitable, choose_place
+from lossgrid import models
+from lossgrid.evaluation import Differs, Evaluator, Place, Unsuitable
 from lossgrid.evaluation.network import Network, make_network
 from lossgrid.evaluation.plane import Plane
 from lossgrid.evaluation.sameness import THETA, refuse_other_function
-from lossgrid.measures import make_objective
+from tests.builders import a_batch, a_direction, an_evaluator
 
 CPU = torch.device("cpu")
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.float32}
@@ -249,14 +249,8 @@ def test_networks_of_the_registry_follow_their_weights(
 
 
 def evaluator(model: nn.Module, precision: str = "float64", batch_size: int = 4) -> Evaluator:
-    inputs = torch.randn(10, 3, 8, 8, generator=torch.Generator().manual_seed(2))
-    split = data.split_of((inputs, torch.arange(10) % 3), source="test")
-    place = choose_place("cpu", precision, local_rank=0)
-    batches = data.place(split, device=place.device, dtype=place.dtype, batch_size=batch_size, channels_last=True)
-    theta = directions.parameters(model)
-    delta = directions.gaussian(theta, seed=0, axis=0, perturb_bias_and_norm=True)
-    objective = make_objective("cross_entropy", classification=True)
-    return Evaluator(model, {"train": batches}, {"train": objective}, place, delta=delta, eta=None)
+    batch, delta = a_batch(10, 3, 8, 8, classes=3, seed=2), a_direction(model, everything=True)
+    return an_evaluator(model, batch, delta=delta, precision=precision, batch_size=batch_size)
 
 
 @pytest.mark.parametrize(

@@ -7,26 +7,20 @@ import pytest
 import torch
 from torch import nn
 
-from lossgrid import data, directions
 from lossgrid.errors import InputError
 from lossgrid.evaluation import Differs, Evaluator, Unsuitable, choose_place, even_batches, tuning
-from lossgrid.measures import make_objective
 from lossgrid.parallel import alone
 from lossgrid.run import recipe
 from lossgrid.run.recipe import Recipe, choose_recipe
 from lossgrid.settings import RunConfig, resolve
+from tests.builders import a_batch, an_evaluator
 from tests.programs.users import net
 
 
 def evaluator(samples: int = 300, model: nn.Module | None = None) -> Evaluator:
     torch.manual_seed(0)
-    model = model or net(1, 10)
-    place = choose_place("cpu", "float32", local_rank=0)
-    split = data.split_of((torch.randn(samples, 1, 8, 8), torch.arange(samples) % 10), source="test")
-    batches = data.place(split, device=place.device, dtype=place.dtype, batch_size=128, channels_last=True)
-    delta = directions.gaussian(directions.parameters(model), seed=0, axis=0)
-    objective = make_objective("cross_entropy", classification=True)
-    return Evaluator(model, {"train": batches}, {"train": objective}, place, delta=delta, eta=None)
+    batch = a_batch(samples, 1, 8, 8, classes=10)
+    return an_evaluator(model or net(1, 10), batch, precision="float32", batch_size=128)
 
 
 def choose(made: Evaluator, *, points: int = 10, recorded: dict[str, Any] | None = None, **settings: object) -> Recipe:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +11,11 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 import lossgrid
-from lossgrid import data, directions, store
+from lossgrid import directions, store
 from lossgrid.errors import InputError, RankError
-from lossgrid.evaluation import Differs, Evaluator, Unsuitable, choose_place
+from lossgrid.evaluation import Differs, Evaluator, Unsuitable
 from lossgrid.evaluation.graph import Tracer
-from lossgrid.measures import make_objective
+from tests.builders import a_direction, an_evaluator
 
 SAMPLES = 24
 
@@ -174,18 +175,9 @@ def test_networks_that_do_not_follow_their_weights_are_refused(kind: type[nn.Mod
 
 
 def evaluator(model: nn.Module, end: nn.Module | None = None, precision: str = "float32") -> Evaluator:
-    place = choose_place("cpu", precision, local_rank=0)
-    batches = data.place(
-        data.split_of(samples(), source="test"),
-        device=place.device,
-        dtype=place.dtype,
-        batch_size=10,
-        channels_last=False,
-    )
     other = made(type(model), seed=1) if end is None else end
     delta = directions.difference(directions.states(model), directions.states(other), source="test")
-    objective = make_objective("cross_entropy", classification=True)
-    return Evaluator(model, {"train": batches}, {"train": objective}, place, delta=delta, eta=None)
+    return an_evaluator(model, samples(), delta=delta, precision=precision, batch_size=10, channels_last=False)
 
 
 def test_a_graph_that_is_right_at_theta_alone_is_found_at_a_moved_point(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,16 +197,12 @@ def test_a_graph_that_is_right_at_theta_alone_is_found_at_a_moved_point(monkeypa
 
 
 def test_far_points_are_where_the_outputs_are_finite() -> None:
-    model = made(Net)
-    place = choose_place("cpu", "float32", local_rank=0)
-    split = data.split_of(samples(), source="test")
-    batches = data.place(split, device=place.device, dtype=place.dtype, batch_size=10, channels_last=False)
-    delta = directions.gaussian(directions.parameters(model), seed=0, axis=0)
-    objective = {"train": make_objective("cross_entropy", classification=True)}
-    wide = Evaluator(model, {"train": batches}, objective, place, delta=delta, eta=None, reach=(1e30, 0.0))
+    how: dict[str, Any] = {"precision": "float32", "batch_size": 10, "channels_last": False}
+    delta = a_direction(made(Net))
+    wide = an_evaluator(made(Net), samples(), delta=delta, reach=(1e30, 0.0), **how)
     assert wide.far == (1.0, 0.0)
     wide.use("fused")
-    near = Evaluator(made(Net), {"train": batches}, objective, place, delta=delta, eta=delta, reach=(-0.5, 2.0))
+    near = an_evaluator(made(Net), samples(), delta=delta, eta=delta, reach=(-0.5, 2.0), **how)
     assert near.far == (-0.5, 2.0)
 
 
