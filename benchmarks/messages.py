@@ -2,8 +2,9 @@
 
     mpirun -n 2 python benchmarks/messages.py
 
-Medians of many rounds, in seconds, printed as JSON by rank 0 under the names of ``virtual.Costs``. With more than two
-ranks only the look at the mailbox is measured, while the others sleep: how much more it costs the more ranks there are.
+Medians of many rounds, in seconds, printed as JSON by rank 0 under the names of ``tests.virtual.Costs``. With more
+than two ranks only the look at the mailbox is measured, while the others sleep: how much more it costs the more ranks
+there are.
 """
 
 from __future__ import annotations

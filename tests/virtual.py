@@ -70,7 +70,7 @@ class Status:
         """Return who sent the message."""
         return self.source
 
-    def Get_count(self, datatype: Any) -> int:  # noqa: ARG002, N802
+    def Get_count(self, datatype: Any) -> int:  # noqa: N802
         """Return how many numbers the message holds."""
         return self.length
 
@@ -149,7 +149,7 @@ class Rank(greenlet):
         self._turn, self._woke = 0.0, self.now
 
     @simulated
-    def Iprobe(self, source: int | None = None, tag: int = 0, status: Status | None = None) -> bool:  # noqa: ARG002, N802
+    def Iprobe(self, source: int | None = None, tag: int = 0, status: Status | None = None) -> bool:  # noqa: N802
         """Tell whether a message is there and fill ``status`` with its source and length."""
         self._wait(self.now)
         mail = self.mail.get(tag)

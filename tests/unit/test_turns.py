@@ -18,16 +18,9 @@ from lossgrid.parallel.mail import IDLE, LEFT, REPORT_TAG, SHARE_TAG, STOP_TAG, 
 from lossgrid.parallel.root import Root
 from lossgrid.sampling import Everything
 from lossgrid.surface import Work
+from tests.virtual import Cluster, Costs
 
 Play = Callable[[Any], None]
-
-
-@pytest.fixture
-def virtual(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend("benchmarks")
-    import virtual
-
-    return virtual
 
 
 class Played:
@@ -65,9 +58,7 @@ class Told:
             self.values[column] = float(value)
 
 
-def play(
-    virtual: Any, plan: Any, *workers: Play, computes: bool = False, left: Callable[[], float] | None = None
-) -> Told:
+def play(plan: Any, *workers: Play, computes: bool = False, left: Callable[[], float] | None = None) -> Told:
     """Let root coordinate ``workers``; it computes no points itself unless it ``computes``."""
     told = Told()
 
@@ -87,7 +78,7 @@ def play(
             root._next_share = lambda: None  # type: ignore[method-assign]
         told.complete = root.run()
 
-    virtual.Cluster(len(workers) + 1, virtual.Costs(latency=0.01), timer=lambda: 0.0).run(main)
+    Cluster(len(workers) + 1, Costs(latency=0.01), timer=lambda: 0.0).run(main)
     return told
 
 
@@ -99,12 +90,12 @@ def works_well(worker: Any) -> None:
     worker.reports(flags=LEFT)
 
 
-def test_a_worker_that_asks_when_it_is_idle_gets_everything(virtual: Any) -> None:
-    told = play(virtual, Everything([Work(0, 0, 7)]), works_well)
+def test_a_worker_that_asks_when_it_is_idle_gets_everything() -> None:
+    told = play(Everything([Work(0, 0, 7)]), works_well)
     assert (told.complete, sorted(told.values)) == (True, list(range(7)))
 
 
-def test_a_late_report_of_a_stopped_worker_counts(virtual: Any) -> None:
+def test_a_late_report_of_a_stopped_worker_counts() -> None:
     def stops(worker: Any) -> None:
         worker.waits_for(SHARE_TAG)
         worker.reports(flags=WANTS_STOP)
@@ -117,12 +108,12 @@ def test_a_late_report_of_a_stopped_worker_counts(virtual: Any) -> None:
         worker.comm.work(3.0)
         worker.reports(share, LEFT)
 
-    told = play(virtual, Everything([Work(0, 0, 40)]), stops, is_late)
+    told = play(Everything([Work(0, 0, 40)]), stops, is_late)
     assert told.complete is False
     assert told.values
 
 
-def test_a_stop_that_crosses_a_request_leaves_nobody_waiting(virtual: Any) -> None:
+def test_a_stop_that_crosses_a_request_leaves_nobody_waiting() -> None:
     def asks(worker: Any) -> None:
         share = worker.waits_for(SHARE_TAG)
         worker.reports(share, IDLE, asks=True)  # on its way while root stops
@@ -135,21 +126,21 @@ def test_a_stop_that_crosses_a_request_leaves_nobody_waiting(virtual: Any) -> No
         worker.waits_for(STOP_TAG)
         worker.reports(flags=LEFT)
 
-    assert play(virtual, Everything([Work(0, 0, 1000)]), asks, stops).complete is False
+    assert play(Everything([Work(0, 0, 1000)]), asks, stops).complete is False
 
 
-def test_a_worker_that_leaves_with_an_open_request_is_not_answered(virtual: Any) -> None:
+def test_a_worker_that_leaves_with_an_open_request_is_not_answered() -> None:
     def leaves(worker: Any) -> None:
         share = worker.waits_for(SHARE_TAG)
         worker.reports(share, LEFT, asks=True)
         worker.comm.sleep(5.0)
         assert not worker.comm.Iprobe(source=0, tag=SHARE_TAG)
 
-    told = play(virtual, Everything([Work(0, 0, 9)]), leaves, works_well)
+    told = play(Everything([Work(0, 0, 9)]), leaves, works_well)
     assert (told.complete, sorted(told.values)) == (True, list(range(9)))
 
 
-def test_a_request_made_ahead_waits_when_few_points_are_left(virtual: Any) -> None:
+def test_a_request_made_ahead_waits_when_few_points_are_left() -> None:
     shares: list[int] = []
 
     def asks_ahead(worker: Any) -> None:
@@ -164,7 +155,7 @@ def test_a_request_made_ahead_waits_when_few_points_are_left(virtual: Any) -> No
             worker.reports(share, IDLE, asks=True)
         worker.reports(flags=LEFT)
 
-    told = play(virtual, Everything([Work(0, 0, 1), Work(0, 1, 2)]), asks_ahead)
+    told = play(Everything([Work(0, 0, 1), Work(0, 1, 2)]), asks_ahead)
     assert (told.complete, shares) == (True, [1, 0])
 
 
@@ -196,12 +187,12 @@ class InTwoWaves:
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
 @pytest.mark.parametrize("computes", [False, True])
-def test_a_plan_may_have_no_points_before_others_are_computed(virtual: Any, workers: int, computes: bool) -> None:
-    told = play(virtual, InTwoWaves(6), *[works_well] * workers, computes=computes)
+def test_a_plan_may_have_no_points_before_others_are_computed(workers: int, computes: bool) -> None:
+    told = play(InTwoWaves(6), *[works_well] * workers, computes=computes)
     assert (told.complete, sorted(told.values)) == (True, list(range(12)))
 
 
-def test_results_of_root_release_the_workers_that_wait_for_them(virtual: Any) -> None:
+def test_results_of_root_release_the_workers_that_wait_for_them() -> None:
     plan, computed_by = InTwoWaves(12), [0, 0, 0, 0]
 
     def main(world: Any) -> None:
@@ -217,13 +208,13 @@ def test_results_of_root_release_the_workers_that_wait_for_them(virtual: Any) ->
         task = Task(compute, nothing, nothing if world.is_root else None, wants_stop=lambda: False)
         assert coordinate(world, plan if world.is_root else None, task)
 
-    virtual.Cluster(4, virtual.Costs(latency=0.002), timer=lambda: 0.0).run(main)
+    Cluster(4, Costs(latency=0.002), timer=lambda: 0.0).run(main)
     assert sum(computed_by) == 24
     assert computed_by[0] <= 6
     assert min(computed_by[1:]) > 0
 
 
-def test_real_workers_take_a_plan_of_waves_to_its_end(virtual: Any) -> None:
+def test_real_workers_take_a_plan_of_waves_to_its_end() -> None:
     told, plan = Told(), InTwoWaves(20)
 
     def main(world: Any) -> None:
@@ -239,11 +230,11 @@ def test_real_workers_take_a_plan_of_waves_to_its_end(virtual: Any) -> None:
         task = Task(compute, write, told.collect, wants_stop=lambda: False)
         assert coordinate(world, plan if world.is_root else None, task)
 
-    virtual.Cluster(7, virtual.Costs(latency=0.002, probe=1e-6), timer=lambda: 0.0).run(main)
+    Cluster(7, Costs(latency=0.002, probe=1e-6), timer=lambda: 0.0).run(main)
     assert sorted(told.values) == list(range(40))
 
 
-def test_the_time_limit_stops_all_in_time(virtual: Any) -> None:
+def test_the_time_limit_stops_all_in_time() -> None:
     def obeys(worker: Any) -> None:
         share = worker.waits_for(SHARE_TAG)
         while share is not None:
@@ -258,5 +249,5 @@ def test_the_time_limit_stops_all_in_time(virtual: Any) -> None:
         worker.reports(flags=LEFT)
 
     looks = iter(range(10**9))
-    told = play(virtual, Everything([Work(0, 0, 10**6)]), obeys, left=lambda: 1e3 if next(looks) < 50 else 0.0)
+    told = play(Everything([Work(0, 0, 10**6)]), obeys, left=lambda: 1e3 if next(looks) < 50 else 0.0)
     assert told.complete is False
