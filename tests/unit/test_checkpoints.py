@@ -269,8 +269,11 @@ def test_entries_take_the_dtype_of_the_model(dtype: torch.dtype) -> None:
 
 
 def test_num_batches_tracked_may_be_missing() -> None:
-    state = {name: t for name, t in small().state_dict().items() if not name.endswith("num_batches_tracked")}
-    models.load_state(small(), state, source="net.pt")
+    state = {name: t + 1 for name, t in small().state_dict().items() if not name.endswith("num_batches_tracked")}
+    model = small()
+    models.load_state(model, state, source="net.pt")
+    assert state
+    assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in state.items())
 
 
 def test_every_kind_of_mismatch_on_one_line() -> None:

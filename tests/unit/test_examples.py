@@ -22,8 +22,13 @@ MODULES = sorted(
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_examples(name: str) -> None:
-    assert doctest.testmod(importlib.import_module(name)).failed == 0
+def test_examples(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module(name)
+    monkeypatch.chdir(tmp_path)  # what an example writes
+    result = doctest.testmod(module)
+    assert result.failed == 0
+    written = re.findall(r"^ *>>> ", Path(str(module.__file__)).read_text(), re.MULTILINE)
+    assert result.attempted == len(written)  # none is where doctest does not look
 
 
 @pytest.mark.parametrize(
