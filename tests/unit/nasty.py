@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Surface
-from tests.builders import measured
+from tests.builders import a_surface
 
 NAN, INF = np.nan, np.inf
 LOSSES = (0.0, -0.0, 5e-324, 1e-320, 1e-308, 1e-300, 1e-30, 1.0, 2.3, 1e30, 1e300, 1.7e308, 1.7976931348623157e308)
@@ -61,7 +59,9 @@ def nasty_surface(seed: int) -> Surface:
         for name in ("train_loss", "test_loss", "train_accuracy", "other")
         if chance.random() < 0.6 or name == "train_loss"
     }
-    return surface_of(metrics, axes, chance)
+    finite = np.all([np.isfinite(values) for values in metrics.values()], axis=0)
+    status = np.where(finite, DONE, chance.choice(np.array([PENDING, NOT_FINITE, FAILED]), shape))
+    return a_surface(metrics, alpha=axes[-1], beta=axes[0], status=status, complete=bool(finite.all()))
 
 
 def axis_of(name: str, chance: np.random.Generator) -> np.ndarray:
@@ -75,23 +75,3 @@ def values_of(among: tuple[float, ...], shape: tuple[int, ...], chance: np.rando
     if chance.random() < 0.2:
         values[tuple(0 for _ in shape)] = NAN  # constant, with one point pending
     return values
-
-
-def surface_of(metrics: dict[str, np.ndarray], axes: list[np.ndarray], chance: np.random.Generator) -> Surface:
-    shape = next(iter(metrics.values())).shape
-    finite = np.all([np.isfinite(values) for values in metrics.values()], axis=0)
-    unknown = chance.choice(np.array([PENDING, NOT_FINITE, FAILED]), shape)
-    config: dict[str, Any] = {"model": "mlp", "loss": "cross_entropy"}
-    return Surface(
-        alpha=axes[-1],
-        beta=axes[0] if len(axes) == 2 else None,
-        **measured(metrics),
-        status=np.where(finite, DONE, unknown).astype(np.uint8),
-        seconds=np.ones(shape, dtype=np.float32),
-        rank=np.zeros(shape, dtype=np.int32),
-        config=config,
-        provenance={},
-        complete=bool(finite.all()),
-        created="2026-01-01T00:00:00+00:00",
-        finished=None,
-    )

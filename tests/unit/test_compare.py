@@ -18,8 +18,7 @@ from lossgrid.cli.comparison import as_csv, as_json, as_table, compare_files
 from lossgrid.errors import InputError
 from lossgrid.numbers.measured import Measured
 from lossgrid.surface import DONE, PENDING, Surface
-from tests.builders import measured
-from tests.unit.test_plot import surface_of
+from tests.builders import a_surface, measured
 
 DEFAULTS: dict[str, Any] = {
     "metric": None, "radius": 0.5, "levels": comparison.LEVELS, "log": None, "vmax": None, "labels": [], "out": None,
@@ -30,13 +29,13 @@ DEFAULTS: dict[str, Any] = {
 def bowl(steep: float = 1.0, *, n_alpha: int = 21, n_beta: int = 17) -> Surface:
     alpha, beta = np.linspace(-1, 1, n_alpha), np.linspace(-0.8, 0.8, n_beta)
     loss = 0.1 + steep * (alpha[None, :] ** 2 + beta[:, None] ** 2)
-    return surface_of({"train_loss": loss, "train_accuracy": 1 / (1 + loss)}, alpha=alpha, beta=beta)
+    return a_surface({"train_loss": loss, "train_accuracy": 1 / (1 + loss)}, alpha=alpha, beta=beta)
 
 
 def valley(steep: float = 1.0, count: int = 21) -> Surface:
     alpha = np.linspace(-1, 1, count)
     loss = 0.1 + steep * alpha**2
-    return surface_of({"train_loss": loss, "test_loss": 2 * loss, "test_accuracy": 1 / (1 + loss)}, alpha=alpha)
+    return a_surface({"train_loss": loss, "test_loss": 2 * loss, "test_accuracy": 1 / (1 + loss)}, alpha=alpha)
 
 
 def saved(folder: Path, **surfaces: Surface) -> list[Path]:
@@ -106,21 +105,21 @@ def test_lines_have_one_width_and_no_area(tmp_path: Path) -> None:
 
 def test_several_minima_are_listed_with_their_place_and_persistence(tmp_path: Path) -> None:
     alpha = np.linspace(-1, 1, 41)
-    wells = surface_of({"train_loss": np.minimum((alpha + 0.5) ** 2, (alpha - 0.5) ** 2 + 0.1)}, alpha=alpha)
+    wells = a_surface({"train_loss": np.minimum((alpha + 0.5) ** 2, (alpha - 0.5) ** 2 + 0.1)}, alpha=alpha)
     measured = compare_files(saved(tmp_path, wells=wells, valley=valley()), **DEFAULTS)
     assert [numbers(one)["minima"] for one in measured] == [2, 1]
     listed = as_table(measured).partition("most persistent minima")[2].splitlines()
     assert len(listed) == 3
     assert listed[1].split() == ["wells", "-0.5", "0", "0.35"]
     assert listed[2].split() == ["0.5", "0.1", "0.2025"]
-    waves = surface_of({"train_loss": np.cos(9 * np.pi * alpha)}, alpha=alpha)
+    waves = a_surface({"train_loss": np.cos(9 * np.pi * alpha)}, alpha=alpha)
     table = as_table(compare_files(saved(tmp_path, waves=waves), **DEFAULTS))
     assert "  and 5 more" in table
     assert "at the border" in table
 
 
 def test_json_and_csv_hold_all_numbers(tmp_path: Path) -> None:
-    zero = surface_of({"train_loss": np.linspace(-1, 1, 11) ** 2}, alpha=np.linspace(-1, 1, 11))
+    zero = a_surface({"train_loss": np.linspace(-1, 1, 11) ** 2}, alpha=np.linspace(-1, 1, 11))
     measured = compare_files(saved(tmp_path, zero=zero, other=valley()), **DEFAULTS)
     records = json.loads(as_json(measured))
     assert [record["label"] for record in records] == ["zero", "other"]
@@ -143,7 +142,7 @@ def test_what_is_above_vmax_counts_nowhere(tmp_path: Path) -> None:
     alpha = np.linspace(-1, 1, 21)
     loss = 0.1 + alpha**2
     loss[[2, 3]] = 50, 1e30  # far out
-    (file,) = saved(tmp_path, far=surface_of({"train_loss": loss}, alpha=alpha))
+    (file,) = saved(tmp_path, far=a_surface({"train_loss": loss}, alpha=alpha))
     (all_of_it,), (near,) = (compare_files([file], **DEFAULTS | {"vmax": vmax}) for vmax in (None, 10.0))
     assert numbers(all_of_it)["convexity_largest"] == pytest.approx(1)
     assert numbers(near)["convexity_largest"] == 0
@@ -183,7 +182,7 @@ def test_surfaces_that_have_nothing_in_common_are_refused(tmp_path: Path) -> Non
     line, plane = saved(tmp_path, line=valley(), plane=bowl())
     with pytest.raises(InputError, match="lines and planes have no numbers in common"):
         compare_files([line, plane], **DEFAULTS)
-    away = surface_of({"train_loss": np.ones(3)}, alpha=np.array([0.5, 1.0, 1.5]))
+    away = a_surface({"train_loss": np.ones(3)}, alpha=np.array([0.5, 1.0, 1.5]))
     with pytest.raises(InputError, match=r"away\.h5: the grid does not hold the centre"):
         compare_files([line, *saved(tmp_path, away=away)], **DEFAULTS)
     with pytest.raises(InputError, match=r"none\.h5: no such file"):

@@ -28,28 +28,21 @@ from lossgrid.formats import FORMATS, export_file, formats, page
 from lossgrid.formats.heights import HeightOptions
 from lossgrid.run.problem import save_directions
 from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Session, Surface
-from tests.builders import measured
+from tests.builders import a_surface
 
 NAN = np.nan
 QUICK = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def surface_of(loss: Any, status: Any, *, accuracy: Any = None) -> Surface:
-    loss, status = np.asarray(loss, dtype=np.float64), np.asarray(status, dtype=np.uint8)
+    loss = np.asarray(loss, dtype=np.float64)
     metrics = {"train_loss": loss} | ({} if accuracy is None else {"train_accuracy": np.asarray(accuracy)})
-    pending = status == PENDING
-    return Surface(
-        alpha=np.linspace(-1, 1, loss.shape[-1]),
+    return a_surface(
+        metrics,
         beta=None if loss.ndim == 1 else np.linspace(0, 0.7, loss.shape[0]),
-        **measured(metrics),
         status=status,
-        seconds=np.where(pending, NAN, 0.1).astype(np.float32),
-        rank=np.where(pending, -1, 3).astype(np.int32),
         config={"model": "mlp", "loss": "cross_entropy", "directions": "random", "precision": "float32"},
         provenance={"writer": "root"},
-        complete=not pending.any(),
-        created="2026-01-01T00:00:00+00:00",
-        finished=None if pending.any() else "2026-01-01T00:00:01+00:00",
         sessions=(Session(2, 1.0, 3.0),),
     )
 

@@ -12,12 +12,12 @@ import pytest
 from lossgrid import store
 from lossgrid.errors import InputError
 from lossgrid.formats.loss_landscape import imported
-from lossgrid.surface import Axis, Grid, Work
+from lossgrid.surface import Work
 from lossgrid.surface.summary import as_lines, summarise
-from tests.builders import quantities
+from tests.builders import a_grid, quantities
 
 METRICS = quantities("train")
-GRID = Grid(Axis(-1, 1, 7), Axis(0, 2, 5))
+GRID = a_grid(7, 5)
 SIGNS = (b"GCOL", b"TREE", b"SNOD", b"HEAP", b"\x89HDF")  # where the structures of HDF5 begin
 EACH = 320  # mutations of a kind of file and seed
 

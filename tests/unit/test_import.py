@@ -22,7 +22,7 @@ from lossgrid.run.provenance import going_on
 from lossgrid.settings import RunConfig, resolve
 from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Surface
 from lossgrid.surface.summary import as_lines, summarise
-from tests.builders import measured
+from tests.builders import a_surface
 
 NAN = np.nan
 QUICK = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -279,19 +279,17 @@ def test_the_command_imports_what_export_wrote(tmp_path: Path, start: Any) -> No
 
 
 def surface_of(loss: Any, status: Any, accuracy: Any = None) -> Surface:
-    loss, status = np.asarray(loss, dtype=np.float64), np.asarray(status, dtype=np.uint8)
+    loss = np.asarray(loss, dtype=np.float64)
     metrics = {"train_loss": loss} | ({} if accuracy is None else {"train_accuracy": np.asarray(accuracy)})
-    return Surface(
-        alpha=np.linspace(-1, 1, loss.shape[-1]),
+    return a_surface(
+        metrics,
         beta=None if loss.ndim == 1 else np.linspace(0, 0.7, loss.shape[0]),
-        **measured(metrics, ""),
         status=status,
+        units="",
         seconds=np.full(loss.shape, NAN, dtype=np.float32),
         rank=np.full(loss.shape, -1, dtype=np.int32),
         config={"model": "mlp", "directions": "random"},
-        provenance={},
         complete=False,
-        created="2026-01-01T00:00:00+00:00",
         finished=None,
     )
 

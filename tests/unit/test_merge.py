@@ -25,7 +25,7 @@ from lossgrid.run.provenance import going_on
 from lossgrid.settings import RunConfig, resolve
 from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Axis, Session, Surface
 from lossgrid.surface.grid import equally_spaced, union
-from tests.builders import measured
+from tests.builders import a_surface, measured
 
 OUT = Path("merged.h5")
 RECIPE = {"variant": "plain", "batch_size": 60, "cuda_graphs": False, "about": ""}
@@ -72,21 +72,17 @@ def part(
         "recipe": RECIPE,
         "command": ["lossgrid", "run", "--alpha", alpha],
     }
-    fields = {
-        "alpha": alphas,
-        "beta": betas,
-        **measured(metrics),
-        "status": np.where(done, DONE, PENDING).astype(np.uint8),
-        "seconds": np.where(done, 2.0, np.nan).astype(np.float32),
-        "rank": np.where(done, 3, -1).astype(np.int32),
-        "config": config.model_dump(mode="json"),
-        "provenance": origin | (provenance or {}),
-        "complete": bool(done.all()),
-        "created": "2026-01-01T00:00:00+00:00",
-        "finished": "2026-01-01T00:01:00+00:00" if done.all() else None,
-        "path": Path(name),
-    }
-    return Surface(**(fields | changes))
+    surface = a_surface(
+        metrics,
+        alpha=alphas,
+        beta=betas,
+        status=np.where(done, DONE, PENDING),
+        seconds=np.where(done, 2.0, np.nan).astype(np.float32),
+        config=config.model_dump(mode="json"),
+        provenance=origin | (provenance or {}),
+        path=Path(name),
+    )
+    return replace(surface, **changes)
 
 
 def assert_same(surface: Surface, whole: Surface) -> None:

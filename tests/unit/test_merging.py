@@ -13,7 +13,7 @@ from lossgrid import numbers, store
 from lossgrid.cli import comparison
 from lossgrid.numbers.basin import _component
 from lossgrid.numbers.landscape import around_zero
-from tests.unit.test_plot import surface_of
+from tests.builders import a_surface
 
 Place = tuple[int, int]
 
@@ -105,7 +105,7 @@ LARGE: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
 @pytest.mark.parametrize("name", LARGE)
 def test_numbers_of_large_surfaces_take_seconds(tmp_path: Path, name: str) -> None:
     values = 0.5 + LARGE[name](np.random.default_rng(0))
-    surface = surface_of(
+    surface = a_surface(
         {"train_loss": values},
         alpha=np.linspace(-1, 1, values.shape[-1]),
         beta=np.linspace(-1, 1, len(values)) if values.ndim == 2 else None,

@@ -14,7 +14,7 @@ from lossgrid import numbers
 from lossgrid.errors import InputError
 from lossgrid.numbers import Landscape, Level, envelope, of_arrays
 from lossgrid.surface import PENDING
-from tests.unit.test_plot import surface_of
+from tests.builders import a_surface
 
 RISE = Level(rise=0.1)
 Function = Callable[[Any, Any], Any]
@@ -106,12 +106,12 @@ def test_a_grid_without_the_centre_is_refused() -> None:
 
 
 def test_accuracies_become_shares_of_wrong_answers() -> None:
-    surface = surface_of({"test_accuracy": np.array([0.5, 0.9, 0.75])})
+    surface = a_surface({"test_accuracy": np.array([0.5, 0.9, 0.75])})
     np.testing.assert_allclose(numbers.of_surface(surface, "test_accuracy").values, [[0.5, 0.1, 0.25]])
 
 
 def test_noise_is_what_was_measured_or_what_the_precision_costs() -> None:
-    surface = surface_of({"train_loss": np.ones(3)})
+    surface = a_surface({"train_loss": np.ones(3)})
     assert numbers.of_surface(surface, "train_loss").noise == 1e-6
     lower = dataclasses.replace(surface, config={"precision": "bfloat16"})
     assert numbers.of_surface(lower, "train_loss").noise == 1e-2
@@ -566,7 +566,7 @@ def test_pending_infinite_and_clipped_points_are_left_out_and_counted() -> None:
     values = plane(bowl(), even(7), even(5)).values.copy()
     status = np.ones(values.shape, dtype=np.uint8)
     values[0, 0], values[0, 1], values[4, 6], status[4, 6] = np.inf, np.nan, np.nan, PENDING
-    surface = surface_of({"train_loss": values}, alpha=even(7), beta=even(5), status=status)
+    surface = a_surface({"train_loss": values}, alpha=even(7), beta=even(5), status=status)
     assert numbers.of_surface(surface, "train_loss").left_out == 3
     clipped = numbers.of_surface(surface, "train_loss", vmax=4.0)
     assert clipped.left_out == 3 + int(np.count_nonzero(values[np.isfinite(values)] > 4.0))

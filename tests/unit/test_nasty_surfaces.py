@@ -20,8 +20,8 @@ from lossgrid.errors import InputError
 from lossgrid.formats import FORMATS, export_file
 from lossgrid.plot.scale import ScaleOptions, choose_scale
 from lossgrid.surface import Surface
+from tests.builders import a_surface
 from tests.unit.nasty import AXES, SETS, nasty_surface
-from tests.unit.test_plot import surface_of
 
 REFUSALS = ("no further than rounding", "logarithmic scale needs positive values")
 
@@ -57,7 +57,7 @@ def draw(surface: Surface, kind: str, log: bool | None) -> str:
 def test_every_set_of_losses_is_drawn_as_line_band_and_plane(name: str) -> None:
     among = np.array(SETS[name])
     values = among[np.arange(30) % len(among)].reshape(5, 6)
-    plane, lines = surface_of({"train_loss": values}), [surface_of({"train_loss": row}) for row in values[:3]]
+    plane, lines = a_surface({"train_loss": values}), [a_surface({"train_loss": row}) for row in values[:3]]
     for figure in (
         *[plot.draw(plane, kind=kind) for kind in plot.kinds_of(plane)],
         plot.draw(lines[0]),
@@ -72,8 +72,8 @@ def test_every_axis_is_drawn(name: str) -> None:
     axis = np.array(AXES[name])
     values = 1.0 + np.arange(float(len(axis)))
     for surface in (
-        surface_of({"train_loss": values}, alpha=axis),
-        surface_of({"train_loss": values[:, None] + values}, alpha=axis, beta=axis),
+        a_surface({"train_loss": values}, alpha=axis),
+        a_surface({"train_loss": values[:, None] + values}, alpha=axis, beta=axis),
     ):
         for kind in plot.kinds_of(surface):
             written = drawn(plot.draw(surface, kind=kind))
@@ -92,7 +92,7 @@ def test_every_axis_is_drawn(name: str) -> None:
 )
 def test_axes_that_are_none_are_refused(alpha: list[float], text: str) -> None:
     with pytest.raises(InputError, match=text):
-        plot.draw(surface_of({"train_loss": [1.0, 2.0]}, alpha=alpha))
+        plot.draw(a_surface({"train_loss": [1.0, 2.0]}, alpha=alpha))
 
 
 def test_ticks_tell_values_also_where_places_are_over_a_power_of_ten() -> None:
@@ -162,7 +162,7 @@ def test_numbers_do_not_depend_on_how_large_the_losses_are(unit: float) -> None:
 
 def test_what_is_more_than_a_number_can_be_is_null_in_json(tmp_path: Path) -> None:
     loss = np.array([1.7e308, -1.7e308, -1.6e308, -1.7e308, 1.7e308])
-    record = numbers_of(saved(tmp_path, surface_of({"train_loss": loss})), "train_loss")[0]
+    record = numbers_of(saved(tmp_path, a_surface({"train_loss": loss})), "train_loss")[0]
     assert record["sharpness"] == pytest.approx(0.0, abs=1.0)  # it falls from the centre
     assert record["centre"] == -1.6e308
     assert record["minima_found"][0]["persistence"] is None

@@ -1,6 +1,7 @@
 """Surfaces that do not tell where they come from: merging and going on refuse them in one line."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def computed(path: Path, alpha: str) -> Surface:
 
 
 def changed(surface: Surface, path: Path, **changes: Any) -> Path:
-    store.save(path, Surface(**{**vars(surface), **changes}))
+    store.save(path, replace(surface, **changes))
     return path
 
 
@@ -87,7 +88,7 @@ def test_status_tells_the_centre_of_every_split(tmp_path: Path) -> None:
         "test_loss": np.array([1.0, 2.5e-7, 3.0]), "train_loss": np.array([1.0, 0.330174, 3.0]),
         "train_accuracy": np.array([0.1, 0.894, 0.2]),
     }  # fmt: skip
-    summary = summarise(Surface(**{**vars(surface), **measured(metrics)}))
+    summary = summarise(replace(surface, **measured(metrics)))
     assert summary["centre"] == {"train": {"loss": 0.330174, "accuracy": 0.894}, "test": {"loss": 2.5e-7}}
     lines = as_lines(summary)
     assert "at the centre: train loss 0.3302, accuracy 0.8940" in lines

@@ -13,44 +13,23 @@ from lossgrid.cli.pictures import draw_files
 from lossgrid.errors import InputError
 from lossgrid.plot.scale import ScaleOptions, choose_scale, round_values
 from lossgrid.surface import DONE, NOT_FINITE, PENDING, Axis, Grid, Surface, Work
-from tests.builders import measured, quantities
+from tests.builders import a_surface, quantities
 
 METRICS = quantities("train")
-
-
-def surface_of(metrics: dict[str, Any], *, alpha: Any = None, beta: Any = None, status: Any = None) -> Surface:
-    arrays = {name: np.asarray(values, dtype=np.float64) for name, values in metrics.items()}
-    shape = next(iter(arrays.values())).shape
-    finite = np.all([np.isfinite(array) for array in arrays.values()], axis=0)
-    if len(shape) == 2:
-        beta = np.linspace(-1, 1, shape[0]) if beta is None else np.asarray(beta)
-    return Surface(
-        alpha=np.linspace(-1, 1, shape[-1]) if alpha is None else np.asarray(alpha),
-        beta=beta,
-        **measured(arrays),
-        status=np.where(finite, DONE, NOT_FINITE).astype(np.uint8) if status is None else status,
-        seconds=np.ones(shape, dtype=np.float32),
-        rank=np.zeros(shape, dtype=np.int32),
-        config={"model": "mlp", "loss": "cross_entropy"},
-        provenance={},
-        complete=True,
-        created="2026-01-01T00:00:00+00:00",
-        finished=None,
-    )
 
 
 def bowl(n_beta: int = 7, n_alpha: int = 9, *, steep: float = 1.0) -> Surface:
     alpha, beta = np.linspace(-1, 1, n_alpha), np.linspace(-0.5, 1, n_beta)
     loss = 0.1 + steep * (alpha[None, :] ** 2 + 0.5 * beta[:, None] ** 2)
     accuracy = 1 / (1 + loss)
-    return surface_of({"train_accuracy": accuracy, "train_loss": loss}, alpha=alpha, beta=beta)
+    return a_surface({"train_accuracy": accuracy, "train_loss": loss}, alpha=alpha, beta=beta)
 
 
 def line() -> Surface:
     alpha = np.linspace(-1, 1, 9)
     loss = 0.1 + alpha**2
     names = {"test_accuracy": 0.8 - 0.5 * alpha**2, "test_loss": loss + 0.1, "train_accuracy": 1 - alpha**2}
-    return surface_of(names | {"train_loss": loss}, alpha=alpha)
+    return a_surface(names | {"train_loss": loss}, alpha=alpha)
 
 
 def render(figure: Figure) -> str:
@@ -107,7 +86,7 @@ def test_an_unknown_metric_is_refused_with_those_there_are() -> None:
 
 def test_a_heat_map_has_each_value_at_its_alpha_and_beta() -> None:
     values = np.arange(1.0, 16.0).reshape(3, 5)
-    surface = surface_of({"train_loss": values}, alpha=np.linspace(0, 4, 5), beta=[10.0, 20.0, 30.0])
+    surface = a_surface({"train_loss": values}, alpha=np.linspace(0, 4, 5), beta=[10.0, 20.0, 30.0])
     figure = plot.draw(surface, kind="heat")
     mesh = mesh_of(figure)
     np.testing.assert_array_equal(mesh.get_array(), values)
@@ -121,7 +100,7 @@ def test_a_heat_map_has_each_value_at_its_alpha_and_beta() -> None:
 @pytest.mark.parametrize("kind", ["contour", "contourf"])
 def test_contours_cross_where_the_values_are(kind: str) -> None:
     alpha, beta = np.linspace(-2, 2, 9), np.linspace(0, 1, 4)
-    surface = surface_of({"train_loss": np.broadcast_to(3 + alpha, (4, 9))}, alpha=alpha, beta=beta)
+    surface = a_surface({"train_loss": np.broadcast_to(3 + alpha, (4, 9))}, alpha=alpha, beta=beta)
     figure = plot.draw(surface, kind=kind)
     axes = figure.axes[0]
     assert axes.get_xlim() == (-2, 2)
@@ -140,12 +119,12 @@ def test_the_relief_is_as_high_as_the_values_and_flat_where_clipped() -> None:
 
 def test_circles_stay_round_where_the_ranges_are_similar() -> None:
     assert plot.draw(bowl(), kind="heat").axes[0].get_box_aspect() == pytest.approx(0.75)
-    flat = surface_of({"train_loss": bowl()["train_loss"]}, beta=np.linspace(-0.1, 0.1, 7))
+    flat = a_surface({"train_loss": bowl()["train_loss"]}, beta=np.linspace(-0.1, 0.1, 7))
     assert plot.draw(flat, kind="heat").axes[0].get_box_aspect() is None
 
 
 def test_the_centre_is_marked_only_where_it_is_in_the_picture() -> None:
-    far = surface_of({"train_loss": bowl()["train_loss"]}, alpha=np.linspace(1, 2, 9))
+    far = a_surface({"train_loss": bowl()["train_loss"]}, alpha=np.linspace(1, 2, 9))
     assert len(plot.draw(bowl(), kind="heat").axes[0].lines) == 1
     assert len(plot.draw(far, kind="heat").axes[0].lines) == 0
 
@@ -215,7 +194,7 @@ def test_options_that_cannot_be_are_refused(options: dict[str, Any], text: str) 
 
 def test_a_logarithm_of_nothing_positive_is_refused_and_zeros_are_below() -> None:
     with pytest.raises(InputError, match="needs positive values"):
-        plot.draw(surface_of({"train_loss": np.zeros((3, 3))}), log=True)
+        plot.draw(a_surface({"train_loss": np.zeros((3, 3))}), log=True)
     scale = choose_scale(np.array([0.0, 0.1, 1.0, 10.0]), ScaleOptions(log=True), by_factors=True)
     assert (scale.low, scale.extend) == (0.1, "min")
     assert scale.place([0.0])[0] < scale.limits[0]
@@ -263,7 +242,7 @@ def test_missing_points_are_blank_counted_and_apart() -> None:
     status = np.full(values.shape, DONE, dtype=np.uint8)
     values[0, 0], status[0, 0] = np.inf, NOT_FINITE
     values[5:, :], status[5:, :] = np.nan, PENDING
-    surface = surface_of({"train_loss": values}, status=status)
+    surface = a_surface({"train_loss": values}, status=status)
     for kind in plot.KINDS[1:]:
         assert "1 point not finite, 18 pending" in render(plot.draw(surface, kind=kind))
     mask = np.ma.getmaskarray(mesh_of(plot.draw(surface, kind="heat")).get_array())
@@ -277,7 +256,7 @@ def test_a_line_breaks_where_not_finite_and_is_marked_on_top() -> None:
     values[[2, 5]] = np.inf, np.nan
     status = np.full(9, DONE, dtype=np.uint8)
     status[2], status[5] = NOT_FINITE, PENDING
-    figure = plot.draw(surface_of({"train_loss": values}, status=status))
+    figure = plot.draw(a_surface({"train_loss": values}, status=status))
     drawn, marks = figure.axes[0].lines[:2]
     np.testing.assert_array_equal(np.isnan(np.asarray(drawn.get_ydata())), ~np.isfinite(values))
     np.testing.assert_array_equal(marks.get_xdata(), [-0.5])
@@ -309,7 +288,7 @@ EXTREMES: dict[str, Any] = {
 def test_no_surface_is_too_odd_to_draw(values: Any, log: bool | None) -> None:
     alpha = np.zeros(1) if values.shape[-1] == 1 else None
     beta = np.zeros(1) if values.ndim == 2 and len(values) == 1 else None
-    surface = surface_of({"train_loss": values}, alpha=alpha, beta=beta)
+    surface = a_surface({"train_loss": values}, alpha=alpha, beta=beta)
     for kind in plot.kinds_of(surface):
         assert "train loss" in render(plot.draw(surface, kind=kind, log=log))
 
@@ -347,7 +326,7 @@ def test_a_line_of_one_metric_has_one_panel() -> None:
 
 
 def test_a_steep_line_is_logarithmic_unless_told_otherwise() -> None:
-    steep = surface_of({"train_loss": np.geomspace(0.01, 1e6, 41)})
+    steep = a_surface({"train_loss": np.geomspace(0.01, 1e6, 41)})
     assert plot.draw(steep).axes[0].get_yscale() == "log"
     axes = plot.draw(steep, log=False).axes[0]
     assert axes.get_yscale() == "linear"
@@ -398,7 +377,7 @@ def test_lines_are_told_apart_by_markers_too_and_single_points_show() -> None:
     alpha = np.linspace(-1, 1, 401)
     loss = 1 + alpha**2
     loss[[101, 103]] = np.inf
-    gaps = surface_of({"train_loss": loss}, alpha=alpha)
+    gaps = a_surface({"train_loss": loss}, alpha=alpha)
     first, second = plot.side_by_side([gaps, line()], ["a", "b"], metric="train_loss").axes[0].lines[:3:2]
     assert first.get_marker() != second.get_marker()
     marked = first.get_markevery()
@@ -409,7 +388,7 @@ def test_lines_are_told_apart_by_markers_too_and_single_points_show() -> None:
 def seeds(*steepness: float) -> list[Surface]:
     alpha = np.linspace(-1, 1, 9)
     losses = [0.1 + steep * alpha**2 for steep in steepness]
-    return [surface_of({"train_loss": loss, "train_accuracy": 1 / (1 + loss)}, alpha=alpha) for loss in losses]
+    return [a_surface({"train_loss": loss, "train_accuracy": 1 / (1 + loss)}, alpha=alpha) for loss in losses]
 
 
 def test_a_band_is_the_mean_and_range_of_lines_of_one_name() -> None:
@@ -439,7 +418,7 @@ def test_a_band_breaks_where_a_line_has_no_value() -> None:
     one, two = seeds(1, 2)
     broken = two["train_loss"].copy()
     broken[2] = np.inf
-    holed = surface_of({"train_loss": broken, "train_accuracy": two["train_accuracy"]}, alpha=two.alpha)
+    holed = a_surface({"train_loss": broken, "train_accuracy": two["train_accuracy"]}, alpha=two.alpha)
     figure = plot.side_by_side([one, holed], ["net", "net"], band=True)
     assert np.flatnonzero(np.isnan(np.asarray(figure.axes[0].lines[0].get_ydata()))).tolist() == [2]
     np.testing.assert_array_equal(figure.axes[0].lines[1].get_xdata(), [-0.5])
@@ -449,7 +428,7 @@ def test_a_band_breaks_where_a_line_has_no_value() -> None:
 def test_what_makes_no_band_is_refused() -> None:
     with pytest.raises(InputError, match="'a' has 9 points from -1 to 1 and 5 points from 0 to 2"):
         plot.side_by_side(
-            [*seeds(1), surface_of({"train_loss": np.ones(5)}, alpha=np.linspace(0, 2, 5))], ["a", "a"], band=True
+            [*seeds(1), a_surface({"train_loss": np.ones(5)}, alpha=np.linspace(0, 2, 5))], ["a", "a"], band=True
         )
     with pytest.raises(InputError, match="only lines are drawn with a band"):
         plot.side_by_side([bowl(), bowl()], ["a", "a"], band=True)

@@ -18,8 +18,8 @@ from lossgrid.formats import export_file
 from lossgrid.merge import merge_files
 from lossgrid.surface import DONE, INTERPOLATED, PENDING, Quantity, Surface, quantity
 from lossgrid.surface.summary import as_lines, summarise
-from tests.builders import measured, quantities
-from tests.unit.test_plot import bowl, surface_of
+from tests.builders import a_surface, measured, quantities
+from tests.unit.test_plot import bowl
 
 ECE = Quantity("test_ece", "test", "ece", "1", "lower", (0.0, 1.0), "by differences")
 NORM = Quantity("train_gradient", "train", "gradient norm", "nats", "lower", (0.0, None), "by factors")
@@ -210,7 +210,7 @@ def test_files_of_version_1_say_by_their_names_what_values_mean(tmp_path: Path) 
 
 
 def test_every_kind_is_drawn_in_a_panel_of_its_own() -> None:
-    line = with_more(surface_of({"train_loss": np.array([4.0, 1.0, 2.0]), "train_accuracy": np.array([0.1, 0.9, 0.5])}))
+    line = with_more(a_surface({"train_loss": np.array([4.0, 1.0, 2.0]), "train_accuracy": np.array([0.1, 0.9, 0.5])}))
     labels = [axes.get_ylabel() for axes in plot.draw(line).axes]
     assert labels == ["train loss (nats per sample)", "train accuracy", "test ece", "train gradient (nats)"]
     (only,) = plot.draw(line, metric="test_ece").axes

@@ -11,7 +11,7 @@ from lossgrid.progress import ProgressDisplay
 from lossgrid.surface import Session, Surface
 from lossgrid.surface.summary import as_lines, summarise
 from lossgrid.wording import duration
-from tests.builders import measured
+from tests.builders import a_surface
 
 
 @pytest.mark.parametrize(
@@ -56,21 +56,16 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def surface(status: list[int], **changes: object) -> Surface:
     count = len(status)
-    values = np.where(np.array(status) == 1, np.arange(count) + 0.5, np.nan)
     fields: dict[str, object] = {
-        "alpha": np.linspace(-1, 1, count),
-        "beta": None,
-        **measured({"train_loss": values}),
-        "status": np.array(status, np.uint8),
         "seconds": np.full(count, 2.0, np.float32),
         "rank": np.array([i % 2 for i in range(count)], np.int32),
         "config": {"model": "mlp"},
         "provenance": {"writer": "root"},
         "complete": False,
-        "created": "2026-01-01T00:00:00+00:00",
         "finished": None,
     }
-    return Surface(**(fields | changes))  # type: ignore[arg-type]
+    losses = np.where(np.array(status) == 1, np.arange(count) + 0.5, np.nan)
+    return a_surface({"train_loss": losses}, status=status, **(fields | changes))
 
 
 def test_status_counts_points_by_kind_and_rank() -> None:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from lossgrid.run.rounding import compare, sample_points
-from lossgrid.surface import Axis, Grid, Surface
-from tests.builders import measured, quantities
+from lossgrid.surface import Axis, Grid
+from tests.builders import a_surface, quantities
 
 
 def test_centre_and_corners_are_among_the_points() -> None:
@@ -20,12 +20,7 @@ def test_centre_and_corners_are_among_the_points() -> None:
 def test_differences_are_relative_for_losses_and_plain_for_accuracies() -> None:
     loss = np.array([[1.0, 2.2], [math.inf, math.nan]])
     accuracy = np.array([[0.5, 0.6], [0.1, 0.1]])
-    book = np.ones((2, 2))
-    surface = Surface(
-        alpha=np.array([0.0, 1.0]), beta=np.array([0.0, 1.0]),
-        **measured({"train_loss": loss, "train_accuracy": accuracy}),
-        status=book, seconds=book, rank=book, config={}, provenance={}, complete=True, created="", finished=None,
-    )  # fmt: skip
+    surface = a_surface({"train_loss": loss, "train_accuracy": accuracy}, status=np.ones((2, 2)))
     exact = {(0, 1): [2.0, 0.5], (1, 0): [math.inf, 0.1], (1, 1): [math.nan, 0.1]}
     found = compare(surface, exact, quantities("train"), "bfloat16")
     assert found["largest"] == pytest.approx({"train_loss": 0.1, "train_accuracy": 0.1})

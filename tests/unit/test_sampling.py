@@ -15,7 +15,7 @@ from lossgrid.surface import DONE, PENDING, Axis, Grid, Surface, Work
 from lossgrid.surface.lattice import FEWEST, finest_whole, stride_of, whole_part, works
 from lossgrid.surface.summary import as_lines, summarise
 from lossgrid.wording import ordinal
-from tests.unit.test_plot import surface_of
+from tests.builders import a_surface
 
 SHAPES = [(1, 1), (1, 40), (40, 1), (7, 5), (25, 25), (33, 64), (3, 200)]
 
@@ -113,7 +113,7 @@ def half_done(grid: Grid, count: int) -> Surface:
     beta = None if grid.beta is None else grid.beta.values()
     loss = np.where(pending, np.nan, 0.1 + alpha**2 + (0 if beta is None else beta[:, None] ** 2)).reshape(grid.shape)
     status = np.where(pending, PENDING, DONE).astype(np.uint8).reshape(grid.shape)
-    return replace(surface_of({"train_loss": loss}, alpha=alpha, beta=beta, status=status), complete=False)
+    return replace(a_surface({"train_loss": loss}, alpha=alpha, beta=beta, status=status), complete=False)
 
 
 @pytest.mark.parametrize(

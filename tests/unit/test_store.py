@@ -13,12 +13,12 @@ import pytest
 from lossgrid import store
 from lossgrid.errors import InputError, RankError
 from lossgrid.files import in_use, locked
-from lossgrid.surface import DONE, NOT_FINITE, Axis, Grid, Work, seconds_of
-from tests.builders import quantities
+from lossgrid.surface import DONE, NOT_FINITE, Grid, Work, seconds_of
+from tests.builders import a_grid, quantities
 
 METRICS = quantities("train")
-PLANE = Grid(Axis(-1, 1, 5), Axis(0, 2, 3))
-LINE = Grid(Axis(-1, 1, 5))
+PLANE = a_grid()
+LINE = a_grid(betas=None)
 
 
 def make(path: Path, grid: Grid = PLANE) -> Path:

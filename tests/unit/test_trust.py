@@ -13,11 +13,10 @@ import pytest
 from lossgrid import store
 from lossgrid.errors import InputError
 from lossgrid.store import contents
-from lossgrid.surface import Axis, Grid
-from tests.builders import quantity
+from tests.builders import a_grid, quantity
 
 METRICS = [quantity("train_loss")]
-GRID = Grid(Axis(-1, 1, 5), Axis(0, 2, 3))
+GRID = a_grid()
 SHAPE = (3, 5)
 Change = Callable[[h5py.Group, str, Path], None]
 

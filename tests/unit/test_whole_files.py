@@ -17,10 +17,10 @@ from lossgrid import store
 from lossgrid.errors import InputError, RankError
 from lossgrid.files import in_use, locked, writing
 from lossgrid.surface import PENDING, Axis, Grid, Work
-from tests.builders import quantities
+from tests.builders import a_grid, quantities
 
 METRICS = quantities("train")
-GRID = Grid(Axis(-1, 1, 5), Axis(0, 2, 3))
+GRID = a_grid()
 CONFIG = {"model": "mlp", "splits": ["train"], "alpha": str(GRID.alpha), "beta": str(GRID.beta)}
 
 
