@@ -25,9 +25,11 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from turn import Surface, Turn
 
+from lossgrid.directions import Random
+from lossgrid.evaluation import Measured
 from lossgrid.parallel import Task, World, barrier, coordinate
 from lossgrid.sampling import Everything
-from lossgrid.surface import Work
+from lossgrid.surface import Results, Work
 from lossgrid.surface.lattice import works
 
 BATCH = 128  # of those who do not choose
@@ -138,39 +140,44 @@ def lossgrid(case: Case, world: World, precision: str) -> Surface:
     def surface(points: int) -> Turn:
         losses, at = np.zeros((points, points)), axis(points)
 
-        def compute(row: int, column: int, tick: Callable[[], None]) -> np.ndarray:
-            return point(at[column], at[row], tick=tick)
+        def evaluate(work: Work, tick: Callable[[], object]) -> Results:
+            return Results.of_point(work, *point(at[work.start], at[work.row], tick=tick))
 
-        def keep(work: Work, values: np.ndarray, *, rank: int) -> None:  # noqa: ARG001
-            losses[work.row, work.start : work.stop : work.step] = values[:, 0]
+        def keep(results: Results, *, rank: int) -> None:  # noqa: ARG001
+            work = results.work
+            losses[work.row, work.start : work.stop : work.step] = results.values[:, 0]
 
         plan = Everything(works(np.ones((points, points), dtype=bool), (0, 0)))
         barrier(world)
         began = time.perf_counter()
         with freed_memory_kept():
-            assert coordinate(world, plan, Task(compute, keep, keep, lambda: False))
+            assert coordinate(world, plan, Task(evaluate, keep, keep, lambda: math.inf))
         return Turn(time.perf_counter() - began, losses.ravel().tolist(), losses[0, 0], about)
 
     return surface
 
 
-def evaluator(case: Case, world: World, precision: str) -> tuple[Callable[..., np.ndarray], str]:
+def evaluator(case: Case, world: World, precision: str) -> tuple[Callable[..., Measured], str]:
     """Return ``point(alpha, beta, tick=...)`` as a run of 51 x 51 points chooses to compute it, and what it chose."""
-    from lossgrid import data, run  # here, as they bring h5py and with it MPI, which point.py does not need
+    from lossgrid import data  # here, as they bring h5py and with it MPI, which point.py does not need
     from lossgrid.evaluation import choose_place
     from lossgrid.machine.allocator import freed_memory_kept
-    from lossgrid.run.problem import make_problem
+    from lossgrid.run.axes import Axes
+    from lossgrid.run.preparation import make_evaluator
     from lossgrid.run.recipe import choose_recipe
+    from lossgrid.run.resources import divide_cores
+    from lossgrid.run.study import Study, objectives_of
     from lossgrid.settings import RunConfig, resolve
 
     config = resolve(RunConfig, {"model": case.name, "precision": precision, "device": "cpu"})
     place = choose_place("cpu", precision, local_rank=world.local_rank)
-    run.divide_cores(world)
+    divide_cores(world)
     splits = {"train": data.split_of((case.inputs(), case.labels), source=case.name)}
-    problem = make_problem(case.network(), splits, case.delta, case.eta, loss="cross_entropy")
-    made = run.make_evaluator(config, problem, place, share=world.local_size)
+    axes = Axes(case.delta, case.eta)
+    study = Study(case.network(), splits, objectives_of("cross_entropy", splits), source=Random())
+    made, _ = make_evaluator(config, study, axes, place, share=world.local_size)
     with freed_memory_kept():
-        chosen = choose_recipe(config, made, None, world, points=POINTS, seconds_left=lambda: math.inf)
+        chosen, made = choose_recipe(config, made, None, world, points=POINTS, seconds_left=lambda: math.inf)
     return made.point, chosen.about
 
 

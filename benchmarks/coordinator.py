@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -23,7 +24,7 @@ import numpy as np
 from lossgrid.machine.launcher import detect
 from lossgrid.parallel import Task, barrier, connect, coordinate, gather
 from lossgrid.sampling import Everything
-from lossgrid.surface import Work
+from lossgrid.surface import Results, Work
 from lossgrid.surface.lattice import works
 
 
@@ -35,23 +36,23 @@ def rank(milliseconds: float, seconds: float) -> None:
     columns = max(1, int(1000 * seconds / milliseconds))
     slept, collected = 0.0, 0
 
-    def compute(row: int, column: int, tick: Callable[[], None]) -> np.ndarray:
+    def evaluate(work: Work, tick: Callable[[], object]) -> Results:
         nonlocal slept
         began = time.perf_counter()
         time.sleep(milliseconds / 1000)
         took = time.perf_counter() - began
         slept += took
         tick()
-        return np.array([row + column, took])
+        return Results.of_point(work, np.array([work.row + work.start]), np.zeros(1), took)
 
-    def collect(work: Work, values: np.ndarray, *, rank: int) -> None:  # noqa: ARG001
+    def collect(results: Results, *, rank: int) -> None:  # noqa: ARG001
         nonlocal collected
-        collected += len(work)
+        collected += len(results.work)
 
     pending = np.ones((world.size, columns), dtype=bool)
     barrier(world)
     began = time.perf_counter()
-    assert coordinate(world, Everything(works(pending, (0, 0))), Task(compute, collect, collect, lambda: False))
+    assert coordinate(world, Everything(works(pending, (0, 0))), Task(evaluate, collect, collect, lambda: math.inf))
     elapsed = time.perf_counter() - began
     total = sum(gather(world, slept))
     if world.is_root:

@@ -30,11 +30,13 @@ import torch
 from machine import describe
 from torch import nn
 
-from lossgrid import data, models
+from lossgrid import data, models, parallel
+from lossgrid.directions import Random
 from lossgrid.evaluation import Place, Unsuitable, best_batch_size, choose_place
 from lossgrid.evaluation.graph import LINEAR, is_plain, is_sum, trace
-from lossgrid.run.path import make_evaluator
-from lossgrid.run.problem import Problem, make_problem, random_direction
+from lossgrid.run.axes import Axes, make_axes
+from lossgrid.run.preparation import make_evaluator
+from lossgrid.run.study import Study, objectives_of
 from lossgrid.settings import RunConfig, resolve
 
 RESULT = Path(__file__).with_name("results") / "gpu.json"
@@ -52,14 +54,14 @@ def network() -> nn.Module:
     return models.build("resnet56", {}, facts={"in_channels": 3, "num_classes": 10}).eval().requires_grad_(False)
 
 
-def problem(pictures: int, precision: str) -> tuple[RunConfig, Problem]:
+def problem(pictures: int, precision: str) -> tuple[RunConfig, Study, Axes]:
     """Return what is evaluated."""
     config = resolve(RunConfig, {"model": "resnet56", "precision": precision, "beta": "-1:1:51"})
     model = network()
     noise = torch.randn(pictures, 3, 32, 32), torch.arange(pictures) % 10
     splits = {"train": data.split_of(noise, source="noise")}
-    delta, eta = (random_direction(model, config, axis) for axis in (0, 1))
-    return config, make_problem(model, splits, delta, eta, loss="cross_entropy")
+    study = Study(model, splits, objectives_of("cross_entropy", splits), source=Random())
+    return config, study, make_axes(study.source, model, splits, parallel.alone(), axes=2)
 
 
 def best_seconds(place: Place, function: Any, runs: int = 10) -> float:
@@ -108,18 +110,17 @@ def work(pictures: int) -> tuple[float, float]:
 def time_points(pictures: int, precision: str, variant: str, device: str, graphs: list[bool]) -> list[dict[str, Any]]:
     """Return what a point takes on this process's device, by use of CUDA graphs, as JSON types."""
     place = choose_place(device, precision, local_rank=0)
-    evaluator = make_evaluator(*problem(pictures, precision), place, share=1)
+    evaluator, _ = make_evaluator(*problem(pictures, precision), place, share=1)
     began = time.perf_counter()
-    evaluator.use(variant)
-    evaluator.rebatch(best_batch_size(evaluator, seconds=TUNING_SECONDS))
-    evaluator.use(variant)
+    evaluator = evaluator.with_variant(variant)
+    evaluator = evaluator.with_batches_of(best_batch_size(evaluator, seconds=TUNING_SECONDS)).with_variant(variant)
     prepared = time.perf_counter() - began
     results = []
     for captured in graphs:
         if captured:
-            evaluator.capture()
+            evaluator = evaluator.with_graph()
         evaluator.point(0.0, 0.0)
-        seconds = statistics.median(float(evaluator.point(0.01 * i, 0.0)[-1]) for i in range(POINTS_TIMED))
+        seconds = statistics.median(evaluator.point(0.01 * i, 0.0).seconds for i in range(POINTS_TIMED))
         results.append(
             {
                 "precision": precision, "variant": variant, "CUDA graphs": captured, "batch": evaluator.batch_size,

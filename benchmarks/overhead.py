@@ -33,17 +33,23 @@ import torch  # noqa: E402
 from machine import describe  # noqa: E402
 
 from lossgrid import data, models, parallel, store  # noqa: E402
+from lossgrid.directions import Random  # noqa: E402
 from lossgrid.evaluation import choose_place  # noqa: E402
 from lossgrid.evaluation.network import Network  # noqa: E402
 from lossgrid.evaluation.plane import Plane  # noqa: E402
 from lossgrid.machine.allocator import freed_memory_kept  # noqa: E402
 from lossgrid.machine.launcher import detect  # noqa: E402
 from lossgrid.measures.mean import Mean  # noqa: E402
-from lossgrid.run.path import divide_cores, make_evaluator, make_task  # noqa: E402
-from lossgrid.run.problem import make_problem, random_direction  # noqa: E402
+from lossgrid.run import Budget  # noqa: E402
+from lossgrid.run.axes import make_axes  # noqa: E402
+from lossgrid.run.preparation import make_evaluator  # noqa: E402
 from lossgrid.run.recipe import choose_recipe  # noqa: E402
+from lossgrid.run.resources import divide_cores  # noqa: E402
+from lossgrid.run.sharing import make_task  # noqa: E402
+from lossgrid.run.study import Study, objectives_of  # noqa: E402
 from lossgrid.sampling import Everything  # noqa: E402
 from lossgrid.settings import RunConfig, resolve  # noqa: E402
+from lossgrid.surface import Results, Work  # noqa: E402
 
 PICTURES = 2_000
 TARGET = 0.02
@@ -83,14 +89,15 @@ def measure(world: parallel.World, points: int, writer: str, path: Path) -> dict
     model = models.build("resnet20", {}, facts={"in_channels": 3, "num_classes": 10}).eval()
     noise = torch.randn(PICTURES, 3, 32, 32), torch.arange(PICTURES) % 10
     splits = {"train": data.split_of(noise, source="noise")}
-    delta, eta = (random_direction(model, config, axis) for axis in (0, 1))
-    problem = make_problem(model, splits, delta, eta, loss="cross_entropy")
-    evaluator = make_evaluator(config, problem, place, share=world.local_size)
-    recipe = choose_recipe(config, evaluator, None, world, points=points, seconds_left=lambda: math.inf)
+    study = Study(model, splits, objectives_of("cross_entropy", splits), source=Random())
+    axes = make_axes(study.source, model, splits, world, axes=2)
+    evaluator, _ = make_evaluator(config, study, axes, place, share=world.local_size)
+    recipe, evaluator = choose_recipe(config, evaluator, None, world, points=points, seconds_left=lambda: math.inf)
     evaluator.point(0.0, 0.0)  # warm
 
     clock = Clock(place.wait)
-    evaluator.network = replace(evaluator.network, run=clock.around("forward pass", evaluator.network.run))
+    network = replace(evaluator.network, run=clock.around("forward pass", evaluator.network.run))
+    evaluator = evaluator.with_network(network)
     Network.refresh = clock.around("folding and packing", Network.refresh)  # type: ignore[method-assign]
     Plane.move = clock.around("perturbing", Plane.move)  # type: ignore[method-assign]
     Mean.add = clock.around("loss and accuracy", Mean.add)  # type: ignore[method-assign]
@@ -100,17 +107,17 @@ def measure(world: parallel.World, points: int, writer: str, path: Path) -> dict
     file = store.SurfaceFile(path, quantities, comm) if comm is not None or world.is_root else None
     if file is not None:
         file.write = clock.around("writing", file.write)  # type: ignore[method-assign]
-    task = make_task(config.grid, evaluator, file, collects=writer == "root", stop=parallel.Stop())
+    task = make_task(config.grid, evaluator, file, collects=writer == "root", budget=Budget())
     computed, last = 0, 0.0
-    compute = task.compute
+    evaluate = task.evaluate
 
-    def counted(row: int, column: int, tick: Callable[[], None]) -> Any:
+    def counted(work: Work, tick: Callable[[], object]) -> Results:
         nonlocal computed, last
-        values = compute(row, column, tick)
+        results = evaluate(work, tick)
         computed, last = computed + 1, time.perf_counter()
-        return values
+        return results
 
-    task = parallel.Task(counted, task.write, task.collect, task.wants_stop)
+    task = replace(task, evaluate=counted)
     began = time.perf_counter()
     with freed_memory_kept():
         assert parallel.coordinate(world, Everything.of(np.ones(config.grid.rows, dtype=bool), config.grid), task)

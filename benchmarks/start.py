@@ -26,7 +26,7 @@ from machine import describe
 
 from lossgrid import parallel
 from lossgrid.evaluation import Evaluator
-from lossgrid.run.path import run
+from lossgrid.run import Budget, run
 from lossgrid.settings import RunConfig, resolve
 
 RESULT = Path(__file__).with_name("results") / "start.json"
@@ -45,11 +45,11 @@ def start() -> float:
         return values
 
     Evaluator.point = point  # type: ignore[method-assign]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, parallel.stop_on_signals() as stop:
         out = Path(folder) / "surface.h5"
         config = resolve(RunConfig, {"model": "resnet20", "alpha": "-1:1:51", "beta": "-1:1:51", "out": out})
         began = time.perf_counter()
-        complete = run(config, parallel.alone(), parallel.Stop())
+        complete = run(config, parallel.alone(), Budget.of(None, stop))
         assert not complete
     return came[0] - began
 

@@ -33,7 +33,7 @@ from lossgrid.machine.launcher import detect  # noqa: E402
 from lossgrid.parallel.mail import REPORT_TAG, SHARE_TAG, Report, Write, receive_share  # noqa: E402
 from lossgrid.parallel.root import Root  # noqa: E402
 from lossgrid.sampling import Everything  # noqa: E402
-from lossgrid.surface import Axis, Grid, Work  # noqa: E402
+from lossgrid.surface import Axis, Grid, Results, Work  # noqa: E402
 from lossgrid.surface.quantity import accuracy, loss  # noqa: E402
 
 LENGTHS = (1, 5, 25)
@@ -42,15 +42,21 @@ REPORTS = 20  # that wait for root at a time
 QUANTITIES = [made for split in ("train", "test") for made in (loss(split, "nats per sample"), accuracy(split))]
 
 
+def ones(work: Work) -> Results:
+    """Return results of the points of a work."""
+    values = np.ones((len(work), len(QUANTITIES)))
+    return Results(work, values, values, np.ones(len(work)))
+
+
 def writing(file: store.SurfaceFile, rank: int) -> dict[int, float]:
     """Return the seconds it takes to write a segment, by its length, the median of many."""
     taken: dict[int, list[float]] = {length: [] for length in LENGTHS}
     for number in range(ROUNDS):
         for place, length in enumerate(LENGTHS):  # by turns: what disturbs one disturbs all
             segment = Work(len(LENGTHS) * rank + place, number * length, (number + 1) * length)
-            values = np.ones((length, len(QUANTITIES) + 1))
+            results = ones(segment)
             began = time.perf_counter()
-            file.write(segment, values, rank=rank)
+            file.write(results, rank=rank)
             taken[length].append(time.perf_counter() - began)
     return {length: statistics.median(seconds) for length, seconds in taken.items()}
 
@@ -61,20 +67,19 @@ def reporting(world: parallel.World, length: int, write: Write | None) -> float:
     Collective: all ranks of ``world`` must call this.
     """
     comm = world.comm
-    task = parallel.Task(lambda *_: np.empty(0), lambda *_, **__: None, write, wants_stop=lambda: False)
+    task = parallel.Task(lambda work, _: ones(work), lambda *_, **__: None, write, seconds_left=lambda: math.inf)
     progress = parallel.Progress(total=0)
 
     def remember(state: parallel.Progress) -> None:
         progress.done = state.done
 
-    root = Root(world, Everything([Work(0, 0, 2 * ROUNDS * REPORTS)]), task, lambda: math.inf, 0.0, remember)
+    root = Root(world, Everything([Work(0, 0, 2 * ROUNDS * REPORTS)]), task, 0.0, remember)
     taken = []
     for number in range(ROUNDS):
         if world.rank == 1:
             for ticket in range(number * REPORTS, (number + 1) * REPORTS):
-                values = np.ones((length, len(QUANTITIES) + 1))
-                work = Work(1, number * length, (number + 1) * length)
-                comm.Send(Report(2 + ticket, 0, work, values).packed(), dest=world.root, tag=REPORT_TAG)
+                results = ones(Work(1, number * length, (number + 1) * length))
+                comm.Send(Report(2 + ticket, 0, results).packed(), dest=world.root, tag=REPORT_TAG)
         parallel.barrier(world)
         if world.is_root:
             began = time.perf_counter()

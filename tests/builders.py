@@ -13,7 +13,7 @@ from torch import nn
 from lossgrid import data, directions
 from lossgrid.evaluation import Evaluator, choose_place
 from lossgrid.measures import make_objective
-from lossgrid.surface import DONE, NOT_FINITE, PENDING, Axis, Grid, Quantity, Surface
+from lossgrid.surface import DONE, NOT_FINITE, PENDING, Axis, Grid, Quantity, Results, Surface, Work
 from lossgrid.surface.quantity import accuracy, named
 
 NATS = "nats per sample"
@@ -83,6 +83,17 @@ def _axis(given: npt.ArrayLike | None, count: int) -> npt.NDArray[np.float64]:
     return np.linspace(-1, 1, count) if given is None else np.asarray(given, dtype=np.float64)
 
 
+def a_point(work: Work, value: float, seconds: float = 1.0) -> Results:
+    """Return the results of a point that has one quantity."""
+    return Results.of_point(work, np.array([value]), np.array([np.nan]), seconds)
+
+
+def results(work: Work, table: npt.ArrayLike) -> Results:
+    """Return the results of a work: ``table`` has the quantities of each point, then its seconds; errors are 0."""
+    numbers = np.asarray(table, dtype=np.float64)
+    return Results(work, numbers[:, :-1], np.zeros_like(numbers[:, :-1]), numbers[:, -1])
+
+
 def a_batch(*shape: int, classes: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     """Return normal inputs of ``shape``, samples first, float32, and their classes in turn, int64."""
     inputs = torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
@@ -130,7 +141,7 @@ def an_evaluator(
     batches = data.place(
         split, device=place.device, dtype=place.dtype, batch_size=batch_size, channels_last=channels_last
     )
-    return Evaluator(
+    return Evaluator.of(
         model,
         {"train": batches},
         {"train": make_objective(loss, classification=split.classification)},

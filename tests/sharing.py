@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numpy as np
 
 from lossgrid.parallel import Task, World, coordinate
 from lossgrid.sampling import Everything
-from lossgrid.surface import Work
+from lossgrid.surface import Results, Work
 from lossgrid.surface.lattice import works
 from tests.virtual import Cluster, Costs
 
@@ -92,23 +93,23 @@ def simulate(
         rank, slowness = world.comm, points.slowness(world.rank)
         parts = batches if world.is_root else 1  # a worker merely looks for signals in between
 
-        def compute(row: int, column: int, tick: Callable[[], None]) -> np.ndarray:
-            computed[row, column] += 1
-            took = float(seconds[row, column]) * slowness
+        def evaluate(work: Work, tick: Callable[[], object]) -> Results:
+            computed[work.row, work.start] += 1
+            took = float(seconds[work.row, work.start]) * slowness
             for _ in range(parts):
                 rank.work(took / parts)
                 tick()
             last[world.rank] = rank.now
-            return np.array([0.0, 0.0, 0.0, 0.0, took])
+            return Results.of_point(work, np.zeros(4), np.zeros(4), took)
 
-        def leave(work: Work, values: np.ndarray, *, rank: int) -> None:
+        def leave(results: Results, *, rank: int) -> None:
             """Cost nothing: what this takes is a part of the points."""
 
-        def collect(work: Work, values: np.ndarray, *, rank: int) -> None:
+        def collect(results: Results, *, rank: int) -> None:
             world.comm.work(root_writes)
 
         plan = Everything(works(np.ones(shape, dtype=bool), (shape[0] // 2, shape[1] // 2))) if world.is_root else None
-        assert coordinate(world, plan, Task(compute, leave, collect if root_writes else None, lambda: False))
+        assert coordinate(world, plan, Task(evaluate, leave, collect if root_writes else None, lambda: math.inf))
         ends[world.rank] = rank.now
 
     cluster.run(main)

@@ -17,22 +17,23 @@ import torch
 
 from lossgrid import data as data_module
 from lossgrid import models, parallel, store
-from lossgrid.directions import Entries, arrays_of, match
+from lossgrid.directions import source_of
+from lossgrid.directions.registry import Directions
+from lossgrid.directions.towards import Network
 from lossgrid.errors import InputError, LossgridError
 from lossgrid.evaluation import arithmetic
 from lossgrid.evaluation.closure import refuse_aliases, refuse_closure
 from lossgrid.machine.launcher import detect
 from lossgrid.measures import given, make
 from lossgrid.parallel import World
-from lossgrid.run.path import run
-from lossgrid.run.problem import Problem, make_problem, of_file, random_direction, towards
+from lossgrid.run import Budget, run
+from lossgrid.run.study import Study, objectives_of
 from lossgrid.settings import RunConfig, resolve
 from lossgrid.settings.option import is_flag
 from lossgrid.surface import Axis, Surface
 from lossgrid.user_code import name_of, source_digest
 
 Range = str | tuple[float, float, int] | Axis
-Network = torch.nn.Module | Mapping[str, torch.Tensor] | str | Path
 OPTION = re.compile(r"--([a-z][a-z-]*[a-z])")
 
 
@@ -62,7 +63,7 @@ def evaluate(
     *,
     alpha: Range = "-1:1:21",
     beta: Range | None = None,
-    directions: str | Path | Sequence[Mapping[str, torch.Tensor]] = "random",
+    directions: Directions = "random",
     to: Network | Sequence[Network] = (),
     norm: str = "filter",
     perturb_bias_and_norm: bool = False,
@@ -91,7 +92,8 @@ def evaluate(
             ``{"train": ..., "test": ...}``.
         alpha: Range along delta: ``"-1:1:21"``, ``(-1, 1, 21)`` or an :class:`~lossgrid.surface.grid.Axis`.
         beta: Range along eta; None for a line.
-        directions: ``"random"``, a direction file, or one or two dicts of tensors by entry.
+        directions: ``"random"``, a direction file, one or two dicts of tensors by entry, or a function
+            ``f(around, axes)`` that returns such a list; see :class:`lossgrid.directions.Around`.
         to: A second trained network, towards which alpha leads, or two that span a plane with the first: modules, state
             dicts or checkpoint files.
         norm: ``filter``, ``layer``, ``weight`` or ``none``, for random directions.
@@ -155,21 +157,25 @@ def evaluate(
         "time_limit": time_limit,
     }
 
-    def load(config: RunConfig) -> Problem:
+    def load(config: RunConfig) -> Study:
         refuse_closure(loss, model)
         for _, thing in measured:
             refuse_closure(thing, model, role="metric")
         refuse_aliases(model)
         own = models.copy_of(model, name=type(model).__name__).cpu().eval().requires_grad_(False)
         loaded = {
-            name: data_module.split_of(given, source=f"data {name!r}", max_samples=max_samples)
-            for name, given in splits.items()
+            name: data_module.split_of(own_data, source=f"data {name!r}", max_samples=max_samples)
+            for name, own_data in splits.items()
         }
-        delta, eta = _directions(directions, networks, own, config)
+        if networks and directions != "random":
+            raise InputError("give either to or directions, not both")
+        if len(networks) > len(config.grid.shape):
+            raise InputError(f"to names {len(networks)} networks, which span a plane: give beta too")
+        source = source_of(config, directions=directions, to=[(f"to[{i}]", one) for i, one in enumerate(networks)])
         given_here = {"model": type(model), "loss": loss, **{f"metric {name}": thing for name, thing in measured}}
         sources = {role: source_digest(thing) for role, thing in given_here.items() if not isinstance(thing, str)}
         made = [make(name) if thing == name else given(name, thing, name) for name, thing in measured]
-        return make_problem(own, loaded, delta, eta, loss=loss, weights="given", sources=sources, metrics=made)
+        return Study(own, loaded, objectives_of(loss, loaded), source, sources=sources, metrics=made)
 
     world = _world()
     with ExitStack() as cleanup:
@@ -182,7 +188,7 @@ def evaluate(
         cleanup.enter_context(arithmetic.restored())
         cleanup.enter_context(heard_in_notebooks())
         with parallel.stop_on_signals() as stop, parallel.guarded(world, config.heartbeat):
-            run(config, world, stop, load=load)
+            run(config, world, Budget.of(config.time_limit, stop), load=load)
         return parallel.on_root(world, lambda: store.read(config.out))
 
 
@@ -231,36 +237,3 @@ def _axis(given: Range) -> Axis:
     if isinstance(given, Axis):
         return given
     return Axis.parse(given) if isinstance(given, str) else Axis(float(given[0]), float(given[1]), int(given[2]))
-
-
-def _directions(
-    given: str | Path | Sequence[Mapping[str, torch.Tensor]],
-    networks: Sequence[Network],
-    model: torch.nn.Module,
-    config: RunConfig,
-) -> tuple[Entries, Entries | None]:
-    """Return delta and eta, of what was given first, the rest at random."""
-    axes = len(config.grid.shape)
-    if networks and given != "random":
-        raise InputError("give either to or directions, not both")
-    if len(networks) > axes:
-        raise InputError(f"to names {len(networks)} networks, which span a plane: give beta too")
-    if given == "random":
-        made = [towards(_state(network), model, source=f"to[{i}]") for i, network in enumerate(networks)]
-        made += [random_direction(model, config, axis) for axis in range(len(made), axes)]
-    elif isinstance(given, (str, Path)):
-        made = of_file(Path(given), model, axes)
-    else:
-        if len(given) < axes:
-            raise InputError(f"directions holds {len(given)}, and the grid has {axes} axes")
-        made = [
-            match(arrays_of(one, source=f"directions[{i}]"), list(one), model, source=f"directions[{i}]")
-            for i, one in enumerate(given[:axes])
-        ]
-    return made[0], made[1] if axes == 2 else None
-
-
-def _state(network: Network) -> Mapping[str, Any]:
-    if isinstance(network, (str, Path)):
-        return models.read_checkpoint(Path(network))
-    return network.state_dict() if isinstance(network, torch.nn.Module) else network

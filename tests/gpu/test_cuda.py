@@ -42,7 +42,7 @@ def evaluator(device: str, precision: str, batch_size: int = 64) -> Evaluator:
 
 
 def losses(made: Evaluator) -> np.ndarray:
-    return np.array([made.point(*point)[0] for point in POINTS])
+    return np.array([made.point(*point).values[0] for point in POINTS])
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def exact() -> np.ndarray:
 def test_values_are_those_of_the_cpu_in_float64(exact: np.ndarray, variant: str, precision: str) -> None:
     made = evaluator("cuda", precision)
     try:
-        made.use(variant)
+        made = made.with_variant(variant)
     except Unsuitable as reason:
         pytest.skip(f"NOT RUN: {variant} in {precision}: {reason}")
     np.testing.assert_allclose(losses(made), exact, rtol=TOLERANCES[precision])
@@ -66,19 +66,19 @@ def test_values_are_those_of_the_cpu_in_float64(exact: np.ndarray, variant: str,
 @pytest.mark.parametrize("variant", ["plain", "folded"])
 def test_points_replayed_as_cuda_graphs_are_the_same_bits(variant: str, precision: str) -> None:
     made = evaluator("cuda", precision)
-    made.use(variant)
+    made = made.with_variant(variant)
     eager = losses(made)
-    made.capture()
-    assert made.is_captured
+    made = made.with_graph()
+    assert made.graph is not None
     assert losses(made).tobytes() == eager.tobytes()
 
 
 def test_a_loss_that_looks_at_values_cannot_be_captured() -> None:
     made = evaluator("cuda", "float32")
     looking = make_objective(lambda outputs, targets: outputs.sum() * float(outputs.mean().item()), classification=True)
-    made._objectives = {"train": looking}
+    made = made.with_objectives({"train": looking})
     with pytest.raises(Unsuitable, match="it fails"):
-        made.capture()
+        made.with_graph()
     assert np.isfinite(losses(made)).all()  # the device goes on
 
 
@@ -88,12 +88,12 @@ def test_data_that_do_not_fit_are_streamed_with_the_same_values(monkeypatch: pyt
     streamed = evaluator("cuda", "float32")
     assert losses(streamed).tobytes() == resident.tobytes()
     with pytest.raises(Unsuitable, match="not kept on the device"):
-        streamed.capture()
+        streamed.with_graph()
 
 
 def test_float32_on_cuda_is_told_from_tf32() -> None:
     made = evaluator("cuda", "tf32")
-    low, high = made.point(0.05, -0.02)[:-1], made.point_in_float32(0.05, -0.02)
+    low, high = made.point(0.05, -0.02).values, made.point_in_float32(0.05, -0.02)
     assert low[0] != high[0]
     np.testing.assert_allclose(low[0], high[0], rtol=TOLERANCES["tf32"])
 

@@ -7,6 +7,7 @@ With ``stop`` the last rank asks to stop after its third point, with ``slow`` it
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import numpy as np
 from lossgrid.machine.launcher import detect
 from lossgrid.parallel import Progress, Task, connect, coordinate
 from lossgrid.sampling import Everything
-from lossgrid.surface import Work
+from lossgrid.surface import Results, Work
 from lossgrid.surface.lattice import works
 
 rows, columns, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
@@ -33,26 +34,30 @@ ended: list[float] = []
 snapshots: list[int] = []
 
 
-def compute(row: int, column: int, tick: Callable[[], None]) -> np.ndarray:
+def evaluate(work: Work, tick: Callable[[], object]) -> Results:
     for _ in range(3):
         time.sleep(seconds / 3)
         tick()
-    computed.append((row, column))
+    computed.append((work.row, work.start))
     ended.append(time.monotonic())
-    return np.array([1000.0 * row + column, seconds])
+    return Results.of_point(work, np.array([1000.0 * work.row + work.start]), np.zeros(1), seconds)
 
 
-def put(work: Work, values: np.ndarray, *, rank: int) -> None:
+def put(results: Results, *, rank: int) -> None:
+    work = results.work
     where = (work.row, slice(work.start, work.stop, work.step))
     assert np.isnan(surface[where]).all(), "a point arrived twice"
-    surface[where], owner[where] = values[:, 0], rank
+    surface[where], owner[where] = results.values[:, 0], rank
 
 
 def progress(state: Progress) -> None:
     snapshots.append(state.done)
 
 
-wants_stop = lambda: stops and world.rank == world.size - 1 and len(computed) >= 3  # noqa: E731
+def seconds_left() -> float:
+    return 0.0 if stops and world.rank == world.size - 1 and len(computed) >= 3 else math.inf
+
+
 pending = np.ones((rows, columns), dtype=bool)
 pending[0, : columns // 3] = False  # as if an earlier run had done these
 middle = (rows // 2, columns // 2)
@@ -62,7 +67,7 @@ if "centre" in sys.argv:
     rest = pending.copy()
     rest[middle] = False
     plan = Everything([Work(middle[0], middle[1], middle[1] + 1), *works(rest, middle)])
-task = Task(compute, put, collect=put, wants_stop=wants_stop)
+task = Task(evaluate, put, collect=put, seconds_left=seconds_left)
 began = time.monotonic()
 complete = coordinate(world, plan, task, on_progress=progress)
 took = time.monotonic() - began

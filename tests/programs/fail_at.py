@@ -17,7 +17,7 @@ mpi4py.rc.initialize = False
 from lossgrid import cli, data, store  # noqa: E402
 from lossgrid.evaluation import Evaluator  # noqa: E402
 from lossgrid.machine.launcher import detect  # noqa: E402
-from lossgrid.run import problem  # noqa: E402
+from lossgrid.run import study  # noqa: E402
 
 stage, rank = sys.argv[1], int(sys.argv[2])
 
@@ -37,7 +37,7 @@ def failing(original: Any, after: int) -> Any:
 
 
 STAGES: dict[str, tuple[Any, str, int]] = {
-    "load": (problem, "load_model", 0),
+    "load": (study, "load_model", 0),
     "place": (data, "place", 0),
     "open": (store, "SurfaceFile", 0),
     "first point": (Evaluator, "point", 0),

@@ -14,7 +14,7 @@ from lossgrid.errors import InputError
 from lossgrid.formats.loss_landscape import imported
 from lossgrid.surface import Work
 from lossgrid.surface.summary import as_lines, summarise
-from tests.builders import a_grid, quantities
+from tests.builders import a_grid, quantities, results
 
 METRICS = quantities("train")
 GRID = a_grid(7, 5)
@@ -33,7 +33,7 @@ def surface(path: Path, *, complete: bool) -> Path:
     identity = store.create(path, GRID, METRICS, config=config, provenance=provenance)
     file = store.SurfaceFile(path, METRICS)
     for row in range(5 if complete else 3):
-        file.write(Work(row, 0, 7), np.random.default_rng(row).random((7, 3)) + 1, rank=row)
+        file.write(results(Work(row, 0, 7), np.random.default_rng(row).random((7, 3)) + 1), rank=row)
     file.close()
     if complete:
         store.finish(identity)

@@ -17,8 +17,9 @@ from torch.nn.utils import parametrizations
 from torch.torch_version import TorchVersion
 
 from lossgrid import models
+from lossgrid.directions import towards
 from lossgrid.errors import InputError
-from lossgrid.run.problem import load_model, towards
+from lossgrid.run.study import load_model
 from lossgrid.settings import DirectionsConfig, RunConfig, resolve
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.*is deprecated")  # people have networks with it

@@ -34,7 +34,7 @@ def measured(measure: Measure, outputs: torch.Tensor, targets: torch.Tensor, bat
     state = measure.start(CPU)
     for start in range(0, len(outputs), batch):
         measure.add(state, outputs[start : start + batch], targets[start : start + batch])
-    (value,) = measure.values(state).tolist()
+    (value,) = measure.values(state)[0].tolist()
     return float(value)
 
 

@@ -267,12 +267,12 @@ def test_points_are_those_of_the_plain_network(variant: str, precision: str, tol
         return shaken(models.build("resnet20", {}, facts={"num_classes": 3}))
 
     plain, fast = evaluator(net(), precision), evaluator(net(), precision)
-    fast.use(variant)
+    fast = fast.with_variant(variant)
     assert (plain.network.variant, fast.network.variant) == ("plain", variant)
     for alpha in (0.0, 0.02, -0.05):
-        assert fast.point(alpha)[0] == pytest.approx(plain.point(alpha)[0], rel=tolerance)
-    fast.use("plain")
-    assert fast.point(0.02)[0] == plain.point(0.02)[0]
+        assert fast.point(alpha).values[0] == pytest.approx(plain.point(alpha).values[0], rel=tolerance)
+    fast = fast.with_variant("plain")
+    assert fast.point(0.02).values[0] == plain.point(0.02).values[0]
 
 
 def test_a_point_in_float32_is_that_of_the_plain_network() -> None:
@@ -281,9 +281,9 @@ def test_a_point_in_float32_is_that_of_the_plain_network() -> None:
         return shaken(models.build("resnet20", {}, facts={"num_classes": 3}))
 
     low, plain = evaluator(net(), "bfloat16"), evaluator(net(), "float32")
-    low.use("fused")
-    assert low.point_in_float32(0.02).tolist() == plain.point(0.02)[:-1].tolist()
-    assert low.point(0.02)[0] != plain.point(0.02)[0]
+    low = low.with_variant("fused")
+    assert low.point_in_float32(0.02).tolist() == plain.point(0.02).values.tolist()
+    assert low.point(0.02).values[0] != plain.point(0.02).values[0]
 
 
 def test_control_flow_keeps_the_network_plain() -> None:
@@ -293,9 +293,9 @@ def test_control_flow_keeps_the_network_plain() -> None:
 
     branching = evaluator(shaken(Module(forward, conv=conv(), norm=nn.BatchNorm2d(3))))
     with pytest.raises(Unsuitable, match=r"torch.fx cannot follow the network \(TraceError\)"):
-        branching.use("folded")
+        branching.with_variant("folded")
     assert branching.network.variant == "plain"
-    assert math.isfinite(branching.point(0.1)[0])
+    assert math.isfinite(branching.point(0.1).values[0])
 
 
 def test_sums_in_place_that_torch_fx_misses_are_found() -> None:
@@ -307,7 +307,7 @@ def test_sums_in_place_that_torch_fx_misses_are_found() -> None:
 
     missed = evaluator(shaken(Module(forward, conv=conv(), norm=nn.BatchNorm2d(3))))
     with pytest.raises(Differs, match="its outputs differ by"):
-        missed.use("folded")
+        missed.with_variant("folded")
 
 
 def test_a_trace_that_is_another_function_is_found_on_the_first_batch() -> None:
@@ -322,7 +322,7 @@ def test_a_trace_that_is_another_function_is_found_on_the_first_batch() -> None:
     sly = evaluator(shaken(Sly(run, conv=conv(), norm=nn.BatchNorm2d(3))), "float32")
     for variant in ("folded", "fused"):
         with pytest.raises(Differs, match="its outputs differ by"):
-            sly.use(variant)
+            sly.with_variant(variant)
     assert sly.network.variant == "plain"
 
 
@@ -333,18 +333,18 @@ def test_kernels_that_are_missing_are_gone_without(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("lossgrid.evaluation.fused.OneDNN.call", lambda *arguments: (missing, ()))
     lacking = evaluator(shaken(models.build("resnet20", {}, facts={"num_classes": 3})), "float32")
     with pytest.raises(Unsuitable, match=r"it fails \(RuntimeError: no such kernel\)"):
-        lacking.use("fused")
+        lacking.with_variant("fused")
 
 
 def test_networks_without_layers_stay_plain() -> None:
     for variant, words in (("folded", "no normalisation"), ("fused", "no fused kernels for float64")):
         with pytest.raises(Unsuitable, match=words):
-            evaluator(shaken(nn.Sequential(nn.Flatten(), nn.Linear(192, 3)))).use(variant)
+            evaluator(shaken(nn.Sequential(nn.Flatten(), nn.Linear(192, 3)))).with_variant(variant)
 
 
 def test_cuda_graphs_need_cuda() -> None:
     with pytest.raises(Unsuitable, match="no CUDA device"):
-        evaluator(shaken(models.build("resnet20", {}, facts={"num_classes": 3}))).capture()
+        evaluator(shaken(models.build("resnet20", {}, facts={"num_classes": 3}))).with_graph()
 
 
 def test_small_layers_are_not_worth_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:

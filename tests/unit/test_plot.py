@@ -13,7 +13,7 @@ from lossgrid.cli.pictures import draw_files
 from lossgrid.errors import InputError
 from lossgrid.plot.scale import ScaleOptions, choose_scale, round_values
 from lossgrid.surface import DONE, NOT_FINITE, PENDING, Axis, Grid, Surface, Work
-from tests.builders import a_surface, quantities
+from tests.builders import a_surface, quantities, results
 
 METRICS = quantities("train")
 
@@ -502,7 +502,7 @@ def surface_file(path: Path, *, done: int = 4, beta: bool = True) -> Path:
     file = store.SurfaceFile(path, METRICS)
     for segment in [Work(row, 0, grid.rows[1]) for row in range(grid.rows[0])][:done]:
         loss = 0.1 + segment.row + np.linspace(-1, 1, 5) ** 2
-        file.write(segment, np.stack([loss, 1 / (1 + loss), np.ones(5)], axis=1), rank=0)
+        file.write(results(segment, np.stack([loss, 1 / (1 + loss), np.ones(5)], axis=1)), rank=0)
     file.close()
     return path
 

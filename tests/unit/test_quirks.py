@@ -29,8 +29,10 @@ import lossgrid
 from lossgrid import directions, store
 from lossgrid.errors import InputError
 from lossgrid.evaluation import choose_place
-from lossgrid.run.path import make_evaluator
-from lossgrid.run.problem import load_problem
+from lossgrid.parallel import alone
+from lossgrid.run.axes import make_axes
+from lossgrid.run.preparation import make_evaluator
+from lossgrid.run.study import load_study
 from lossgrid.settings import RunConfig, resolve
 from lossgrid.surface import PENDING, Axis, Surface
 from tests.programs.users import Net, pictures
@@ -138,10 +140,11 @@ def test_directions_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         RunConfig,
         {"model": "tests.unit.test_quirks:small", "directions": str(path), "data": "tests.programs.users:pictures"},
     )
-    problem = load_problem(config)
+    study = load_study(config)
+    axes = make_axes(study.source, study.model, study.splits, alone(), axes=1)
     path.unlink()
-    evaluator = make_evaluator(config, problem, choose_place("cpu", "float32", local_rank=0), share=1)
-    here, away = evaluator.point(0.0)[0], evaluator.point(1.0)[0]
+    evaluator, _ = make_evaluator(config, study, axes, choose_place("cpu", "float32", local_rank=0), share=1)
+    here, away = evaluator.point(0.0).values[0], evaluator.point(1.0).values[0]
     assert math.isfinite(here)
     assert away != here
 
@@ -171,7 +174,9 @@ def test_no_batch_makes_the_host_wait(loss: str, waits: int) -> None:
     # evaluation.py calls .item() twice for every batch. The loss that does so too shows that it would be found.
     settings = {"model": "tests.unit.test_quirks:small", "data": "digits", "batch_size": 50, "loss": loss}
     config = resolve(RunConfig, settings)
-    evaluator = make_evaluator(config, load_problem(config), choose_place("cpu", "float32", local_rank=0), share=1)
+    study = load_study(config)
+    axes = make_axes(study.source, study.model, study.splits, alone(), axes=1)
+    evaluator, _ = make_evaluator(config, study, axes, choose_place("cpu", "float32", local_rank=0), share=1)
     with Transfers() as transfers:
         evaluator.point(0.1)
     assert transfers.counts["aten.linear.default"] == 29  # 1,438 samples by 50

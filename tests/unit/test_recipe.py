@@ -24,6 +24,12 @@ def evaluator(samples: int = 300, model: nn.Module | None = None) -> Evaluator:
 
 
 def choose(made: Evaluator, *, points: int = 10, recorded: dict[str, Any] | None = None, **settings: object) -> Recipe:
+    return decide(made, points=points, recorded=recorded, **settings)[0]
+
+
+def decide(
+    made: Evaluator, *, points: int = 10, recorded: dict[str, Any] | None = None, **settings: object
+) -> tuple[Recipe, Evaluator]:
     config = resolve(RunConfig, {"model": "users:net", **settings})
     return choose_recipe(config, made, recorded, alone(), points=points, seconds_left=lambda: 1e9)
 
@@ -50,9 +56,10 @@ def pace(monkeypatch: pytest.MonkeyPatch, seconds: dict[str, float]) -> None:
 
 def test_short_runs_take_the_best_that_needs_no_measurement(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    made = evaluator()
-    chosen = choose(made)
+    plain = evaluator()
+    chosen, made = decide(plain)
     assert chosen == Recipe("fused", 100, False)
+    assert (plain.network.variant, plain.batch_size) == ("plain", 128)  # which stays as it was
     assert (made.network.variant, made.batch_size) == ("fused", 100)
     assert "1 normalisation folded, 1 layer fused" in chosen.about
     assert "nothing tuned" in chosen.about
@@ -90,22 +97,23 @@ class Scaled(nn.Module):
 def test_what_was_recorded_is_kept_to(long_run: None) -> None:
     made = evaluator()
     recorded = {"variant": "folded", "batch_size": 9, "cuda_graphs": False, "about": "as it was"}
-    assert choose(made, recorded=recorded) == Recipe("folded", 9, False)
-    assert (made.network.variant, made.batch_size) == ("folded", 9)
-    untouched = evaluator()
-    assert choose(untouched, recorded=recorded, points=0).about == "as it was"
+    chosen, run = decide(made, recorded=recorded)
+    assert chosen == Recipe("folded", 9, False)
+    assert (run.network.variant, run.batch_size) == ("folded", 9)
+    kept, untouched = decide(evaluator(), recorded=recorded, points=0)
+    assert kept.about == "as it was"
     assert (untouched.network.variant, untouched.batch_size) == ("folded", 9)  # to compute a stored point again
 
 
 def test_another_function_is_warned_of(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    made, use = evaluator(), Evaluator.use
+    made, with_variant = evaluator(), Evaluator.with_variant
 
-    def differing(self: Evaluator, variant: str) -> None:
+    def differing(self: Evaluator, variant: str) -> Evaluator:
         if variant == "fused":
             raise Differs("its outputs differ by 1e-1 of the largest")
-        use(self, variant)
+        return with_variant(self, variant)
 
-    monkeypatch.setattr(Evaluator, "use", differing)
+    monkeypatch.setattr(Evaluator, "with_variant", differing)
     assert choose(made).variant == "folded"
     warnings = [record.message for record in caplog.records if record.levelno == logging.WARNING]
     assert warnings == ["not fused: its outputs differ by 1e-1 of the largest"]
@@ -120,8 +128,7 @@ def test_slower_kernels_are_gone_without(monkeypatch: pytest.MonkeyPatch, long_r
 
 def test_the_batch_size_is_tuned(monkeypatch: pytest.MonkeyPatch, long_run: None) -> None:
     monkeypatch.setattr(recipe, "best_batch_size", lambda evaluator, seconds: 60)
-    made = evaluator()
-    chosen = choose(made)
+    chosen, made = decide(evaluator())
     assert (chosen.batch_size, made.batch_size) == (60, 60)
     assert "batch size tuned in" in chosen.about
     assert choose(evaluator(), batch_size=50).batch_size == 50
@@ -134,21 +141,20 @@ def test_compiling_must_save_more_than_it_takes(
     monkeypatch: pytest.MonkeyPatch, compiles: None, fast: float, points: int, variant: str
 ) -> None:
     pace(monkeypatch, {"fused": 1e-6, "folded": 1e-6, "compiled": fast * 1e-6})
-    made = evaluator()
-    chosen = choose(made, points=points)
+    chosen, made = decide(evaluator(), points=points)
     assert (chosen.variant, made.network.variant) == (variant, variant)
     assert ("compiled in" in chosen.about) == (variant == "compiled")
 
 
 def test_what_cannot_be_compiled_runs_on(monkeypatch: pytest.MonkeyPatch, compiles: None) -> None:
-    use = Evaluator.use
+    with_variant = Evaluator.with_variant
 
-    def uncompilable(self: Evaluator, variant: str) -> None:
+    def uncompilable(self: Evaluator, variant: str) -> Evaluator:
         if variant == "compiled":
             raise Unsuitable("it fails (InvalidCxxCompiler: No working C++ compiler found)")
-        use(self, variant)
+        return with_variant(self, variant)
 
-    monkeypatch.setattr(Evaluator, "use", uncompilable)
+    monkeypatch.setattr(Evaluator, "with_variant", uncompilable)
     pace(monkeypatch, {"fused": 1.0, "folded": 1.0})
     chosen = choose(evaluator())
     assert chosen.variant == "fused"
@@ -161,6 +167,14 @@ class Timed:
     def __init__(self, cost: Any, samples: int = 4000, nbytes: int = 1000) -> None:
         self.cost, self.samples, self._nbytes, self.tried = cost, {"train": samples}, nbytes, []
         self.place = choose_place("cpu", "float32", local_rank=0)
+        self.batch_size = 10
+
+    @property
+    def most_samples(self) -> int:
+        return max(self.samples.values())
+
+    def with_network(self, network: object) -> "Timed":
+        return self
 
     def bytes_per_sample(self) -> int:
         return self._nbytes
@@ -212,6 +226,5 @@ def test_time_that_is_over_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> N
 def test_networks_are_timed_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "LEAST_SECONDS", 0.0)
     timed = Timed(lambda size: next(disturbed))
-    timed.network, timed.batch_size = None, 10  # type: ignore[attr-defined]
     disturbed = iter([5.0, 5.0, 5.0, 5.0, 4.0, 4.0, 4.0, 4.0] + [1.0] * 4 + [2.0] * 4 + [9.0] * 8)
     assert tuning.seconds_in_turns(timed, ("one", "other")) == [1.0, 2.0]  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 import lossgrid
 from lossgrid import directions, store
 from lossgrid.errors import InputError, RankError
-from lossgrid.evaluation import Differs, Evaluator, Unsuitable
+from lossgrid.evaluation import Differs, Evaluator, Measured, Unsuitable
 from lossgrid.evaluation.graph import Tracer
 from tests.builders import a_direction, an_evaluator
 
@@ -163,7 +163,7 @@ def test_buffers_are_read_at_every_point_by_rewritten_networks(variant: str) -> 
 @pytest.mark.parametrize("kind", [Listed, Looking, LookingAtBuffer, Doubled])
 def test_what_would_be_computed_once_is_not_rewritten(kind: type[nn.Module]) -> None:
     with pytest.raises(Unsuitable, match="cannot follow the network"):
-        evaluator(made(kind)).use("folded")
+        evaluator(made(kind)).with_variant("folded")
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_a_graph_that_is_right_at_theta_alone_is_found_at_a_moved_point(monkeypa
     )
     stale = evaluator(made(FrozenNorm))
     with pytest.raises(Differs, match=r"its outputs differ by .* at \(1, 0\)"):
-        stale.use("folded")
+        stale.with_variant("folded")
     assert stale.network.variant == "plain"
     model = made(FrozenNorm)
     expected = model(samples()[0])
@@ -200,10 +200,10 @@ def test_far_points_are_where_the_outputs_are_finite() -> None:
     how: dict[str, Any] = {"precision": "float32", "batch_size": 10, "channels_last": False}
     delta = a_direction(made(Net))
     wide = an_evaluator(made(Net), samples(), delta=delta, reach=(1e30, 0.0), **how)
-    assert wide.far == (1.0, 0.0)
-    wide.use("fused")
+    assert wide.subject.far == (1.0, 0.0)
+    wide.with_variant("fused")
     near = an_evaluator(made(Net), samples(), delta=delta, eta=delta, reach=(-0.5, 2.0), **how)
-    assert near.far == (-0.5, 2.0)
+    assert near.subject.far == (-0.5, 2.0)
 
 
 def test_a_surface_of_another_function_does_not_become_complete(
@@ -212,9 +212,9 @@ def test_a_surface_of_another_function_does_not_become_complete(
     """A variant that goes wrong after it was compared is found by the plain network at the end, and named."""
     point = Evaluator.point
 
-    def drifting(self: Evaluator, *args: float, **kwargs: object) -> np.ndarray:
-        values = point(self, *args, **kwargs)  # type: ignore[arg-type]
-        return values * np.array([1.001] + [1.0] * (len(values) - 1))
+    def drifting(self: Evaluator, *args: float, **kwargs: object) -> Measured:
+        found = point(self, *args, **kwargs)  # type: ignore[arg-type]
+        return found._replace(values=found.values * np.array([1.001] + [1.0] * (len(found.values) - 1)))
 
     monkeypatch.setattr(Evaluator, "point", drifting)
     out = tmp_path / "s.h5"  # type: ignore[operator]

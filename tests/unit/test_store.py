@@ -14,7 +14,7 @@ from lossgrid import store
 from lossgrid.errors import InputError, RankError
 from lossgrid.files import in_use, locked
 from lossgrid.surface import DONE, NOT_FINITE, Grid, Work, seconds_of
-from tests.builders import a_grid, quantities
+from tests.builders import a_grid, quantities, results
 
 METRICS = quantities("train")
 PLANE = a_grid()
@@ -76,7 +76,7 @@ def test_what_is_written_is_read(tmp_path: Path, grid: Grid) -> None:
     path = make(tmp_path / "s.h5", grid)
     row = grid.rows[0] - 1
     file = store.SurfaceFile(path, METRICS)
-    file.write(Work(row, 1, 3), np.array([[1.5, 0.5, 0.1], [np.inf, 0.25, 0.2]]), rank=7)
+    file.write(results(Work(row, 1, 3), np.array([[1.5, 0.5, 0.1], [np.inf, 0.25, 0.2]])), rank=7)
     file.close()
     surface = store.read(path)
     where = (row, slice(1, 3)) if grid is PLANE else slice(1, 3)
@@ -90,7 +90,7 @@ def test_what_is_written_is_read(tmp_path: Path, grid: Grid) -> None:
     assert surface.finished is None
     file = store.SurfaceFile(path, METRICS)
     for line in range(grid.rows[0]):
-        file.write(Work(line, 0, 5), np.full((5, 3), 2.0), rank=0)
+        file.write(results(Work(line, 0, 5), np.full((5, 3), 2.0)), rank=0)
     file.close()
     store.finish(store.identify(path, surface.id))
     assert store.read(path).complete
@@ -102,7 +102,7 @@ def test_writing_and_finishing_leave_the_structure_alone(tmp_path: Path) -> None
     size = path.stat().st_size
     file = store.SurfaceFile(path, METRICS)
     for row in range(3):
-        file.write(Work(row, 0, 5), np.ones((5, 3)), rank=0)
+        file.write(results(Work(row, 0, 5), np.ones((5, 3))), rank=0)
     file.close()
     store.finish(store.identify(path, ""), rounding={"precision": "tf32", "points": [[0, 0]], "largest": {}})
     assert path.stat().st_size == size
@@ -113,7 +113,7 @@ def test_other_tools_read_it(tmp_path: Path) -> None:
     netcdf = pytest.importorskip("netCDF4")
     path = make(tmp_path / "s.h5")
     file = store.SurfaceFile(path, METRICS)
-    file.write(Work(2, 4, 5), np.array([[9.0, 0.5, 0.1]]), rank=0)
+    file.write(results(Work(2, 4, 5), np.array([[9.0, 0.5, 0.1]])), rank=0)
     file.close()
     with xarray.open_dataset(path, engine="h5netcdf", phony_dims="access") as dataset:
         assert float(dataset["train_loss"].sel(beta=2.0, alpha=1.0)) == 9.0
@@ -244,7 +244,7 @@ def test_a_write_that_fails_names_the_file_and_the_reason(tmp_path: Path, monkey
 
     monkeypatch.setattr(file, "_write", full)
     with pytest.raises(RankError, match=r"cannot write .*s\.h5: .*No space left on device"):
-        file.write(Work(0, 0, 1), np.zeros((1, len(METRICS) + 1)), rank=0)
+        file.write(results(Work(0, 0, 1), np.zeros((1, len(METRICS) + 1))), rank=0)
     file.close()
 
 

@@ -17,7 +17,8 @@ from lossgrid.parallel import Task, coordinate
 from lossgrid.parallel.mail import IDLE, LEFT, REPORT_TAG, SHARE_TAG, STOP_TAG, WANTS_STOP, Report, receive_share
 from lossgrid.parallel.root import Root
 from lossgrid.sampling import Everything
-from lossgrid.surface import Work
+from lossgrid.surface import Results, Work
+from tests.builders import a_point
 from tests.virtual import Cluster, Costs
 
 Play = Callable[[Any], None]
@@ -41,8 +42,9 @@ class Played:
     def reports(self, work: Work | None = None, flags: int = 0, *, asks: bool = False) -> None:
         self.ticket += asks
         count = len(work) if work else 0
-        values = np.array([[column, 1.0] for column in (work.columns if work else ())], dtype=np.float64)
-        self.comm.Send(Report(self.ticket, flags, work, values.reshape(count, 2)).packed(), dest=0, tag=REPORT_TAG)
+        numbers = np.array([[column] for column in (work.columns if work else ())], dtype=np.float64)
+        results = Results(work, numbers, np.zeros((count, 1)), np.ones(count)) if work else None
+        self.comm.Send(Report(self.ticket, flags, results).packed(), dest=0, tag=REPORT_TAG)
 
 
 class Told:
@@ -52,8 +54,8 @@ class Told:
         self.values: dict[int, float] = {}
         self.complete: bool | None = None
 
-    def collect(self, work: Work, values: np.ndarray, *, rank: int) -> None:
-        for column, value in zip(work.columns, values[:, 0], strict=True):
+    def collect(self, results: Results, *, rank: int) -> None:
+        for column, value in zip(results.work.columns, results.values[:, 0], strict=True):
             assert column not in self.values, "a point arrived twice"
             self.values[column] = float(value)
 
@@ -67,13 +69,13 @@ def play(plan: Any, *workers: Play, computes: bool = False, left: Callable[[], f
             workers[world.rank - 1](Played(world))
             return
 
-        def compute(row: int, column: int, tick: Callable[[], None]) -> np.ndarray:
+        def evaluate(work: Work, tick: Callable[[], object]) -> Results:
             world.comm.work(1.0)
             tick()
-            return np.array([column, 1.0])
+            return a_point(work, work.start)
 
-        task = Task(compute, told.collect, told.collect, wants_stop=lambda: False)
-        root = Root(world, plan, task, left or (lambda: 1e9), 0.0, lambda _: None)
+        task = Task(evaluate, told.collect, told.collect, seconds_left=left or (lambda: 1e9))
+        root = Root(world, plan, task, 0.0, lambda _: None)
         if not computes:
             root._next_share = lambda: None  # type: ignore[method-assign]
         told.complete = root.run()
@@ -180,9 +182,9 @@ class InTwoWaves:
         self.given += count
         return Work(0, self.given - count, self.given)
 
-    def tell(self, work: Work, values: np.ndarray) -> None:
-        assert len(work) == len(values)
-        self.heard += len(work)
+    def tell(self, results: Results) -> None:
+        assert len(results.work) == len(results.values)
+        self.heard += len(results.work)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -196,16 +198,16 @@ def test_results_of_root_release_the_workers_that_wait_for_them() -> None:
     plan, computed_by = InTwoWaves(12), [0, 0, 0, 0]
 
     def main(world: Any) -> None:
-        def compute(row: int, column: int, tick: Callable[[], None]) -> np.ndarray:
+        def evaluate(work: Work, tick: Callable[[], object]) -> Results:
             computed_by[world.rank] += 1
             world.comm.work(5.0 if world.is_root else 0.1)  # the wave ends with root's points
             tick()
-            return np.array([column, 5.0 if world.is_root else 0.1])
+            return a_point(work, work.start, 5.0 if world.is_root else 0.1)
 
-        def nothing(work: Work, values: np.ndarray, *, rank: int) -> None:
+        def nothing(results: Results, *, rank: int) -> None:
             """Values do not matter here."""
 
-        task = Task(compute, nothing, nothing if world.is_root else None, wants_stop=lambda: False)
+        task = Task(evaluate, nothing, nothing if world.is_root else None, seconds_left=lambda: 1e9)
         assert coordinate(world, plan if world.is_root else None, task)
 
     Cluster(4, Costs(latency=0.002), timer=lambda: 0.0).run(main)
@@ -218,16 +220,16 @@ def test_real_workers_take_a_plan_of_waves_to_its_end() -> None:
     told, plan = Told(), InTwoWaves(20)
 
     def main(world: Any) -> None:
-        def compute(row: int, column: int, tick: Callable[[], None]) -> np.ndarray:
+        def evaluate(work: Work, tick: Callable[[], object]) -> Results:
             world.comm.work(0.3)
             tick()
-            return np.array([column, 0.3])
+            return a_point(work, work.start, 0.3)
 
-        def nothing(work: Work, values: np.ndarray, *, rank: int) -> None:
+        def nothing(results: Results, *, rank: int) -> None:
             """Root collects."""
 
         write = told.collect if world.is_root else nothing
-        task = Task(compute, write, told.collect, wants_stop=lambda: False)
+        task = Task(evaluate, write, told.collect, seconds_left=lambda: 1e9)
         assert coordinate(world, plan if world.is_root else None, task)
 
     Cluster(7, Costs(latency=0.002, probe=1e-6), timer=lambda: 0.0).run(main)

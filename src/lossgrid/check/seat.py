@@ -14,8 +14,8 @@ from lossgrid.machine.cores import core_quota, offered_cores, own_cores, process
 from lossgrid.machine.gpus import nvidia_devices, visible_gpus
 from lossgrid.machine.libraries import loaded_libraries
 from lossgrid.parallel import World, library
-from lossgrid.run.path import divide_cores
 from lossgrid.run.provenance import PACKAGES
+from lossgrid.run.resources import divide_cores
 from lossgrid.wording import spans
 
 VARIABLES = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE", "SLURM_NTASKS", "HDF5_USE_FILE_LOCKING")

@@ -20,7 +20,7 @@ from lossgrid import store
 from lossgrid.errors import LossgridError, RankError, in_short
 from lossgrid.machine.disks import LOCKS, file_system, lock_tried
 from lossgrid.parallel import World, collectively, gather, on_root
-from lossgrid.surface import Axis, Grid, Work, quantity
+from lossgrid.surface import Axis, Grid, Results, Work, quantity
 
 T = TypeVar("T")
 POINTS = 8  # each rank writes, one by one
@@ -141,9 +141,7 @@ def _write_points(world: World, path: Path, writer: str) -> float:
         try:
             for point in range(world.rank * POINTS, (world.rank + 1) * POINTS):
                 began = time.perf_counter()
-                file.write(
-                    Work(0, point, point + 1), np.array([[point, point, 0.0]], dtype=np.float64), rank=world.rank
-                )
+                file.write(_results(point), rank=world.rank)
                 seconds.append(time.perf_counter() - began)
         finally:
             file.close()  # also after a failure: the others are waiting in it
@@ -153,6 +151,11 @@ def _write_points(world: World, path: Path, writer: str) -> float:
     slowest = max(gather(world, collectively(world, lambda: _refused(write, path))))
     on_root(world, lambda: _compare(path, count))
     return slowest
+
+
+def _results(point: int) -> Results:
+    values = np.full((1, len(QUANTITIES)), float(point))
+    return Results(Work(0, point, point + 1), values, np.zeros_like(values), np.zeros(1))
 
 
 def _compare(path: Path, count: int) -> None:

@@ -33,17 +33,19 @@ def run(settings: RunConfig) -> int:
     world = parallel.alone() if launch is None else parallel.connect(launch, patience=settings.heartbeat)
     log_of(world)
     with one_voice(world, settings.heartbeat), parallel.guarded(world, settings.heartbeat, advice=RESUME):
-        run_surface = load(world, "lossgrid.run").run
-        return EXIT_COMPLETE if run_surface(settings, world, stop, began=STARTED) else EXIT_RESUMABLE
+        path = load(world, "lossgrid.run")
+        budget = path.Budget.of(settings.time_limit, stop, began=STARTED)
+        return EXIT_COMPLETE if path.run(settings, world, budget) else EXIT_RESUMABLE
 
 
 @takes(DirectionsConfig)
 def directions(settings: DirectionsConfig) -> int:
     """Make a direction file, which `lossgrid run --directions` and the reference tool read."""
-    log_of(parallel.alone())
-    from lossgrid.run.problem import write_direction_file
+    world = parallel.alone()
+    log_of(world)
+    from lossgrid.run.axes import write_direction_file
 
-    write_direction_file(settings)
+    write_direction_file(settings, world)
     return EXIT_COMPLETE
 
 

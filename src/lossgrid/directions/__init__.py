@@ -1,13 +1,23 @@
-"""Directions delta and eta: drawn, normalised, taken between networks, or matched with a file."""
+"""Directions delta and eta: random, of a file, towards other networks; the socket for others."""
 
-from lossgrid.directions.difference import difference
 from lossgrid.directions.entries import Entries, copied, parameters, states
 from lossgrid.directions.normalise import normalise, transposed_groups
-from lossgrid.directions.random import gaussian
-from lossgrid.directions.stored import arrays_of, match
+from lossgrid.directions.random import Random, gaussian
+from lossgrid.directions.registry import source_of
+from lossgrid.directions.source import Around, DirectionSource
+from lossgrid.directions.stored import Given, OfFile, arrays_of, match
+from lossgrid.directions.towards import Towards, difference, towards
+from lossgrid.directions.users import OfUser
 
 __all__ = [
+    "Around",
+    "DirectionSource",
     "Entries",
+    "Given",
+    "OfFile",
+    "OfUser",
+    "Random",
+    "Towards",
     "arrays_of",
     "copied",
     "difference",
@@ -15,6 +25,8 @@ __all__ = [
     "match",
     "normalise",
     "parameters",
+    "source_of",
     "states",
+    "towards",
     "transposed_groups",
 ]

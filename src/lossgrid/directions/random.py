@@ -1,20 +1,57 @@
-"""Random Gaussian directions, the same bits on every rank and machine."""
+"""Random Gaussian directions, the same bits on every rank and machine; normalised, they are the paper's."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from lossgrid.directions.entries import Entries
+from lossgrid.directions.entries import Entries, parameters
+from lossgrid.directions.normalise import normalise, transposed_groups
+from lossgrid.directions.source import Around
 from lossgrid.directions.stream import normal
 
 VERSION = 2  # of how directions are drawn; a surface keeps its own
 
 Draw = Callable[[str, tuple[int, ...]], npt.NDArray[np.float64]]  # of a parameter's name and shape
+
+
+@dataclass(frozen=True)
+class Random:
+    """Random directions, normalised to the network (Li et al. 2018, section 4).
+
+    Attributes:
+        seed: Their seed.
+        norm: ``filter``, ``layer``, ``weight`` or ``none``; see :func:`~lossgrid.directions.normalise`.
+        perturb_bias_and_norm: Also move biases and the parameters of normalisation layers.
+        version: How they are drawn; see :func:`gaussian`.
+    """
+
+    seed: int = 0
+    norm: str = "filter"
+    perturb_bias_and_norm: bool = False
+    version: int = VERSION
+    needs_data: bool = False
+
+    def make(self, around: Around, axes: int) -> list[Entries]:
+        """Return one direction for each axis, from a seed of its own."""
+        return [self.of_axis(around.model, axis) for axis in range(axes)]
+
+    def of_axis(self, model: torch.nn.Module, axis: int) -> Entries:
+        """Return the direction of an axis, 0 for delta, 1 for eta."""
+        theta = parameters(model)
+        drawn = gaussian(
+            theta,
+            seed=self.seed,
+            axis=axis,
+            perturb_bias_and_norm=self.perturb_bias_and_norm,
+            version=self.version,
+        )
+        return normalise(drawn, theta, self.norm, transposed=transposed_groups(model))
 
 
 def gaussian(

@@ -1,17 +1,72 @@
-"""Directions of files: lossgrid's own, and both types of the reference tool (tomgoldstein/loss-landscape)."""
+"""Directions of files: lossgrid's own, and both types of the reference tool (tomgoldstein/loss-landscape).
+
+Also those given from Python, which are tied to the network's entries in the same way.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from lossgrid import store
 from lossgrid.directions.entries import Entries, can_move, exact, parameters, states
+from lossgrid.directions.source import Around
 from lossgrid.errors import InputError
+
+
+@dataclass(frozen=True)
+class OfFile:
+    """The directions of a file."""
+
+    path: Path
+    needs_data: bool = False
+
+    def make(self, around: Around, axes: int) -> list[Entries]:
+        """Return the first ``axes`` directions of the file.
+
+        Raises:
+            InputError: There is no such file, or it holds too few directions, or those of another network.
+        """
+        stored = store.read_directions(self.path)
+        if len(stored) < axes:
+            raise InputError(
+                f"--directions: {self.path} holds one direction, and --beta needs a second; leave --beta out"
+            )
+        return [match(one.arrays, one.names, around.model, source=str(self.path)) for one in stored[:axes]]
+
+
+@dataclass(frozen=True)
+class Given:
+    """Directions given from Python.
+
+    Attributes:
+        directions: Tensors by entry, for each axis.
+        source: What they are called in errors.
+    """
+
+    directions: Sequence[Mapping[str, torch.Tensor]]
+    source: str = "directions"
+    needs_data: bool = False
+
+    def make(self, around: Around, axes: int) -> list[Entries]:
+        """Return the first ``axes`` of them.
+
+        Raises:
+            InputError: There are too few, or they are of another network.
+        """
+        if len(self.directions) < axes:
+            raise InputError(f"{self.source} holds {len(self.directions)}, and the grid has {axes} axes")
+        return [
+            match(arrays_of(one, source=f"{self.source}[{i}]"), list(one), around.model, source=f"{self.source}[{i}]")
+            for i, one in enumerate(self.directions[:axes])
+        ]
 
 
 def arrays_of(direction: Mapping[str, Any], *, source: str) -> list[npt.NDArray[Any]]:

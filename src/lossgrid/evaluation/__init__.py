@@ -6,7 +6,8 @@ from lossgrid.evaluation.device import (
     choose_place,
     share_threads,
 )
-from lossgrid.evaluation.evaluator import Evaluator
+from lossgrid.evaluation.evaluator import Evaluator, Measured
+from lossgrid.evaluation.fit import Fit
 from lossgrid.evaluation.plane import Plane
 from lossgrid.evaluation.sameness import AMPLIFIED, ROUNDINGS, Differs, Unsuitable, twin_of
 from lossgrid.evaluation.settling import wants_channels_last
@@ -19,6 +20,8 @@ __all__ = [
     "WORTH",
     "Differs",
     "Evaluator",
+    "Fit",
+    "Measured",
     "Place",
     "Plane",
     "Unsuitable",

@@ -42,7 +42,7 @@ class Place:
         """Return the same place in float32; see also :func:`lossgrid.evaluation.arithmetic.in_float32`."""
         return replace(self, precision="float32")
 
-    def wait(self, tick: Callable[[], None] = lambda: None) -> None:
+    def wait(self, tick: Callable[[], object] = lambda: None) -> None:
         """Wait until the device has done what it was given; ``tick`` is called meanwhile."""
         if self.device.type == "cuda":
             done: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,31 +18,55 @@ from lossgrid.evaluation import arithmetic
 from lossgrid.evaluation.captured import Captured
 from lossgrid.evaluation.device import Place
 from lossgrid.evaluation.fit import Fit, check_fit
-from lossgrid.evaluation.head import keep_head_in_float32
 from lossgrid.evaluation.network import FEW, Network, make_network
-from lossgrid.evaluation.plane import Plane
-from lossgrid.evaluation.sameness import (
-    THETA,
-    Differs,
-    Point,
-    Unsuitable,
-    describe,
-    far_point,
-    follows_its_entries,
-    refuse_other_function,
-)
-from lossgrid.evaluation.settling import report_rounding, to_place
+from lossgrid.evaluation.passes import Tick, measure
+from lossgrid.evaluation.sameness import THETA, Differs, Point, Unsuitable, describe, refuse_other_function
+from lossgrid.evaluation.subject import Subject
 from lossgrid.measures import Made, Measure, Objective, accuracy, bound, loss_of
 from lossgrid.surface import Quantity
 
-Tick = Callable[[], None]
+Values = npt.NDArray[np.float64]
 
 
+class Measured(NamedTuple):
+    """What came of a point.
+
+    Attributes:
+        values: The quantities, in the order of :attr:`Evaluator.quantities`, shape ``(n_quantities,)``, float64.
+        errors: Their standard errors over the samples, of the same shape; NaN where not known.
+        seconds: What the point cost.
+    """
+
+    values: Values
+    errors: Values
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Evaluator:
-    """A network on its device, with the data and the directions it is evaluated on."""
+    """A network on its device, with the data and the directions it is evaluated on.
 
-    def __init__(
-        self,
+    Nothing of it changes but for where the network stands: ``with_...`` return another one of the same network.
+
+    Attributes:
+        subject: The network that moves.
+        batches: The data of each split, on the device.
+        objectives: The loss of each split.
+        more: What is measured beside the loss and the accuracy.
+        network: How the network is run.
+        graph: Replays a whole point as a CUDA graph; None where it is computed step by step.
+    """
+
+    subject: Subject
+    batches: Mapping[str, Batches]
+    objectives: Mapping[str, Objective]
+    more: Sequence[Made]
+    network: Network
+    graph: Captured | None = None
+
+    @classmethod
+    def of(
+        cls,
         model: torch.nn.Module,
         batches: Mapping[str, Batches],
         objectives: Mapping[str, Objective],
@@ -50,8 +76,8 @@ class Evaluator:
         eta: Mapping[str, torch.Tensor] | None,
         reach: Point = (1.0, 1.0),
         more: Sequence[Made] = (),
-    ) -> None:
-        """Bring the network to the device, into evaluation mode, and lay out the plane.
+    ) -> Evaluator:
+        """Bring the network to the device, into evaluation mode, and lay out the plane; it is run plainly.
 
         Args:
             model: The trained network; it is taken over, and moves from now on.
@@ -63,84 +89,71 @@ class Evaluator:
             reach: The coordinates of the grid that are furthest from 0, along delta and along eta.
             more: What to measure beside the loss and the accuracy.
         """
-        report_rounding(model, place)
-        self._model = to_place(model, place)
-        self._batches, self.place = dict(batches), place
-        self._objectives = {split: objective.bound_to(self._model) for split, objective in objectives.items()}
-        self._more = [bound(made, self._model) for made in more]
-        if place.precision == "bfloat16":
-            keep_head_in_float32(self._model, self.first_inputs(1), place)
-        self._plane = Plane(self._model, delta, eta)
-        self._reach: Point = (reach[0], 0.0 if eta is None else reach[1])
-        self._far: Point | None = None
-        self.network = Network("plain", self._model)
-        self._captured: Captured | None = None
+        subject = Subject.settled(model, place, _largest(batches).first(FEW), delta=delta, eta=eta, reach=reach)
+        losses = {split: objective.bound_to(subject.model) for split, objective in objectives.items()}
+        others = [bound(made, subject.model) for made in more]
+        return cls(subject, dict(batches), losses, others, Network("plain", subject.model))
 
     @property
-    def quantities(self) -> list[Quantity]:
-        """What :meth:`point` returns, in its order, without the seconds."""
-        return [
-            one for split in self._objectives for measure in self._measures(split) for one in measure.quantities(split)
-        ]
+    def place(self) -> Place:
+        """Device and number format."""
+        return self.subject.place
 
-    def _measures(self, split: str) -> list[Measure]:
-        """Return what is measured on a split, in the order of :attr:`quantities`."""
-        objective = self._objectives[split]
-        classes = [accuracy()] if objective.counts_correct else []
-        return [loss_of(objective), *classes, *(measure for measure, _ in self._more)]
+    @cached_property
+    def measures(self) -> dict[str, list[Measure]]:
+        """What is measured on each split, in the order of :attr:`quantities`."""
+        return {
+            split: [
+                loss_of(objective),
+                *([accuracy()] if objective.counts_correct else []),
+                *(measure for measure, _ in self.more),
+            ]
+            for split, objective in self.objectives.items()
+        }
+
+    @cached_property
+    def quantities(self) -> list[Quantity]:
+        """What :meth:`point` returns, in its order."""
+        return [one for split, own in self.measures.items() for measure in own for one in measure.quantities(split)]
 
     @torch.inference_mode()
-    def point(self, alpha: float, beta: float = 0.0, *, tick: Tick = lambda: None) -> npt.NDArray[np.float64]:
-        """Evaluate one point.
-
-        Sums are kept in float64 on the device and come to the host once, when all data have passed.
+    def point(self, alpha: float, beta: float = 0.0, *, tick: Tick = lambda: None) -> Measured:
+        """Evaluate one point; the numbers come to the host once, when all data have passed.
 
         Args:
             alpha: Coordinate along delta.
             beta: Coordinate along eta.
             tick: Called between batches, and while the device computes.
-
-        Returns:
-            The mean loss and accuracy of each split, in the order of :attr:`quantities`, then the seconds it
-            took; float64.
         """
         began = time.perf_counter()
-        self._plane.move(alpha, beta)
-        means = self._means(self.network, self.place, tick) if self._captured is None else self._captured()
+        self.subject.plane.move(alpha, beta)
+        found = self._measure(self.network, self.place, tick) if self.graph is None else self.graph()
         self.place.wait(tick)
-        return np.append(means.cpu().numpy(), time.perf_counter() - began)
+        values, errors = found.cpu().numpy()
+        return Measured(values, errors, time.perf_counter() - began)
 
     @torch.inference_mode()
-    def plain_point(self, alpha: float, beta: float = 0.0, *, shaken: float = 0.0) -> npt.NDArray[np.float64]:
-        """Evaluate one point with the plain network, to check what is faster; as :meth:`point`.
+    def plain_point(self, alpha: float, beta: float = 0.0, *, shaken: float = 0.0) -> Values:
+        """Return the values of one point by the plain network, to check what is faster, shape ``(n_quantities,)``.
 
         Args:
             alpha: Coordinate along delta.
             beta: Coordinate along eta.
             shaken: Every number that moves is first changed by up to this share of it, as rounding would.
-
-        Returns:
-            As :meth:`point`, without the seconds.
         """
-        self._plane.move(alpha, beta)
+        self.subject.plane.move(alpha, beta)
         if shaken:
-            self._plane.shake(shaken)
-        return self._means(Network("plain", self._model), self.place).cpu().numpy()
+            self.subject.plane.shake(shaken)
+        return self._on_host(self._plain, self.place)
 
     @torch.inference_mode()
-    def point_in_float32(self, alpha: float, beta: float = 0.0) -> npt.NDArray[np.float64]:
-        """Evaluate one point with the plain network in float32, to tell the error of a lower precision.
-
-        Returns:
-            As :meth:`point`, without the seconds.
-        """
-        self._plane.move(alpha, beta)
+    def point_in_float32(self, alpha: float, beta: float = 0.0) -> Values:
+        """Return the values of one point by the plain network in float32, to tell the error of a lower precision."""
+        self.subject.plane.move(alpha, beta)
         return self._plainly_in_float32()
 
     @torch.inference_mode()
-    def glance(
-        self, alpha: float, beta: float, batches: int
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    def glance(self, alpha: float, beta: float, batches: int) -> tuple[Values, Values]:
         """Evaluate one point on the first batches alone, as the network is run, and plainly in float32.
 
         Args:
@@ -151,76 +164,63 @@ class Evaluator:
         Returns:
             The values of both, each as :meth:`plain_point` returns them.
         """
-        self._plane.move(alpha, beta)
-        found = self._means(self.network, self.place, most=batches).cpu().numpy()
-        return found, self._plainly_in_float32(batches)
+        self.subject.plane.move(alpha, beta)
+        return self._on_host(self.network, self.place, batches), self._plainly_in_float32(batches)
 
-    def _plainly_in_float32(self, most: int | None = None) -> npt.NDArray[np.float64]:
+    def _plainly_in_float32(self, most: int | None = None) -> Values:
         """Evaluate where the network stands, on the first ``most`` batches or all, without what makes it faster."""
         with arithmetic.in_float32():
-            return self._means(Network("plain", self._model), self.place.in_float32(), most=most).cpu().numpy()
+            return self._on_host(self._plain, self.place.in_float32(), most)
 
-    def _means(
+    def _on_host(self, network: Network, place: Place, most: int | None = None) -> Values:
+        values: Values = self._measure(network, place, most=most)[0].cpu().numpy()
+        return values
+
+    def _measure(
         self, network: Network, place: Place, tick: Tick = lambda: None, most: int | None = None
     ) -> torch.Tensor:
-        """Run the data through ``network`` as it stands now; return the values of a point, float64, on the device."""
-        network.refresh()
-        by_split = [self._values(network, place, split, tick, most) for split in self._objectives]
-        found = torch.cat([value for values in by_split for value in values])
-        for poison in network.poison():
-            found = found + poison
-        return found
+        return measure(network, self.batches, self.measures, place, tick=tick, most=most)
 
-    def _values(self, network: Network, place: Place, split: str, tick: Tick, most: int | None) -> list[torch.Tensor]:
-        measures = self._measures(split)
-        states = [measure.start(place.device) for measure in measures]
-        for inputs, targets in islice(self._batches[split], most):
-            with place.autocast():
-                outputs = network.run(inputs)
-            for measure, state in zip(measures, states, strict=True):
-                measure.add(state, outputs, targets)
-            tick()
-        return [measure.values(state) for measure, state in zip(measures, states, strict=True)]
+    @property
+    def _plain(self) -> Network:
+        return Network("plain", self.subject.model)
 
-    def use(self, variant: str) -> None:
-        """Run the network as ``variant`` from now on; where that cannot be it runs as before.
+    def with_variant(self, variant: str) -> Evaluator:
+        """Return one that runs the network as ``variant``, step by step.
 
-        Compared with the plain network on the first and the last batch of each split, at theta* and where the
+        It is compared with the plain network on the first and the last batch of each split, at theta* and where the
         directions lead.
 
         Raises:
             Unsuitable: The network cannot be run so.
             Differs: It would be another function.
         """
-        self._plane.restore()
-        samples = [inputs for batches in self._batches.values() for inputs, _ in batches.ends()]
-        network = make_network(variant, self._model, samples[0], self.place)
+        subject = self.subject
+        subject.plane.restore()
+        samples = [inputs for batches in self.batches.values() for inputs, _ in batches.ends()]
+        network = make_network(variant, subject.model, samples[0], self.place)
         if variant != "plain":
-            points = [THETA] if self.far == THETA else [THETA, self.far]
+            points = [THETA] if subject.far == THETA else [THETA, subject.far]
             run, refresh = network.run, network.refresh
-            refuse_other_function(run, refresh, self._model, self._plane, points, samples, self.place)
-        self.network, self._captured = network, None
+            refuse_other_function(run, refresh, subject.model, subject.plane, points, samples, self.place)
+        return self.with_network(network)
 
-    @property
-    def far(self) -> Point:
-        """The furthest point of the grid, towards both axes, at which the outputs are still finite."""
-        if self._far is None:
-            self._far = far_point(self._model, self._plane, self._reach, self.first_inputs(FEW), self.place)
-        return self._far
+    def with_network(self, network: Network) -> Evaluator:
+        """Return one that runs ``network``, a variant of the same module, step by step."""
+        return replace(self, network=network, graph=None)
 
-    @property
-    def batch_size(self) -> int:
-        """Samples per forward pass."""
-        return next(iter(self._batches.values())).batch_size
+    def with_objectives(self, objectives: Mapping[str, Objective]) -> Evaluator:
+        """Return one that measures these losses."""
+        return replace(self, objectives=dict(objectives), graph=None)
 
-    def rebatch(self, batch_size: int) -> None:
-        """Cut the data into batches of another size from now on."""
-        self._batches = {split: batches.rebatched(batch_size) for split, batches in self._batches.items()}
-        self._captured = None
+    def with_batches_of(self, batch_size: int) -> Evaluator:
+        """Return one whose data are cut into batches of that size, and which computes step by step."""
+        batches = {split: batches.rebatched(batch_size) for split, batches in self.batches.items()}
+        return replace(self, batches=batches, graph=None)
 
     @torch.inference_mode()
-    def capture(self) -> None:
-        """Replay whole points as a CUDA graph from now on.
+    def with_graph(self) -> Evaluator:
+        """Return one that replays whole points as a CUDA graph.
 
         Raises:
             Unsuitable: There is no CUDA device, or the network or the loss does what cannot be recorded.
@@ -228,45 +228,29 @@ class Evaluator:
         """
         if self.place.device.type != "cuda":
             raise Unsuitable("this is no CUDA device")
-        if not all(batches.resident for batches in self._batches.values()):
+        if not all(batches.resident for batches in self.batches.values()):
             raise Unsuitable("the data are not kept on the device")
-        if looking := [measure.name for measure, _ in self._more if not measure.is_recordable]:
+        if looking := [measure.name for measure, _ in self.more if not measure.is_recordable]:
             raise Unsuitable(f"metric {looking[0]} keeps its sums itself")
-        self._captured = None
-        self._plane.restore()
+        self.subject.plane.restore()
         try:
-            expected = self._means(self.network, self.place)
-            captured = Captured(lambda: self._means(self.network, self.place), self.place.device)
-            self._plane.restore()
-            found = captured()
+            expected = self._measure(self.network, self.place)[0]
+            graph = Captured(lambda: self._measure(self.network, self.place), self.place.device)
+            self.subject.plane.restore()
+            found = graph()[0]
         except Exception as error:  # a network or a loss that looks at values on the host, or takes what is fixed
             raise Unsuitable(f"it fails ({describe(error)})") from None
         if not torch.equal(expected, found):
             raise Differs(f"its values are {found.tolist()} instead of {expected.tolist()}")
-        self._captured = captured
+        return replace(self, graph=graph)
 
-    @property
-    def is_captured(self) -> bool:
-        """Tell whether points are replayed as a CUDA graph."""
-        return self._captured is not None
+    def without_graph(self) -> Evaluator:
+        """Return one that computes points step by step."""
+        return replace(self, graph=None)
 
     def check(self, name: str) -> Fit:
         """Try the network, which is called ``name``, and the losses on the data; see :func:`.check_fit`."""
-        fit = check_fit(name, self._model, self._batches, self._objectives, self.place, more=self._more)
-        self._objectives, self.fit = dict(fit.objectives), fit
-        return fit
-
-    def follows_its_entries(self, twin: torch.nn.Module) -> bool:
-        """Tell whether the network, moved, computes what a fresh copy of it computes; see :mod:`.sameness`."""
-        twin = to_place(twin, self.place)
-        if self.place.precision == "bfloat16":
-            keep_head_in_float32(twin, self.first_inputs(1), self.place)
-        return follows_its_entries(self._model, twin, self._plane, self.far, self.first_inputs(FEW), self.place)
-
-    def why_not_finite(self, alpha: float, beta: float = 0.0) -> str | None:
-        """Say why the outputs at a point are not finite; None where the entries of the network do not explain it."""
-        self._plane.move(alpha, beta)
-        return self._plane.why_not_finite()
+        return check_fit(name, self.subject.model, self.batches, self.objectives, self.place, more=self.more)
 
     @torch.inference_mode()
     def seconds_of(self, inputs: torch.Tensor) -> float:
@@ -279,22 +263,36 @@ class Evaluator:
         return time.perf_counter() - began
 
     @property
-    def batches(self) -> int:
-        """Number of batches of the split with most samples."""
-        return math.ceil(max(self.samples.values()) / self.batch_size)
-
-    def first_inputs(self, count: int) -> torch.Tensor:
-        """Return up to ``count`` inputs of the split with most samples, on the device."""
-        return max(self._batches.values(), key=lambda batches: batches.samples).first(count)
+    def batch_size(self) -> int:
+        """Samples per forward pass."""
+        return next(iter(self.batches.values())).batch_size
 
     @property
     def samples(self) -> dict[str, int]:
         """Number of samples of each split."""
-        return {split: batches.samples for split, batches in self._batches.items()}
+        return {split: batches.samples for split, batches in self.batches.items()}
+
+    @property
+    def most_samples(self) -> int:
+        """Number of samples of the split with most."""
+        return max(self.samples.values())
+
+    @property
+    def most_batches(self) -> int:
+        """Number of batches of the split with most samples."""
+        return math.ceil(self.most_samples / self.batch_size)
+
+    def first_inputs(self, count: int) -> torch.Tensor:
+        """Return up to ``count`` inputs of the split with most samples, on the device."""
+        return _largest(self.batches).first(count)
 
     @torch.inference_mode()
     def bytes_per_sample(self) -> int:
         """Return the bytes a sample takes at both ends of the network, as input and as output."""
         inputs = self.first_inputs(1)
         with self.place.autocast():
-            return inputs.nbytes + self._model(inputs).nbytes  # type: ignore[no-any-return]
+            return inputs.nbytes + self.subject.model(inputs).nbytes  # type: ignore[no-any-return]
+
+
+def _largest(batches: Mapping[str, Batches]) -> Batches:
+    return max(batches.values(), key=lambda split: split.samples)

@@ -38,11 +38,11 @@ def seconds_per_sample(evaluator: Evaluator, batch_size: int) -> float:
 
 def seconds_in_turns(evaluator: Evaluator, networks: Sequence[Network]) -> list[float]:
     """Return what each network takes for a sample, measured in turns, so that what disturbs falls on all alike."""
-    best = [math.inf] * len(networks)
+    contestants = [evaluator.with_network(network) for network in networks]
+    best = [math.inf] * len(contestants)
     for _ in range(RUNS):
-        for i, network in enumerate(networks):
-            evaluator.network = network
-            best[i] = min(best[i], seconds_per_sample(evaluator, evaluator.batch_size))
+        for i, contestant in enumerate(contestants):
+            best[i] = min(best[i], seconds_per_sample(contestant, contestant.batch_size))
     return best
 
 
@@ -70,10 +70,10 @@ def best_batch_size(evaluator: Evaluator, *, seconds: float) -> int:
             best, least = size, taken
         if best != USUAL_BATCH:
             break  # larger is faster: smaller is not
-    return even_batches(max(evaluator.samples.values()), best)
+    return even_batches(evaluator.most_samples, best)
 
 
 def _most(evaluator: Evaluator) -> int:
     """Return how many samples a batch can have: all there are, as long as inputs and outputs are not too large."""
     affordable = BYTES_AT_MOST[evaluator.place.device.type] // evaluator.bytes_per_sample()
-    return min(max(evaluator.samples.values()), max(USUAL_BATCH, affordable))
+    return min(evaluator.most_samples, max(USUAL_BATCH, affordable))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from lossgrid.measures.mean import Mean
-from lossgrid.measures.objective import Terms, counted, full_precision
+from lossgrid.measures.objective import Terms, fraction_of_sample, full_precision
 from lossgrid.surface import Quantity, quantity
 from lossgrid.surface.quantity import Better
 
@@ -55,7 +55,7 @@ def top(count: int) -> Mean:
 def _fraction(name: str, recognised: Recognised, better: Better) -> Mean:
     def terms(outputs: torch.Tensor, targets: torch.Tensor) -> Terms:
         which, highest = recognised(outputs, targets)
-        return counted(which, highest).reshape(1), len(targets)
+        return fraction_of_sample(which, highest), len(targets)
 
     return Mean(name, terms, lambda split: quantity.fraction(split, name, better), of_classes=True)
 
@@ -91,6 +91,7 @@ class Calibration:
         parts = torch.stack([torch.ones_like(confidence), confidence, right])
         state.scatter_add_(1, place.expand(3, -1), parts)
 
-    def values(self, state: torch.Tensor) -> torch.Tensor:
-        """Return the error, shape ``(1,)``, float64."""
-        return ((state[2] - state[1]).abs().sum() / state[0].sum()).reshape(1)
+    def values(self, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the error, shape ``(1,)``, float64, and NaN: its standard error has no simple form."""
+        error = ((state[2] - state[1]).abs().sum() / state[0].sum()).reshape(1)
+        return error, torch.full_like(error, torch.nan)

@@ -34,17 +34,26 @@ class Mean:
         return (self.meaning(split),)
 
     def start(self, device: torch.device) -> torch.Tensor:
-        """Return total and weight of nothing, shape ``(2,)``, float64."""
-        return torch.zeros(2, dtype=torch.float64, device=device)
+        """Return total, weight and sum of squares of nothing, shape ``(3,)``, float64."""
+        return torch.zeros(3, dtype=torch.float64, device=device)
 
     def add(self, state: torch.Tensor, outputs: torch.Tensor, targets: torch.Tensor) -> None:
-        """Add total and weight of a batch."""
+        """Add total, weight and sum of squares of a batch; squares are NaN where samples are not known one by one."""
         terms, weight = self.terms(outputs, targets)
-        state += torch.stack([terms.sum(dtype=torch.float64), as_number(weight, terms)])
+        total, weight_there = terms.sum(dtype=torch.float64), as_number(weight, terms)
+        is_per_sample = isinstance(weight, int) and len(terms) == weight
+        wide = terms.reshape(-1).double()
+        squares = torch.dot(wide, wide) if is_per_sample else torch.full_like(total, torch.nan)
+        state += torch.stack([total, weight_there, squares])
 
-    def values(self, state: torch.Tensor) -> torch.Tensor:
-        """Return the mean, shape ``(1,)``, float64."""
-        return state[:1] / state[1:]
+    def values(self, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the mean and its standard error over the samples, both of shape ``(1,)``, float64.
+
+        The error is s / sqrt(n) with the variance s^2 = (sum x^2 - (sum x)^2 / n) / (n - 1).
+        """
+        total, count, squares = state[:1], state[1:2], state[2:]
+        variance = (squares - total.square() / count) / (count - 1)
+        return total / count, (variance.clamp(min=0) / count).sqrt()
 
 
 def loss_of(objective: Objective) -> Mean:

@@ -46,5 +46,8 @@ class Measure(Protocol):
             targets: Its targets, ``(n, ...)``.
         """
 
-    def values(self, state: torch.Tensor) -> torch.Tensor:
-        """Return the values after the last batch, shape ``(n_quantities,)``, float64, on the device."""
+    def values(self, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the values after the last batch and their standard errors over the samples; NaN where not known.
+
+        Both have shape ``(n_quantities,)``, float64, on the device.
+        """

@@ -67,7 +67,7 @@ class Objective:
         rows = [terms.sum(dtype=torch.float64), as_number(weight, terms)]
         if self.counts_correct:
             highest, classes = outputs.max(dim=1)
-            rows += [counted(classes == targets, highest), as_number(len(targets), terms)]
+            rows += [fraction_of_sample(classes == targets, highest).sum(), as_number(len(targets), terms)]
         return torch.stack(rows).reshape(-1, 2)
 
 
@@ -78,10 +78,12 @@ def as_number(weight: torch.Tensor | int, like: torch.Tensor) -> torch.Tensor:
     return torch.full((), weight, dtype=torch.float64, device=like.device)
 
 
-def counted(which: torch.Tensor, highest: torch.Tensor) -> torch.Tensor:
-    """Return how many samples of a batch are ``which``, float64; NaN where the highest score of one is not finite."""
-    count = mean_of_sample(which).sum(dtype=torch.float64)
-    return torch.where(highest.isfinite().all(), count, torch.nan)
+def fraction_of_sample(which: torch.Tensor, highest: torch.Tensor) -> torch.Tensor:
+    """Return for each sample of a batch the fraction of it that is ``which``, shape ``(n,)``, float64.
+
+    All are NaN where the highest score of one is not finite.
+    """
+    return torch.where(highest.isfinite().all(), mean_of_sample(which).double(), torch.nan)
 
 
 def make_objective(loss: str | Callable[..., object], *, classification: bool) -> Objective:

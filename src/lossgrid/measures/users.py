@@ -104,17 +104,18 @@ class Updated:
         """Show the object a batch."""
         self._call(self.metric.update, outputs, targets)
 
-    def values(self, state: torch.Tensor) -> torch.Tensor:
-        """Return what the object has come to, shape ``(1,)``, float64.
+    def values(self, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the object has come to, shape ``(1,)``, float64, and NaN: it tells no standard error.
 
         Raises:
             InputError: It is no number.
         """
         found = self._call(self.metric.compute)
+        unknown = torch.full((1,), torch.nan, dtype=torch.float64, device=state.device)
         if isinstance(found, (int, float)) and not isinstance(found, bool):
-            return torch.full((1,), found, dtype=torch.float64, device=state.device)
+            return torch.full_like(unknown, found), unknown
         if isinstance(found, torch.Tensor) and found.numel() == 1 and not found.is_complex():
-            return found.detach().reshape(1).to(state.device, torch.float64)
+            return found.detach().reshape(1).to(state.device, torch.float64), unknown
         raise InputError(f"metric {self.source}: expected one number from compute(), got {type(found).__name__}")
 
     def _call(self, method: Callable[..., Any], *given: Any) -> Any:

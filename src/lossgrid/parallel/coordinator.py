@@ -22,7 +22,6 @@ The values do not depend on who computes a point or when, so neither does the su
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -39,7 +38,6 @@ def coordinate(
     plan: Plan | None,
     task: Task,
     *,
-    time_left: Callable[[], float] = lambda: math.inf,
     slowest: float = 0.0,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> bool:
@@ -51,14 +49,13 @@ def coordinate(
         world: The ranks.
         plan: Which points, on root; None elsewhere.
         task: What to do with a point.
-        time_left: Seconds until the run must have ended; root stops in time for the costliest point seen so far.
         slowest: Seconds of the costliest point of runs before.
         on_progress: Called often on root.
     """
     complete = False
     if world.is_root:
         assert plan is not None
-        complete = Root(world, plan, task, time_left, slowest, on_progress).run()
+        complete = Root(world, plan, task, slowest, on_progress).run()
     else:
         Worker(world, task).run()
     if world.size > 1:

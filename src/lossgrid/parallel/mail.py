@@ -1,7 +1,7 @@
 """Mail between root and its workers: what messages hold, and when results are worth one.
 
 * A **report** goes from a worker to root: its wish for work and the results it has, in one float64 buffer
-  ``[ticket, flags, row, start, step, count, values...]``. ``ticket`` is the number of its last request.
+  ``[ticket, flags, row, start, step, count, results...]``. ``ticket`` is the number of its last request.
 * A **share** goes from root to a worker, int64 ``[row, start, stop, step]``: the answer to a request. An empty one says
   that there is nothing more to give.
 * A **stop**, empty and under a tag of its own, says: finish your point and leave.
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from lossgrid.surface import Work
+from lossgrid.surface import Results, Work
 
 REPORT_TAG, SHARE_TAG, STOP_TAG = 1, 2, 3
 IDLE, WANTS_STOP, LEFT = 1, 2, 4  # flags of a report: it waits doing nothing; it was asked to stop; it is the last one
@@ -24,14 +24,14 @@ HEADER = 6  # ticket, flags, row, start, step, count
 REPORT_SECONDS = 0.2
 SECONDS_PER_RANK = 0.001  # shares and reports of R ranks last R ms each at least: root meets < 2,000 messages a second
 
-Values = npt.NDArray[np.float64]
+Message = npt.NDArray[np.float64]
 
 
 class Write(Protocol):
-    """Puts results of points, shape ``(len(work), n_columns)``, where they belong."""
+    """Puts results of points where they belong."""
 
-    def __call__(self, work: Work, values: Values, *, rank: int) -> None:
-        """Write ``values`` that ``rank`` computed."""
+    def __call__(self, results: Results, *, rank: int) -> None:
+        """Write what ``rank`` computed."""
 
 
 @dataclass(frozen=True)
@@ -41,28 +41,27 @@ class Report:
     Attributes:
         ticket: The number of its last request.
         flags: ``IDLE``, ``WANTS_STOP``, ``LEFT``, added up.
-        work: The points whose results it has; None where there are none.
-        values: Their results, shape ``(len(work), n_columns)``.
+        results: The results it has; None where there are none.
     """
 
     ticket: int
     flags: int
-    work: Work | None
-    values: Values
+    results: Results | None
 
-    def packed(self) -> Values:
+    def packed(self) -> Message:
         """Return the message."""
-        work = self.work or Work(0, 0, 0)
+        work, table = (self.results.work, self.results.table) if self.results else (Work(0, 0, 0), np.empty(0))
         header = (self.ticket, self.flags, work.row, work.start, work.step, len(work))
-        return np.concatenate([np.array(header, dtype=np.float64), self.values.ravel()])
+        return np.concatenate([np.array(header, dtype=np.float64), table.ravel()])
 
 
-def unpacked(message: Values) -> Report:
+def unpacked(message: Message) -> Report:
     """Return the report that a message holds."""
     ticket, flags, row, start, step, count = message[:HEADER].astype(np.int64).tolist()
     if not count:
-        return Report(ticket, flags, None, np.empty((0, 0)))
-    return Report(ticket, flags, Work.of(row, start, step, count), message[HEADER:].reshape(count, -1))
+        return Report(ticket, flags, None)
+    table = message[HEADER:].reshape(count, -1)
+    return Report(ticket, flags, Results.from_table(Work.of(row, start, step, count), table))
 
 
 def share_of(work: Work | None) -> npt.NDArray[np.int64]:
@@ -86,32 +85,31 @@ class Outbox:
         """Start empty; ``write`` puts away the results of ``rank``, one of ``size`` ranks."""
         self._write, self._rank = write, rank
         self._interval = max(REPORT_SECONDS, SECONDS_PER_RANK * size)
-        self._values: list[Values] = []
-        self._row = self._start = 0
+        self._points: list[Results] = []
         self._step = 1
         self._written = time.monotonic()
 
-    def add(self, share: Work, column: int, values: Values) -> None:
-        """Take the values of a point of a share, the next one after the one before."""
-        if not self._values:
-            self._row, self._start, self._step = share.row, column, share.step
-        self._values.append(values)
+    def add(self, share: Work, results: Results) -> None:
+        """Take the results of a point of a share, the next one after the one before."""
+        self._step = share.step
+        self._points.append(results)
 
     @property
     def is_due(self) -> bool:
         """Tell whether results have waited long enough."""
-        return bool(self._values) and time.monotonic() - self._written >= self._interval
+        return bool(self._points) and time.monotonic() - self._written >= self._interval
 
-    def flush(self) -> tuple[Work, Values] | None:
+    def flush(self) -> Results | None:
         """Write what is there and return it; None where there is nothing."""
-        if not self._values:
+        if not self._points:
             return None
-        work = Work.of(self._row, self._start, self._step, len(self._values))
-        values = np.stack(self._values)
-        self._values.clear()
-        self._write(work, values, rank=self._rank)
+        first = self._points[0].work
+        work = Work.of(first.row, first.start, self._step, len(self._points))
+        results = Results.from_table(work, np.concatenate([point.table for point in self._points]))
+        self._points.clear()
+        self._write(results, rank=self._rank)
         self._written = time.monotonic()
-        return work, values
+        return results
 
 
 class Naps:

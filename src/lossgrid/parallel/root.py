@@ -16,14 +16,13 @@ from lossgrid.parallel.mail import (
     Correspondence,
     Naps,
     Outbox,
-    Values,
     share_of,
     unpacked,
 )
 from lossgrid.parallel.shares import Shares
 from lossgrid.parallel.task import Plan, Progress, Task
 from lossgrid.parallel.world import World
-from lossgrid.surface import Work
+from lossgrid.surface import Results, Work
 
 ROOT_COMPUTES_UP_TO = 1000  # ranks; benchmarks/simulation.py shows what it costs beyond
 PROBES = 5  # of an empty mailbox: a message may need several to get in, and the next look may be a long batch away
@@ -37,12 +36,11 @@ class Root:
         world: World,
         plan: Plan,
         task: Task,
-        time_left: Callable[[], float],
         slowest: float,
         on_progress: Callable[[Progress], None],
     ) -> None:
         """Take charge of ``plan``."""
-        self._world, self._task, self._time_left, self._on_progress = world, task, time_left, on_progress
+        self._world, self._task, self._on_progress = world, task, on_progress
         self._outbox = Outbox(task.write, world.rank, world.size)
         self._plan, self._shares = plan, Shares(world.size)
         self._given = 0  # points
@@ -55,23 +53,23 @@ class Root:
     def run(self) -> bool:
         """Compute and coordinate until every rank has left; return whether all points are done."""
         computes = self._world.size <= ROOT_COMPUTES_UP_TO
-        self._tick()
+        self._look_after()
         # Before the workers get theirs: the first pending point is root's, which can tell of it first.
         share = self._next_share() if computes else None
         for rank in self._workers:
             self._answer(rank)
         while share:
             for column in share.columns:
-                self._outbox.add(share, column, self._task.compute(share.row, column, self._tick))
+                self._outbox.add(share, self._task.evaluate(share.point(column), self._look_after))
                 if self._outbox.is_due:
                     self._take_in_own()
-                self._tick()
+                self._look_after()
                 if self._stopping:
                     break
             self._take_in_own()
             share = self._next_share()
         naps = Naps()
-        self._tick()
+        self._look_after()
         while self._workers:
             naps.take()
             if self._look_after():
@@ -85,18 +83,14 @@ class Root:
             share = self._cut(self._world.root)
             if share is not None:
                 return share
-            self._tick()  # the next points depend on those of others
+            self._look_after()  # the next points depend on those of others
             naps.take()
         return None
-
-    def _tick(self) -> None:
-        """Look after the other ranks."""
-        self._look_after()
 
     def _look_after(self) -> bool:
         """Stop where it is time to, read the mail and answer it; return whether there was mail."""
         margin = 1.1 * self._progress.slowest + 0.5
-        if not self._stopping and (self._task.wants_stop() or self._time_left() <= margin):
+        if not self._stopping and self._task.seconds_left() <= margin:
             self._stop()
         news = self._read_mail()
         waiting = self._workers if self._plan.is_over else self._starved if self._has_told else ()
@@ -125,10 +119,10 @@ class Root:
             message = np.empty(status.Get_count(MPI.DOUBLE), dtype=np.float64)
             comm.Recv(message, source=rank, tag=REPORT_TAG)
             report = unpacked(message)
-            if report.work is not None:
+            if report.results is not None:
                 if self._task.collect is not None:
-                    self._task.collect(report.work, report.values, rank=rank)
-                self._take_note(rank, report.work, report.values)
+                    self._task.collect(report.results, rank=rank)
+                self._take_note(rank, report.results)
             worker = self._workers[rank]
             worker.asked, worker.is_idle = report.ticket, bool(report.flags & IDLE)
             if report.flags & WANTS_STOP and not self._stopping:
@@ -143,15 +137,15 @@ class Root:
     def _take_in_own(self) -> None:
         results = self._outbox.flush()
         if results is not None:
-            self._take_note(self._world.root, *results)
+            self._take_note(self._world.root, results)
 
-    def _take_note(self, rank: int, work: Work, values: Values) -> None:
-        seconds = values[:, -1].tolist()  # so few numbers are quicker without numpy
+    def _take_note(self, rank: int, results: Results) -> None:
+        seconds = results.seconds.tolist()  # so few numbers are quicker without numpy
         self._progress.done += len(seconds)
         self._progress.points[rank] += len(seconds)
         self._progress.slowest = max(self._progress.slowest, *seconds)
         self._shares.note(rank, seconds)
-        self._plan.tell(work, values)
+        self._plan.tell(results)
         self._has_told = True
 
     def _stop(self) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lossgrid.parallel.mail import Values, Write
-from lossgrid.surface import Work
+from lossgrid.parallel.mail import Write
+from lossgrid.surface import Results, Work
 
-Compute = Callable[[int, int, Callable[[], None]], Values]
+Evaluate = Callable[[Work, Callable[[], object]], Results]
 
 
 class Plan(Protocol):
@@ -29,8 +29,8 @@ class Plan(Protocol):
     def ask(self, at_most: int) -> Work | None:
         """Give away up to ``at_most`` points, at least one; None where the next depend on points under way."""
 
-    def tell(self, work: Work, values: Values) -> None:
-        """Hear the values of points, shape ``(len(work), n_quantities + 1)``, float64, seconds last."""
+    def tell(self, results: Results) -> None:
+        """Hear what came of points."""
 
 
 @dataclass
@@ -55,14 +55,14 @@ class Task:
     """What a rank does with its points.
 
     Attributes:
-        compute: ``compute(row, column, tick)`` returns the values of one point, shape ``(n_columns,)``, float64, with
-            the seconds last; it calls ``tick()`` between batches.
+        evaluate: ``evaluate(work, tick)`` returns the results of a point; it calls ``tick()`` between batches.
         write: Called with finished points by the rank that computed them.
         collect: Called on root with the finished points of other ranks; None where ``write`` has already put them away.
-        wants_stop: True once this process should leave after its point.
+        seconds_left: How long the run may still take, as far as this process knows; 0 once it was asked to stop. Root
+            stops in time for the costliest point seen so far.
     """
 
-    compute: Compute
+    evaluate: Evaluate
     write: Write
     collect: Write | None
-    wants_stop: Callable[[], bool]
+    seconds_left: Callable[[], float]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from lossgrid.parallel.mail import (
     IDLE,
     LEFT,
@@ -13,15 +11,15 @@ from lossgrid.parallel.mail import (
     SHARE_TAG,
     STOP_TAG,
     WANTS_STOP,
+    Message,
     Naps,
     Outbox,
     Report,
-    Values,
     receive_share,
 )
 from lossgrid.parallel.task import Task
 from lossgrid.parallel.world import World
-from lossgrid.surface import Work
+from lossgrid.surface import Results, Work
 
 
 class Worker:
@@ -33,7 +31,7 @@ class Worker:
         self._outbox = Outbox(task.write, world.rank, world.size)
         self._ticket = 0
         self._asked_to_stop = False
-        self._sends: list[tuple[Any, Values]] = []  # buffers must live until their messages are out
+        self._sends: list[tuple[Any, Message]] = []  # buffers must live until their messages are out
 
     def run(self) -> None:
         """Ask, compute, report, until there is nothing more or a stop."""
@@ -44,7 +42,7 @@ class Worker:
                 if is_last or column == share.start or self._outbox.is_due:
                     self._ticket += is_last  # asks one share ahead
                     self._report()
-                self._outbox.add(share, column, self._task.compute(share.row, column, self._tick))
+                self._outbox.add(share, self._task.evaluate(share.point(column), self._tick))
                 if self._comm.Iprobe(source=self._root, tag=STOP_TAG):
                     break
         self._report(LEFT)
@@ -67,7 +65,7 @@ class Worker:
         return None
 
     def _tick(self) -> None:
-        if not self._asked_to_stop and self._task.wants_stop():
+        if not self._asked_to_stop and self._task.seconds_left() <= 0:
             self._asked_to_stop = True
             self._send(WANTS_STOP, None)
 
@@ -75,8 +73,7 @@ class Worker:
         """Write what is finished, then tell root."""
         self._send(flags, self._outbox.flush())
 
-    def _send(self, flags: int, results: tuple[Work, Values] | None) -> None:
-        work, values = results or (None, np.empty((0, 0)))
-        message = Report(self._ticket, flags, work, values).packed()
+    def _send(self, flags: int, results: Results | None) -> None:
+        message = Report(self._ticket, flags, results).packed()
         self._sends = [send for send in self._sends if not send[0].Test()]
         self._sends.append((self._comm.Isend(message, dest=self._root, tag=REPORT_TAG), message))

@@ -87,7 +87,7 @@ def refuse_other_function(
     difference = None
     if world.rank < len(points):
         index = points[world.rank]
-        found = evaluator.point(*config.grid.at(*index))[:-1]
+        found = evaluator.point(*config.grid.at(*index)).values
         apart = 0.0 if promised else AGREE_ACCURACY
         difference = _first_difference(old, config, index, quantities, found, tolerance, apart)
         if difference is not None and not promised and _is_rounding(difference, evaluator, config.precision):
@@ -149,7 +149,7 @@ def audit(config: RunConfig, evaluator: Evaluator, world: World) -> None:
             found = evaluator.plain_point(alpha, beta)
             difference = _first_difference(surface, config, index, quantities, found, tolerance, AGREE_ACCURACY)
         elif config.precision in ("float32", "float64"):
-            run, plain = evaluator.glance(alpha, beta, max(1, int(affordable * evaluator.batches)))
+            run, plain = evaluator.glance(alpha, beta, max(1, int(affordable * evaluator.most_batches)))
             difference = _differs((alpha, beta), quantities, run, plain, tolerance, AGREE_ACCURACY)
         if difference is not None and not _is_rounding(difference, evaluator, config.precision):
             break

@@ -1,172 +1,191 @@
-"""The file of a run, as root sees it: locked, refused or taken over, begun, and closed with a report."""
+"""The surface file of a run while it is computed: begun or gone on with, its sessions noted, closed with a report."""
 
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from lossgrid import store
-from lossgrid.errors import InputError
-from lossgrid.evaluation import Evaluator
-from lossgrid.files import locked
-from lossgrid.origin import refuse_unknown_origin
-from lossgrid.parallel import Stop, World
-from lossgrid.run.centre import about_weights, hint_where_missing
-from lossgrid.run.problem import DESCRIBES_DIRECTIONS, Problem, save_directions
-from lossgrid.run.provenance import going_on
+from lossgrid.parallel import World, on_root
+from lossgrid.run.budget import Budget
+from lossgrid.run.claim import Claim
 from lossgrid.settings import RunConfig
-from lossgrid.surface import FAILED, NOT_FINITE, PENDING, Surface
+from lossgrid.surface import NOT_FINITE, Quantity, Surface
 from lossgrid.surface.summary import centre_of, lines_of_centre, lines_of_ranks, summarise
 from lossgrid.wording import duration
 
 log = logging.getLogger(__name__)
 
 
-def take_over(config: RunConfig, held: ExitStack) -> tuple[RunConfig, Surface | None]:
-    """Lock the output; cheap, so it comes before all loading.
+@dataclass(frozen=True)
+class Book:
+    """The file, as all ranks know it; rank 0 alone changes anything but points.
 
-    Returns:
-        The settings, those that were left open as they are in the file; and what it holds, None where it is to be made.
-
-    Raises:
-        InputError: The file is in use, or not a surface, or of another run, or its folder cannot be written.
+    Attributes:
+        config: The settings.
+        world: The ranks.
+        quantities: What the values of a point mean, in their order.
+        writer: ``parallel`` where all ranks write points, ``root`` where rank 0 does.
+        pending: Which points are to be computed, shape ``(n_beta, n_alpha)``, bool.
+        identity: Which file it is.
     """
-    path = config.out
-    if path.is_dir():
-        raise InputError(f"--out: {path} is a folder; give a file such as {path / 'surface.h5'}")
-    if not path.parent.is_dir():
-        raise InputError(f"--out: folder {path.parent} does not exist; make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise InputError(f"--out: folder {path.parent} cannot be written; choose another place")
-    if config.overwrite or not path.exists():
-        store.refuse_too_large(path, len(config.grid), (2 + len(config.metric)) * len(config.splits))
-    held.enter_context(locked(path))
-    if not path.exists():
-        return config, None
-    old = store.read(
-        path, to_write=not config.overwrite
-    )  # also to be replaced it must be a surface: nothing else is ever overwritten
-    if config.overwrite:
-        return config, None
-    refuse_unknown_origin(old)
-    config = going_on(old, config)
-    if not (old.complete or os.access(path, os.W_OK)):
-        raise InputError(f"--out: {path} cannot be written; make it writable to go on with it")
-    return config, old
+
+    config: RunConfig
+    world: World
+    quantities: Sequence[Quantity]
+    writer: str
+    pending: npt.NDArray[np.bool_]
+    identity: store.Identity
+
+    @classmethod
+    def begun(cls, claim: Claim, quantities: Sequence[Quantity], provenance: Mapping[str, Any]) -> Book:
+        """Make the file where there is none, or go on with it.
+
+        Collective: all ranks must call this.
+
+        Raises:
+            InputError: The file cannot be made.
+            RankError: The old one was replaced in the meantime.
+        """
+        writer = provenance["writer"]
+        make = _made if claim.old is None else _gone_on_with
+        identity = on_root(claim.world, lambda: make(claim, quantities, provenance))
+        return cls(claim.config, claim.world, quantities, writer, claim.pending, identity)
+
+    def open_session(self) -> float:
+        """Note in the file that its ranks begin; return the seconds of the costliest point so far, 0 for a new one.
+
+        Collective: all ranks must call this.
+
+        Raises:
+            RankError: The file is not that of this run any more.
+        """
+
+        def begin() -> float:
+            self.identity.verify()
+            store.begin_session(self.config.out, ranks=self.world.size)
+            return float(np.nanmax(store.read(self.config.out).seconds, initial=0.0))
+
+        return on_root(self.world, begin)
+
+    def open_file(self) -> store.SurfaceFile | None:
+        """Open the file to write points; None where this rank leaves that to rank 0.
+
+        Collective where all ranks write: all must call this.
+        """
+        if self.writer == "parallel":
+            return store.SurfaceFile(self.config.out, self.quantities, self.world.comm)
+        return store.SurfaceFile(self.config.out, self.quantities) if self.world.is_root else None
+
+    def close_session(self, *, seconds: float) -> None:
+        """Note in the file how long its ranks computed.
+
+        Collective: all ranks must call this.
+
+        Raises:
+            RankError: The file is not that of this run any more.
+        """
+
+        def end() -> None:
+            self.identity.verify()
+            store.end_session(self.config.out, seconds=seconds)
+
+        on_root(self.world, end)
+
+    def close(
+        self,
+        complete: bool,
+        rounding: Mapping[str, Any] | None,
+        budget: Budget,
+        why_not_finite: Callable[[float, float], str | None],
+    ) -> None:
+        """Mark a complete surface, report, draw.
+
+        Collective: all ranks must call this.
+
+        Args:
+            complete: Whether all points are done.
+            rounding: What a lower precision was found to cost; None where it is not lower.
+            budget: Why the run stopped, where it did.
+            why_not_finite: Says why the loss at a point, alpha and beta, is not finite.
+
+        Raises:
+            RankError: The file is not that of this run any more, or lacks points.
+        """
+
+        def finish() -> None:
+            self.identity.verify()
+            surface = store.read(self.config.out)
+            if complete and not surface.complete:
+                surface = store.finish(self.identity, rounding=rounding)
+            _report(surface, complete, budget)
+            _report_not_finite(surface, self.config, why_not_finite)
+            if self.config.plot and complete:
+                from lossgrid import plot  # here, or every rank of every run waited for matplotlib
+
+                for picture in plot.write_all(surface, self.config.out.with_suffix(""), overwrite=True):
+                    log.info("drew %s", picture)
+
+        on_root(self.world, finish)
 
 
-def open_book(
-    config: RunConfig,
-    problem: Problem,
-    evaluator: Evaluator,
-    provenance: Mapping[str, Any],
-    old: Surface | None,
-) -> tuple[np.ndarray[Any, Any], store.Identity]:
-    """Make the file where there is none; return which points are pending, ``(n_beta, n_alpha)``, and which file it is.
-
-    Raises:
-        InputError: The file cannot be made.
-        RankError: The old one was replaced in the meantime.
-    """
-    if config.save_directions is not None:
-        about = config.model_dump(mode="json", include=DESCRIBES_DIRECTIONS)
-        made = (problem.delta, problem.eta)
-        save_directions(config.save_directions, problem.model, *made, about=about, overwrite=config.overwrite)
-    if (told := about_weights(problem.weights, config.model)) is not None:
-        log.warning(told)
-    hint_where_missing(config.grid)
-    if old is not None:
-        if old.provenance["threads"] != provenance["threads"]:
-            log.warning(
-                "%s was computed with %s CPU threads per rank, now there are %s: last bits may differ",
-                config.out, old.provenance["threads"], provenance["threads"],
-            )  # fmt: skip
-        pending = np.isin(old.status, (PENDING, FAILED)).reshape(config.grid.rows)
-        log.info("resuming %s: %d of %d points are pending", config.out, np.count_nonzero(pending), pending.size)
-        for line in lines_of_centre(*centre_of(old)):
-            log.info(line)
-        return pending, store.identify(config.out, old.id)
-    settings = config.model_dump(mode="json")
+def _made(claim: Claim, quantities: Sequence[Quantity], provenance: Mapping[str, Any]) -> store.Identity:
+    config = claim.config
     identity = store.create(
         config.out,
         config.grid,
-        evaluator.quantities,
-        config=settings,
+        quantities,
+        config=config.model_dump(mode="json"),
         provenance=provenance,
         overwrite=config.overwrite,
     )
     log.info(
         "computing %s: %s points, writer %s", config.out, " x ".join(map(str, config.grid.shape)), provenance["writer"]
     )
-    return np.ones(config.grid.rows, dtype=bool), identity
+    return identity
 
 
-def open_session(config: RunConfig, world: World, identity: store.Identity) -> float:
-    """Note in the file that its ranks begin; return the seconds of the costliest point so far, 0 for a new one.
-
-    Raises:
-        RankError: The file is not that of this run any more.
-    """
-    identity.verify()
-    store.begin_session(config.out, ranks=world.size)
-    return float(np.nanmax(store.read(config.out).seconds, initial=0.0))
-
-
-def close_session(identity: store.Identity, *, seconds: float) -> None:
-    """Note in the file how long its ranks computed.
-
-    Raises:
-        RankError: The file is not that of this run any more.
-    """
-    identity.verify()
-    store.end_session(identity.path, seconds=seconds)
+def _gone_on_with(claim: Claim, _: Sequence[Quantity], provenance: Mapping[str, Any]) -> store.Identity:
+    old, path = claim.old, claim.config.out
+    assert old is not None
+    if old.provenance["threads"] != provenance["threads"]:
+        log.warning(
+            "%s was computed with %s CPU threads per rank, now there are %s: last bits may differ",
+            path, old.provenance["threads"], provenance["threads"],
+        )  # fmt: skip
+    log.info("resuming %s: %d of %d points are pending", path, np.count_nonzero(claim.pending), claim.pending.size)
+    for line in lines_of_centre(*centre_of(old)):
+        log.info(line)
+    return store.identify(path, old.id)
 
 
-def close_book(
-    config: RunConfig,
-    complete: bool,
-    rounding: Mapping[str, Any] | None,
-    stop: Stop,
-    why_not_finite: Callable[[float, float], str | None],
-    identity: store.Identity,
-) -> None:
-    """Mark a complete surface, report, draw.
-
-    Raises:
-        RankError: The file is not that of this run any more, or lacks points.
-    """
-    identity.verify()
-    surface = store.read(config.out)
-    if complete and not surface.complete:
-        surface = store.finish(identity, rounding=rounding)
-    seconds = float(np.nansum(surface.seconds))
+def _report(surface: Surface, complete: bool, budget: Budget) -> None:
     for line in lines_of_ranks(summarise(surface)["ranks"]):
         log.info(line)
     if complete:
-        log.info("%s is complete: %d points, %s of computing", config.out, surface.status.size, duration(seconds))
+        seconds = duration(float(np.nansum(surface.seconds)))
+        log.info("%s is complete: %d points, %s of computing", surface.path, surface.status.size, seconds)
     else:
-        why = f"{stop.signal.name}" if stop.signal else "a stop signal or the time limit"
         log.warning(
             "stopped by %s with %d of %d points pending; run the same command again to go on",
-            why, surface.pending, surface.status.size,
+            budget.why, surface.pending, surface.status.size,
         )  # fmt: skip
-    bad = int(np.count_nonzero(surface.status == NOT_FINITE))
-    if bad:
-        first = np.argwhere((surface.status == NOT_FINITE).reshape(config.grid.rows))[0]
-        reason = why_not_finite(*config.grid.at(int(first[0]), int(first[1])))
+
+
+def _report_not_finite(
+    surface: Surface, config: RunConfig, why_not_finite: Callable[[float, float], str | None]
+) -> None:
+    bad = np.argwhere((surface.status == NOT_FINITE).reshape(config.grid.rows))
+    if len(bad):
+        reason = why_not_finite(*config.grid.at(*bad[0].tolist()))
         log.warning(
             "%d %s a loss that is not finite%s",
-            bad,
-            "point has" if bad == 1 else "points have",
+            len(bad),
+            "point has" if len(bad) == 1 else "points have",
             f": {reason}" if reason else "",
         )
-    if config.plot and complete:
-        from lossgrid import plot  # here, or every rank of every run waited for matplotlib
-
-        for picture in plot.write_all(surface, config.out.with_suffix(""), overwrite=True):
-            log.info("drew %s", picture)

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from lossgrid.errors import InputError
-from lossgrid.evaluation import Place, arithmetic
+from lossgrid.evaluation import arithmetic
 from lossgrid.machine.cores import processor
 from lossgrid.parallel import World, gather, library
-from lossgrid.run.problem import Problem
 from lossgrid.run.recipe import Recipe, by_hand
+from lossgrid.run.resources import Resources
+from lossgrid.run.study import Study
 from lossgrid.settings import RunConfig, recorded
 from lossgrid.surface import Surface
 from lossgrid.surface.grid import equally_spaced
@@ -25,25 +26,32 @@ PACKAGES = ("lossgrid", "torch", "numpy", "h5py", "mpi4py")
 
 
 def describe(
-    problem: Problem, place: Place, threads: int, writer: str, recipe: Recipe, world: World, *, by_batch: bool = False
+    study: Study,
+    digests: Mapping[str, Any],
+    resources: Resources,
+    recipe: Recipe,
+    world: World,
+    *,
+    by_batch: bool = False,
 ) -> dict[str, Any]:
     """Return the provenance of a surface, as JSON types: digests, versions, and the ranks by what they compute on.
 
     Collective: all ranks of ``world`` must call this.
     """
     machines: dict[str, list[int]] = {}
+    place, threads = resources.place, resources.threads
     for rank, text in enumerate(gather(world, f"{world.host}: {place.name}, {threads} threads")):
         machines.setdefault(text, []).append(rank)
     return {
-        "digests": dict(problem.digests),
-        "sources": dict(problem.sources),
-        "weights": problem.weights,
+        "digests": dict(digests),
+        "sources": dict(study.sources),
+        "weights": study.weights,
         "by_batch": by_batch,
         "arithmetic": arithmetic.current(),
         "processors": sorted(set(gather(world, processor()))),
         "device_type": place.device.type,
         "threads": threads,
-        "writer": writer,
+        "writer": resources.writer,
         "recipe": asdict(recipe),
         "ranks": world.size,
         "machines": {text: spans(ranks) for text, ranks in machines.items()},

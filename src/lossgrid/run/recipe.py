@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from lossgrid.errors import InputError
@@ -69,8 +70,8 @@ def choose_recipe(
     *,
     points: int,
     seconds_left: Callable[[], float],
-) -> Recipe:
-    """Decide for all ranks, and set ``evaluator`` up so.
+) -> tuple[Recipe, Evaluator]:
+    """Decide for all ranks; return the recipe, and an evaluator that follows it.
 
     Collective: all ranks of ``world`` must call this.
 
@@ -88,41 +89,45 @@ def choose_recipe(
     asked = by_hand(config) if recorded is None else recorded
     if points == 0 and recorded is not None:
         return run_as_recorded(Recipe(**recorded), evaluator, world)
-    evaluator.rebatch(asked.get("batch_size") or even_batches(max(evaluator.samples.values()), USUAL_BATCH))
+    evaluator = evaluator.with_batches_of(asked.get("batch_size") or even_batches(evaluator.most_samples, USUAL_BATCH))
     variant = asked.get("variant")
-    climb(evaluator, world, None if variant == "compiled" else variant)
-    why = [] if recorded is not None else tune(evaluator, world, asked, points=points, seconds_left=seconds_left)
+    evaluator = climb(evaluator, world, None if variant == "compiled" else variant)
+    why: list[str] = []
+    if recorded is None:
+        evaluator, why = tune(evaluator, world, asked, points=points, seconds_left=seconds_left)
     if variant == "compiled":
-        insist(world, "--variant compiled", attempt(world, lambda: evaluator.use("compiled")))
+        evaluator = insist(world, "--variant compiled", attempt(world, lambda: evaluator.with_variant("compiled")))
     if asked.get("cuda_graphs", evaluator.place.device.type == "cuda"):
-        refusal = attempt(world, evaluator.capture)
+        tried = attempt(world, evaluator.with_graph)
         if "cuda_graphs" in asked:
-            insist(world, "--cuda-graphs yes", refusal)
-        elif refusal is not None:
-            evaluator.rebatch(evaluator.batch_size)  # without a graph, also where it could be recorded
-            report("no CUDA graphs", refusal)
-    network = evaluator.network
+            evaluator = insist(world, "--cuda-graphs yes", tried)
+        elif isinstance(tried, Refusal):
+            report("no CUDA graphs", tried)
+        else:
+            evaluator = tried
+    network, captured = evaluator.network, evaluator.graph is not None
     about = [network.about or "the network as it is", f"batches of {evaluator.batch_size}"]
-    about += ["CUDA graphs"] if evaluator.is_captured else []
+    about += ["CUDA graphs"] if captured else []
     text = f"{', '.join(about)}" + (f" ({'; '.join(why)})" if why else "")
     log.info("variant %s: %s", network.variant, text)
-    return Recipe(network.variant, evaluator.batch_size, evaluator.is_captured, text)
+    return Recipe(network.variant, evaluator.batch_size, captured, text), evaluator
 
 
-def run_as_recorded(recorded: Recipe, evaluator: Evaluator, world: World) -> Recipe:
-    """Run the network as a complete file says, as far as that takes no time; return ``recorded``.
+def run_as_recorded(recorded: Recipe, evaluator: Evaluator, world: World) -> tuple[Recipe, Evaluator]:
+    """Run the network as a complete file says, as far as that takes no time; return ``recorded`` and the evaluator.
 
     Collective: all ranks of ``world`` must call this, with equal arguments.
     """
-    evaluator.rebatch(recorded.batch_size)
+    evaluator = evaluator.with_batches_of(recorded.batch_size)
     if recorded.variant != "compiled":
-        attempt(world, lambda: evaluator.use(recorded.variant))
-    return recorded
+        tried = attempt(world, lambda: evaluator.with_variant(recorded.variant))
+        return recorded, evaluator if isinstance(tried, Refusal) else tried
+    return recorded, evaluator
 
 
 def tune(
     evaluator: Evaluator, world: World, asked: Mapping[str, Any], *, points: int, seconds_left: Callable[[], float]
-) -> list[str]:
+) -> tuple[Evaluator, list[str]]:
     """Choose by measurement what is not ``asked`` for, where the run is long enough for it to pay; say why.
 
     Collective: all ranks of ``world`` must call this.
@@ -136,18 +141,19 @@ def tune(
         return min(needed, *gather(world, seconds_left()))  # a rank may have been told to stop
 
     if (seconds := expected()) < TUNED_FROM:
-        return [f"nothing tuned, for a run of about {duration(seconds)}"]
+        return evaluator, [f"nothing tuned, for a run of about {duration(seconds)}"]
     why = []
     if variant is None:
-        prefer_faster(evaluator, world)
+        evaluator = prefer_faster(evaluator, world)
     if "batch_size" not in asked:
         began = time.monotonic()
         size = broadcast(world, best_batch_size(evaluator, seconds=TUNING_SECONDS))
         why.append(f"batch size tuned in {duration(time.monotonic() - began)}")
-        rebatch(evaluator, world, size, None if variant == "compiled" else variant)
+        evaluator = rebatched(evaluator, world, size, None if variant == "compiled" else variant)
     if variant is None and expected() >= COMPILED_FROM:
-        why.append(try_compiled(evaluator, world, samples=samples))
-    return why
+        evaluator, found = try_compiled(evaluator, world, samples=samples)
+        why.append(found)
+    return evaluator, why
 
 
 def by_hand(config: RunConfig) -> dict[str, Any]:
@@ -161,7 +167,7 @@ def by_hand(config: RunConfig) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value is not None}
 
 
-def climb(evaluator: Evaluator, world: World, variant: str | None) -> None:
+def climb(evaluator: Evaluator, world: World, variant: str | None) -> Evaluator:
     """Run the network as ``variant`` on all ranks, or as the first of ``LADDER`` that all can.
 
     Collective: all ranks of ``world`` must call this.
@@ -169,33 +175,31 @@ def climb(evaluator: Evaluator, world: World, variant: str | None) -> None:
     Raises:
         InputError: ``variant`` cannot be.
     """
-    for candidate in LADDER if variant is None else (variant,):
-        refusal = attempt(world, lambda candidate=candidate: evaluator.use(candidate))  # type: ignore[misc]
-        if refusal is None:
-            return
-        if variant is not None:
-            insist(world, f"--variant {variant}", refusal)
-        report(f"not {candidate}", refusal)
+    if variant is not None:
+        return insist(world, f"--variant {variant}", attempt(world, lambda: evaluator.with_variant(variant)))
+    for candidate in LADDER:
+        tried = attempt(world, partial(evaluator.with_variant, candidate))
+        if not isinstance(tried, Refusal):
+            return tried
+        report(f"not {candidate}", tried)
+    return evaluator
 
 
-def prefer_faster(evaluator: Evaluator, world: World) -> None:
+def prefer_faster(fused: Evaluator, world: World) -> Evaluator:
     """Do without fused kernels where they are not faster: libraries differ in what they are good at.
 
     Collective: all ranks of ``world`` must call this.
     """
-    fused = evaluator.network
-    if fused.variant != "fused":
-        return
-    if attempt(world, lambda: evaluator.use("folded")) is None:
-        folded = evaluator.network
-        slow, fast = seconds_in_turns(evaluator, (fused, folded))
-        if broadcast(world, fast < WORTH * slow):
-            evaluator.network = folded
-            return
-    evaluator.network = fused
+    if fused.network.variant != "fused":
+        return fused
+    folded = attempt(world, lambda: fused.with_variant("folded"))
+    if isinstance(folded, Refusal):
+        return fused
+    slow, fast = seconds_in_turns(fused, (fused.network, folded.network))
+    return folded if broadcast(world, fast < WORTH * slow) else fused
 
 
-def rebatch(evaluator: Evaluator, world: World, size: int, variant: str | None) -> None:
+def rebatched(evaluator: Evaluator, world: World, size: int, variant: str | None) -> Evaluator:
     """Use batches of another size, and make sure that the network is the same function in these too.
 
     Collective: all ranks of ``world`` must call this, with equal arguments.
@@ -203,50 +207,49 @@ def rebatch(evaluator: Evaluator, world: World, size: int, variant: str | None) 
     Raises:
         InputError: ``variant``, set by hand, is not.
     """
-    current = evaluator.network.variant
     if size == evaluator.batch_size:
-        return
-    evaluator.rebatch(size)
-    if attempt(world, lambda: evaluator.use(current)) is not None:
-        climb(evaluator, world, variant)
+        return evaluator
+    evaluator = evaluator.with_batches_of(size)
+    tried = attempt(world, lambda: evaluator.with_variant(evaluator.network.variant))
+    return climb(evaluator, world, variant) if isinstance(tried, Refusal) else tried
 
 
-def try_compiled(evaluator: Evaluator, world: World, *, samples: float) -> str:
+def try_compiled(before: Evaluator, world: World, *, samples: float) -> tuple[Evaluator, str]:
     """Use torch.compile where it saves each rank more than it takes; say what was found.
 
     Collective: all ranks of ``world`` must call this.
     """
-    before = evaluator.network
     began = time.monotonic()
-    refusal = attempt(world, lambda: evaluator.use("compiled"))
-    if refusal is not None:
-        evaluator.network = before
-        return f"not compiled, as {refusal.reason}"
-    taken, compiled = time.monotonic() - began, evaluator.network
-    slow, fast = seconds_in_turns(evaluator, (before, compiled))
+    compiled = attempt(world, lambda: before.with_variant("compiled"))
+    if isinstance(compiled, Refusal):
+        return before, f"not compiled, as {compiled.reason}"
+    taken = time.monotonic() - began
+    slow, fast = seconds_in_turns(before, (before.network, compiled.network))
     saved, taken = broadcast(world, (samples * (slow - fast) if fast < WORTH * slow else 0.0, taken))
     if saved > taken:
-        evaluator.network = compiled
-        return f"compiled in {duration(taken)}, saves {duration(saved)} on each rank"
-    evaluator.network = before
-    return f"not compiled: it takes {duration(taken)} and saves {duration(saved)}"
+        return compiled, f"compiled in {duration(taken)}, saves {duration(saved)} on each rank"
+    return before, f"not compiled: it takes {duration(taken)} and saves {duration(saved)}"
 
 
-def attempt(world: World, action: Callable[[], None]) -> Refusal | None:
-    """Do ``action`` on every rank; return why it could not be on one of them, None where it could on all.
+def attempt(world: World, make: Callable[[], Evaluator]) -> Evaluator | Refusal:
+    """Make an evaluator on every rank; return it, or why it could not be on one of them.
 
     Collective: all ranks of ``world`` must call this.
     """
-    refusal = None
+    made, refusal = None, None
     try:
-        action()
+        made = make()
     except Unsuitable as error:
         refusal = Refusal(str(error), isinstance(error, Differs))
-    return next(filter(None, gather(world, refusal)), None)
+    first = next(filter(None, gather(world, refusal)), None)
+    if first is not None:
+        return first
+    assert made is not None
+    return made
 
 
-def insist(world: World, option: str, refusal: Refusal | None) -> None:
-    """Refuse the run where something it must be computed with cannot be.
+def insist(world: World, option: str, tried: Evaluator | Refusal) -> Evaluator:
+    """Refuse the run where something it must be computed with cannot be; return the evaluator that can.
 
     Collective: all ranks of ``world`` must call this, with equal arguments.
 
@@ -254,11 +257,12 @@ def insist(world: World, option: str, refusal: Refusal | None) -> None:
         InputError: There is a refusal.
     """
 
-    def refuse() -> None:
-        if refusal is not None:
-            raise InputError(f"{option}: {refusal.reason}; leave the option out, with another --out for a file of it")
+    def refuse() -> Evaluator:
+        if isinstance(tried, Refusal):
+            raise InputError(f"{option}: {tried.reason}; leave the option out, with another --out for a file of it")
+        return tried
 
-    collectively(world, refuse)
+    return collectively(world, refuse)
 
 
 def report(what: str, refusal: Refusal) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from lossgrid.surface import Grid, Work
+from lossgrid.surface import Grid, Results, Work
 from lossgrid.surface.lattice import origin_of, works
 
 
@@ -51,5 +51,5 @@ class Everything:
         self._remaining -= len(first)
         return first
 
-    def tell(self, work: Work, values: npt.NDArray[np.float64]) -> None:
-        """Hear of values, on which nothing depends here."""
+    def tell(self, results: Results) -> None:
+        """Hear of results, on which nothing depends here."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -72,7 +72,8 @@ def create(
     axes = {"beta": grid.beta, "alpha": grid.alpha}
     coordinates = {name: axis.values() for name, axis in axes.items() if axis is not None}
     with appearing(path, overwrite=overwrite) as file:
-        key = _build(file, coordinates, quantities, config=config, provenance=provenance)
+        names = [quantity.name for quantity in quantities]
+        key = _build(file, coordinates, quantities, config=config, provenance=provenance, errors_of=names)
     return identify(path, key)
 
 
@@ -88,11 +89,12 @@ def save(path: Path, surface: Surface, *, overwrite: bool = False) -> None:
     coordinates = {name: values for name, values in axes.items() if values is not None}
     quantities = list(surface.quantities.values())
     bookkeeping = {name: getattr(surface, name) for name in BOOKKEEPING}
-    more = {f"{name}{ERROR}": errors for name, errors in surface.errors.items()}
-    more |= {name: getattr(surface, name) for name in OPTIONAL if getattr(surface, name) is not None}
+    errors = {f"{name}{ERROR}": array for name, array in surface.errors.items()}
+    more = {name: getattr(surface, name) for name in OPTIONAL if getattr(surface, name) is not None}
     with appearing(path, overwrite=overwrite) as file:
-        _build(file, coordinates, quantities, config=surface.config, provenance=surface.provenance)
-        for name, array in {**surface.values, **bookkeeping}.items():
+        about = {"config": surface.config, "provenance": surface.provenance}
+        _build(file, coordinates, quantities, **about, errors_of=surface.errors)
+        for name, array in {**surface.values, **errors, **bookkeeping}.items():
             file[name][...] = array
         for name, array in more.items():
             _create_dataset(file, name, array.shape, array.dtype, 0)[...] = array
@@ -113,8 +115,11 @@ def _build(
     *,
     config: Mapping[str, Any],
     provenance: Mapping[str, Any],
+    errors_of: Collection[str],
 ) -> str:
     """Make everything in the file; ``coordinates`` are those of beta, where it is a plane, and then of alpha.
+
+    ``errors_of`` are the quantities that have standard errors.
 
     Returns:
         The attribute ``id``.
@@ -146,7 +151,11 @@ def _build(
     for name, (dtype, fill) in BOOKKEEPING.items():
         dataset = _create_dataset(file, name, shape, dtype, fill)
     file["seconds"].attrs["units"] = "s"
-    for name in (*(quantity.name for quantity in quantities), *BOOKKEEPING):
+    for name in errors_of:
+        dataset = _create_dataset(file, f"{name}{ERROR}", shape, np.float32, np.nan)
+        dataset.attrs["long_name"] = f"standard error of {name} over its samples"
+    names = [quantity.name for quantity in quantities]
+    for name in (*names, *(f"{name}{ERROR}" for name in errors_of), *BOOKKEEPING):
         for dimension, scale in enumerate(scales):
             file[name].dims[dimension].attach_scale(scale)
     return key

@@ -25,7 +25,7 @@ def refuse_too_large(path: Path, points: int, metrics: int) -> None:
     Raises:
         InputError: Memory or disk cannot hold it.
     """
-    needed = points * (8 * metrics + BOOKKEEPING_BYTES)
+    needed = points * ((8 + 4) * metrics + BOOKKEEPING_BYTES)  # each with its error
     memory = memory_left()
     if COPIES * needed > memory:
         raise InputError(

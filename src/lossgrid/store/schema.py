@@ -17,7 +17,7 @@
 
 and, where a run measures them,
 
-    /<quantity>_error  (n_beta, n_alpha) float32: how far the value may be off; 0 where it was computed exactly
+    /<quantity>_error  (n_beta, n_alpha) float32: standard error of the value over its samples; NaN where not known
     /samples           (n_beta, n_alpha) int32: how many samples the point was computed on
     /level             (n_beta, n_alpha) uint8: the level of refinement at which the point came in
 

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from lossgrid.errors import RankError, in_short
 from lossgrid.store.identity import identify
-from lossgrid.surface import DONE, NOT_FINITE, Quantity, Work
+from lossgrid.store.schema import ERROR
+from lossgrid.surface import DONE, NOT_FINITE, Quantity, Results
 
 LOOK_SECONDS = 2.0
 
@@ -41,33 +42,37 @@ class SurfaceFile:
         self._identity = identify(path, bytes(self._file.attrs.get("id", b"")).decode())
         # Kept handles: opening a dataset is a metadata operation, which parallel HDF5 wants of all ranks at once.
         self._datasets = [self._file[quantity.name] for quantity in quantities]
+        self._errors = [self._file.get(f"{quantity.name}{ERROR}") for quantity in quantities]  # older files have none
         self._seconds, self._rank, self._status = (self._file[name] for name in ("seconds", "rank", "status"))
         self._is_line = self._status.ndim == 1
 
-    def write(self, work: Work, values: npt.NDArray[np.float64], *, rank: int) -> None:
+    def write(self, results: Results, *, rank: int) -> None:
         """Write the results of points of a row.
 
         Args:
-            work: The points.
-            values: Shape ``(len(work), n_quantities + 1)``, float64: the quantities in their order, then seconds.
-            rank: Who computed them.
+            results: The points, and what came of them.
+            rank: Which rank computed them.
 
         Raises:
             RankError: The file system refuses the write.
         """
         try:
-            self._write(work, values, rank=rank)
+            self._write(results, rank=rank)
         except OSError as error:
             raise RankError(f"cannot write {self._path}: {in_short(error)}") from error
 
-    def _write(self, work: Work, values: npt.NDArray[np.float64], *, rank: int) -> None:
+    def _write(self, results: Results, *, rank: int) -> None:
+        work = results.work
         columns = slice(work.start, work.stop, work.step)
         where = columns if self._is_line else (work.row, columns)
-        for dataset, column in zip(self._datasets, values.T, strict=False):
+        for dataset, column in zip(self._datasets, results.values.T, strict=True):
             dataset[where] = column
-        self._seconds[where] = values[:, -1].astype(np.float32)
+        for dataset, column in zip(self._errors, results.errors.T, strict=True):
+            if dataset is not None:
+                dataset[where] = _as_float32(column)
+        self._seconds[where] = results.seconds.astype(np.float32)
         self._rank[where] = np.full(len(work), rank, dtype=np.int32)
-        finite = np.isfinite(values[:, :-1]).all(axis=1)
+        finite = np.isfinite(results.values).all(axis=1)
         self._status[where] = np.where(finite, DONE, NOT_FINITE).astype(np.uint8)
         if not self._parallel:  # raw parallel writes go straight to the file system, and a flush would be collective
             self._file.flush()
@@ -86,3 +91,8 @@ class SurfaceFile:
     def close(self) -> None:
         """Close the file; collective where it was opened with a communicator."""
         self._file.close()
+
+
+def _as_float32(errors: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # an error beyond float32 is infinite there, and no smaller than it is
+        return errors.astype(np.float32)

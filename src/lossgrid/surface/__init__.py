@@ -4,7 +4,7 @@ from lossgrid.surface.grid import Axis, Grid
 from lossgrid.surface.quantity import Quantity
 from lossgrid.surface.sessions import Session, seconds_of
 from lossgrid.surface.surface import DONE, FAILED, INTERPOLATED, NOT_FINITE, PENDING, Surface
-from lossgrid.surface.work import Work
+from lossgrid.surface.work import Results, Work
 
 __all__ = [
     "DONE",
@@ -15,6 +15,7 @@ __all__ = [
     "Axis",
     "Grid",
     "Quantity",
+    "Results",
     "Session",
     "Surface",
     "Work",

@@ -38,7 +38,8 @@ class Surface:
         finished: ISO 8601 time it was completed, None before.
         sessions: How many ranks computed it, and for how long.
         rounding: Largest differences from float32 at a few points; None where the precision is not lower.
-        errors: How far values may be off, by quantity, ``shape``, float32; only of what a run has measured.
+        errors: Standard errors of values over their samples, s / sqrt(n), by quantity, ``shape``, float32; NaN where
+            not known. Surfaces made by other programs, or before there were any, have none.
         samples: How many samples each point was computed on, ``shape``, int32; None where it was not kept.
         level: The level of refinement at which each point came in, ``shape``, uint8; None where there is none.
         stride: Of how many rows and columns there is one, where this is a part of a larger surface.

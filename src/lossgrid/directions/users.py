@@ -1,0 +1,43 @@
+"""Directions that a user's function makes: ``--directions package.module:function``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lossgrid import user_code
+from lossgrid.directions.entries import Entries
+from lossgrid.directions.source import Around
+from lossgrid.directions.stored import Given
+from lossgrid.errors import InputError
+
+ROLE = "direction source"
+
+
+@dataclass(frozen=True)
+class OfUser:
+    """Directions made by ``function(around, axes)``.
+
+    Attributes:
+        function: Takes an :class:`~lossgrid.directions.Around` and the number of axes. It returns a list with as many
+            dicts of tensors, each by entry of the network; what a dict leaves out does not move.
+        name: What it is called in errors.
+    """
+
+    function: Callable[..., Any]
+    name: str
+    needs_data: bool = True
+
+    def make(self, around: Around, axes: int) -> list[Entries]:
+        """Return what the function makes.
+
+        Raises:
+            InputError: It fails, or returns what are no directions of the network.
+        """
+        made = user_code.call(self.function, around, axes, name=self.name, role=ROLE)
+        if not isinstance(made, (list, tuple)):
+            raise InputError(
+                f"{ROLE} {self.name}: expected a list of {axes} dicts of tensors, got a {type(made).__name__}"
+            )
+        return Given(made, f"{ROLE} {self.name}").make(around, axes)

@@ -1,0 +1,63 @@
+"""The pass over the data: a network as it stands now, all batches, the values of a point on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+
+import torch
+
+from lossgrid.data import Batches
+from lossgrid.evaluation.device import Place
+from lossgrid.evaluation.network import Network
+from lossgrid.measures import Measure
+
+Tick = Callable[[], object]
+Measures = Mapping[str, Sequence[Measure]]  # by split, in the order of the surface
+
+
+def measure(
+    network: Network,
+    batches: Mapping[str, Batches],
+    measures: Measures,
+    place: Place,
+    *,
+    tick: Tick = lambda: None,
+    most: int | None = None,
+) -> torch.Tensor:
+    """Run the data through ``network`` as it stands now.
+
+    Sums are kept in float64 on the device; nothing looks at them on the host, so that a CUDA graph can record it.
+
+    Args:
+        network: The network as it is run.
+        batches: The data of each split, on the device.
+        measures: What to measure on each split.
+        place: Device and number format.
+        tick: Called between batches.
+        most: How many batches of each split; all by default.
+
+    Returns:
+        The values and their standard errors over the samples, shape ``(2, n_quantities)``, float64, on the device; NaN
+        where a folded part of the network has no finite scale.
+    """
+    network.refresh()
+    by_split = [_of_split(network, batches[split], own, place, tick, most) for split, own in measures.items()]
+    found = torch.stack([torch.cat([part for values in by_split for part in values[row]]) for row in (0, 1)])
+    for poison in network.poison():
+        found = found + poison
+    return found
+
+
+def _of_split(
+    network: Network, batches: Batches, measures: Sequence[Measure], place: Place, tick: Tick, most: int | None
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    states = [measure.start(place.device) for measure in measures]
+    for inputs, targets in islice(batches, most):
+        with place.autocast():
+            outputs = network.run(inputs)
+        for measure, state in zip(measures, states, strict=True):
+            measure.add(state, outputs, targets)
+        tick()
+    found = [measure.values(state) for measure, state in zip(measures, states, strict=True)]
+    return [values for values, _ in found], [errors for _, errors in found]

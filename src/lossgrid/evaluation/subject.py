@@ -1,0 +1,78 @@
+"""The user's network on its device, and the plane it moves in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import nn
+
+from lossgrid.evaluation.device import Place
+from lossgrid.evaluation.head import keep_head_in_float32
+from lossgrid.evaluation.plane import Plane
+from lossgrid.evaluation.sameness import Point, far_point, follows_its_entries
+from lossgrid.evaluation.settling import report_rounding, to_place
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The network that moves: everything here is fixed but for where it stands.
+
+    Attributes:
+        model: The user's module on its device; its entries are where ``plane`` has put them last.
+        plane: Moves it.
+        place: Device and number format.
+        reach: The coordinates of the grid that are furthest from 0, along delta and along eta.
+        few: A few inputs, on the device, to try it with.
+    """
+
+    model: nn.Module
+    plane: Plane
+    place: Place
+    reach: Point
+    few: torch.Tensor
+
+    @classmethod
+    def settled(
+        cls,
+        model: nn.Module,
+        place: Place,
+        few: torch.Tensor,
+        *,
+        delta: Mapping[str, torch.Tensor],
+        eta: Mapping[str, torch.Tensor] | None,
+        reach: Point,
+    ) -> Subject:
+        """Bring ``model``, which is taken over, to its device and lay out the plane.
+
+        Raises:
+            InputError: A number of it does not fit into the format, or has none that can move.
+        """
+        report_rounding(model, place)
+        model = _at(model, place, few)
+        plane = Plane(model, delta, eta)
+        return cls(model, plane, place, (reach[0], 0.0 if eta is None else reach[1]), few)
+
+    @cached_property
+    def far(self) -> Point:
+        """The furthest point of the grid, towards both axes, at which the outputs are still finite."""
+        return far_point(self.model, self.plane, self.reach, self.few, self.place)
+
+    def follows_its_entries(self, twin: nn.Module) -> bool:
+        """Tell whether the network, moved, computes what a fresh copy of it computes; see :mod:`.sameness`."""
+        twin = _at(twin, self.place, self.few)
+        return follows_its_entries(self.model, twin, self.plane, self.far, self.few, self.place)
+
+    def why_not_finite(self, alpha: float, beta: float) -> str | None:
+        """Say why the outputs at a point are not finite; None where the entries of the network do not explain it."""
+        self.plane.move(alpha, beta)
+        return self.plane.why_not_finite()
+
+
+def _at(model: nn.Module, place: Place, few: torch.Tensor) -> nn.Module:
+    model = to_place(model, place)
+    if place.precision == "bfloat16":
+        keep_head_in_float32(model, few[:1], place)
+    return model

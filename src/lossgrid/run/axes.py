@@ -1,0 +1,108 @@
+"""The directions of a run, one for each axis of its grid: made, identified, kept in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lossgrid import data, directions, store
+from lossgrid.digest import digest
+from lossgrid.directions import Around, DirectionSource, Entries, source_of
+from lossgrid.errors import InputError
+from lossgrid.parallel import World
+from lossgrid.run.study import load_model
+from lossgrid.settings import DirectionsConfig, ModelConfig
+from lossgrid.settings.option import names_of
+
+DESCRIBES_DIRECTIONS = {"model", *names_of(ModelConfig, "directions")}
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The directions of a grid.
+
+    Attributes:
+        delta: Direction of the alpha axis, by entry, float64 or complex128, on the CPU.
+        eta: Direction of the beta axis; None for a line.
+    """
+
+    delta: Entries
+    eta: Entries | None
+
+    @cached_property
+    def digests(self) -> dict[str, Any]:
+        """What identifies them, for resuming: ``delta`` and ``eta``."""
+        return {"delta": digest(self.delta), "eta": None if self.eta is None else digest(self.eta)}
+
+
+def make_axes(
+    source: DirectionSource, model: torch.nn.Module, splits: Mapping[str, data.Split], world: World, *, axes: int
+) -> Axes:
+    """Let ``source`` make the directions of a grid with 1 or 2 axes.
+
+    Collective: all ranks of ``world`` must call this.
+
+    Raises:
+        InputError: They cannot be made, or one of them moves nothing.
+    """
+    made = source.make(Around(model, splits, world), axes)
+    for axis, direction in zip(("alpha", "beta"), made, strict=False):
+        if not any(bool(tensor.any()) for tensor in direction.values()):
+            raise InputError(
+                f"the direction of {axis} moves nothing: every number of it is 0, or the network has no tensors of two "
+                "or more dimensions; give --perturb-bias-and-norm or another direction"
+            )
+    return Axes(made[0], made[1] if axes == 2 else None)
+
+
+def write_direction_file(config: DirectionsConfig, world: World) -> None:
+    """Make the directions the settings ask for and write them.
+
+    Raises:
+        InputError: The network, its checkpoint or the directions cannot be made, or the file not written.
+    """
+    source = source_of(config)
+    samples = None if source.needs_data else 1  # whose shape is all that is needed
+    splits = data.load(config.data, config.data_arg, splits=("train",), max_samples=samples)
+    model = load_model(config, data.facts(splits))
+    made = make_axes(source, model, splits, world, axes=config.axes)
+    save_directions(config.out, model, made, about=about(config), overwrite=config.overwrite)
+
+
+def about(config: ModelConfig) -> dict[str, Any]:
+    """Return what a direction file tells of how it was made."""
+    return config.model_dump(mode="json", include=DESCRIBES_DIRECTIONS)
+
+
+def save_directions(
+    path: Path, model: torch.nn.Module, axes: Axes, *, about: Mapping[str, Any], overwrite: bool
+) -> None:
+    """Write directions to a file that lossgrid and the reference tool read; one that holds them already stays.
+
+    It is of the tool's type "weights" where only parameters move, else of its type "states".
+
+    Raises:
+        InputError: The file holds something else and ``overwrite`` is not set, or it cannot be written.
+    """
+    made = [axes.delta] if axes.eta is None else [axes.delta, axes.eta]
+    arrays = [{name: tensor.numpy() for name, tensor in direction.items()} for direction in made]
+    if path.exists() and not overwrite and _holds(path, arrays):
+        return
+    parameters = directions.parameters(model)
+    is_weights = all(name in parameters for direction in made for name in direction)
+    entries = parameters if is_weights else directions.states(model)
+    shapes = {name: tuple(tensor.shape) for name, tensor in entries.items()}
+    store.write_directions(path, arrays, entries=shapes, about=about, overwrite=overwrite)
+
+
+def _holds(path: Path, arrays: list[dict[str, Any]]) -> bool:
+    stored = store.read_directions(path)
+    return len(stored) == len(arrays) and all(
+        one.names == list(wanted) and all((a == b).all() for a, b in zip(one.arrays, wanted.values(), strict=True))
+        for one, wanted in zip(stored, arrays, strict=True)
+    )

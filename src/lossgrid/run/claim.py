@@ -1,0 +1,98 @@
+"""The output of a run, claimed before anything is loaded: locked, read, refused where it is of another run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lossgrid import store
+from lossgrid.errors import InputError
+from lossgrid.files import locked
+from lossgrid.origin import refuse_unknown_origin
+from lossgrid.parallel import World, on_root
+from lossgrid.run.provenance import going_on, refuse_other_contents
+from lossgrid.settings import RunConfig
+from lossgrid.surface import FAILED, PENDING, Surface
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the output holds.
+
+    Attributes:
+        config: The settings; those that were left open are as in the file.
+        world: The ranks.
+        old: The surface to go on with; None where it is to be made.
+    """
+
+    config: RunConfig
+    world: World
+    old: Surface | None
+
+    @property
+    def recipe(self) -> Mapping[str, Any] | None:
+        """How the points of the file were evaluated; None where there are none."""
+        return None if self.old is None else self.old.provenance.get("recipe")
+
+    @property
+    def pending(self) -> npt.NDArray[np.bool_]:
+        """Which points are to be computed, shape ``(n_beta, n_alpha)``, bool."""
+        if self.old is None:
+            return np.ones(self.config.grid.rows, dtype=bool)
+        return np.isin(self.old.status, (PENDING, FAILED)).reshape(self.config.grid.rows)
+
+    def refuse_other_contents(self, digests: Mapping[str, Any], device_type: str) -> None:
+        """Refuse to go on with a surface of another network, other directions or data, or of another device.
+
+        Collective: all ranks must call this.
+
+        Raises:
+            InputError: The file is one; the text names all that differs.
+        """
+        if self.old is not None:
+            old = self.old
+            on_root(self.world, lambda: refuse_other_contents(old, digests, device_type, self.config.out))
+
+
+@contextmanager
+def claimed(config: RunConfig, world: World) -> Iterator[Claim]:
+    """Hold the lock of the output while the block runs; cheap, so it comes before all loading.
+
+    Collective: all ranks of ``world`` must call this.
+
+    Raises:
+        InputError: The file is in use, or not a surface, or of another run, or its folder cannot be written.
+    """
+    with ExitStack() as held:
+        config, old = on_root(world, lambda: _take_over(config, held))
+        yield Claim(config, world, old)
+
+
+def _take_over(config: RunConfig, held: ExitStack) -> tuple[RunConfig, Surface | None]:
+    path = config.out
+    if path.is_dir():
+        raise InputError(f"--out: {path} is a folder; give a file such as {path / 'surface.h5'}")
+    if not path.parent.is_dir():
+        raise InputError(f"--out: folder {path.parent} does not exist; make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"--out: folder {path.parent} cannot be written; choose another place")
+    if config.overwrite or not path.exists():
+        store.refuse_too_large(path, len(config.grid), (2 + len(config.metric)) * len(config.splits))
+    held.enter_context(locked(path))
+    if not path.exists():
+        return config, None
+    # Also to be replaced it must be a surface: nothing else is ever overwritten.
+    old = store.read(path, to_write=not config.overwrite)
+    if config.overwrite:
+        return config, None
+    refuse_unknown_origin(old)
+    config = going_on(old, config)
+    if not (old.complete or os.access(path, os.W_OK)):
+        raise InputError(f"--out: {path} cannot be written; make it writable to go on with it")
+    return config, old

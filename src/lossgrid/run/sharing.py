@@ -1,0 +1,82 @@
+"""The points of a run shared among its ranks, each written into the file by the rank that may."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import numpy as np
+
+from lossgrid import store
+from lossgrid.evaluation import Evaluator
+from lossgrid.parallel import Progress, Task, coordinate
+from lossgrid.progress import ProgressDisplay
+from lossgrid.run.book import Book
+from lossgrid.run.budget import Budget
+from lossgrid.sampling import Everything
+from lossgrid.surface import Grid, Results, Work
+
+Report = Callable[[list[float]], None]
+
+
+def share(book: Book, evaluator: Evaluator, budget: Budget, report: Report) -> bool:
+    """Compute the pending points into the file; return whether all are done.
+
+    Collective: all ranks must call this.
+
+    Args:
+        book: The file.
+        evaluator: Computes a point.
+        budget: How long that may take.
+        report: Called with the values at the centre of the grid, by the rank that has computed them.
+    """
+    total = int(np.count_nonzero(book.pending))
+    if total == 0:
+        return True
+    slowest = book.open_session()
+    file = book.open_file()
+    task = make_task(book.config.grid, evaluator, file, collects=book.writer == "root", budget=budget, report=report)
+    began = time.monotonic()
+    with ProgressDisplay(total) if book.world.is_root else nullcontext() as display:
+
+        def show(progress: Progress) -> None:
+            if display is not None:
+                display.update(progress.done)
+            if file is not None:
+                file.look()
+
+        plan = Everything.of(book.pending, book.config.grid) if book.world.is_root else None
+        complete = coordinate(book.world, plan, task, slowest=slowest, on_progress=show)
+    # Not by a ``with``: closing is collective, and a rank that fails must not wait in it for the others.
+    if file is not None:
+        file.close()
+    book.close_session(seconds=time.monotonic() - began)
+    return complete
+
+
+def make_task(
+    grid: Grid,
+    evaluator: Evaluator,
+    file: store.SurfaceFile | None,
+    *,
+    collects: bool,
+    budget: Budget,
+    report: Report = lambda _: None,
+) -> Task:
+    """Say what a rank does with a point: evaluate it, and write it where this rank has something to write into."""
+    alphas = grid.alpha.values()
+    betas = np.zeros(1) if grid.beta is None else grid.beta.values()
+    centre = grid.centre
+
+    def evaluate(work: Work, tick: Callable[[], object]) -> Results:
+        measured = evaluator.point(float(alphas[work.start]), float(betas[work.row]), tick=tick)
+        if (work.row, work.start) == centre:
+            report(measured.values.tolist())
+        return Results.of_point(work, *measured)
+
+    def leave_to_root(results: Results, *, rank: int) -> None:
+        """The results reach the file through root."""
+
+    write = leave_to_root if file is None else file.write
+    return Task(evaluate, write, collect=write if collects else None, seconds_left=budget.seconds_left)
