@@ -156,19 +156,21 @@ def lossgrid(case: Case, world: World, precision: str) -> Surface:
 
 def evaluator(case: Case, world: World, precision: str) -> tuple[Callable[..., np.ndarray], str]:
     """Return ``point(alpha, beta, tick=...)`` as a run of 51 x 51 points chooses to compute it, and what it chose."""
-    from lossgrid import data, run  # here, as they bring h5py and with it MPI, which point.py does not need
+    from lossgrid import data  # here, as they bring h5py and with it MPI, which point.py does not need
     from lossgrid.evaluation import choose_place
     from lossgrid.machine.allocator import freed_memory_kept
+    from lossgrid.run.path import make_evaluator
     from lossgrid.run.problem import make_problem
     from lossgrid.run.recipe import choose_recipe
+    from lossgrid.run.resources import divide_cores
     from lossgrid.settings import RunConfig, resolve
 
     config = resolve(RunConfig, {"model": case.name, "precision": precision, "device": "cpu"})
     place = choose_place("cpu", precision, local_rank=world.local_rank)
-    run.divide_cores(world)
+    divide_cores(world, place)
     splits = {"train": data.split_of((case.inputs(), case.labels), source=case.name)}
     problem = make_problem(case.network(), splits, case.delta, case.eta, loss="cross_entropy")
-    made = run.make_evaluator(config, problem, place, share=world.local_size)
+    made = make_evaluator(config, problem, place, share=world.local_size)
     with freed_memory_kept():
         chosen = choose_recipe(config, made, None, world, points=POINTS, seconds_left=lambda: math.inf)
     return made.point, chosen.about

@@ -39,9 +39,10 @@ from lossgrid.evaluation.plane import Plane  # noqa: E402
 from lossgrid.machine.allocator import freed_memory_kept  # noqa: E402
 from lossgrid.machine.launcher import detect  # noqa: E402
 from lossgrid.measures.mean import Mean  # noqa: E402
-from lossgrid.run.path import divide_cores, make_evaluator, make_task  # noqa: E402
+from lossgrid.run.path import make_evaluator, make_task  # noqa: E402
 from lossgrid.run.problem import make_problem, random_direction  # noqa: E402
 from lossgrid.run.recipe import choose_recipe  # noqa: E402
+from lossgrid.run.resources import divide_cores  # noqa: E402
 from lossgrid.sampling import Everything  # noqa: E402
 from lossgrid.settings import RunConfig, resolve  # noqa: E402
 
@@ -78,7 +79,7 @@ def measure(world: parallel.World, points: int, writer: str, path: Path) -> dict
         RunConfig, {"model": "resnet20", "alpha": f"-1:1:{points}", "out": path, "beta": "0:0:1", "cuda_graphs": "no"}
     )
     place = choose_place("auto", "float32", local_rank=world.local_rank)
-    divide_cores(world)
+    divide_cores(world, place)
     torch.manual_seed(0)
     model = models.build("resnet20", {}, facts={"in_channels": 3, "num_classes": 10}).eval()
     noise = torch.randn(PICTURES, 3, 32, 32), torch.arange(PICTURES) % 10

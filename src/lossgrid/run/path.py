@@ -18,12 +18,10 @@ from lossgrid.evaluation import (
     Place,
     arithmetic,
     choose_place,
-    share_threads,
     twin_of,
     wants_channels_last,
 )
 from lossgrid.machine.allocator import freed_memory_kept
-from lossgrid.machine.cores import own_cores
 from lossgrid.machine.libraries import loaded_libraries
 from lossgrid.parallel import Progress, Stop, Task, World, broadcast, collectively, coordinate, gather, on_root
 from lossgrid.progress import ProgressDisplay
@@ -34,6 +32,7 @@ from lossgrid.run.centre import warn_of_guessing
 from lossgrid.run.problem import Problem, load_problem
 from lossgrid.run.provenance import describe, refuse_other_contents
 from lossgrid.run.recipe import choose_recipe
+from lossgrid.run.resources import divide_cores
 from lossgrid.run.rounding import measure_rounding, refuse_rounding
 from lossgrid.sampling import Everything
 from lossgrid.settings import RunConfig
@@ -71,7 +70,7 @@ def run(
         config, old = on_root(world, lambda: take_over(config, held))
         writer = collectively(world, lambda: choose_writer(config.writer, world))
         place = collectively(world, lambda: choose_place(config.device, config.precision, local_rank=world.local_rank))
-        threads = divide_cores(world)
+        threads = divide_cores(world, place)
         log.info("%s, %d threads, %s", place.name, threads, config.precision)
         left = time_left(config, began, stop)
         if is_over(world, left):
@@ -123,15 +122,6 @@ def choose_writer(choice: str, world: World) -> str:
             "jobs/setup.sh does, or use --writer root"
         )
     return "parallel" if able and choice != "root" else "root"
-
-
-def divide_cores(world: World) -> int:
-    """Give this rank its part of the CPU threads of its node and return how many these are.
-
-    Collective: all ranks of ``world`` must call this.
-    """
-    neighbours = [cores for host, cores in gather(world, (world.host, own_cores())) if host == world.host]
-    return share_threads(neighbours, world.local_rank)
 
 
 def make_evaluator(
