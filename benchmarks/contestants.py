@@ -171,7 +171,7 @@ def evaluator(case: Case, world: World, precision: str) -> tuple[Callable[..., M
 
     config = resolve(RunConfig, {"model": case.name, "precision": precision, "device": "cpu"})
     place = choose_place("cpu", precision, local_rank=world.local_rank)
-    divide_cores(world)
+    divide_cores(world, place)
     splits = {"train": data.split_of((case.inputs(), case.labels), source=case.name)}
     axes = Axes(case.delta, case.eta)
     study = Study(case.network(), splits, objectives_of("cross_entropy", splits), source=Random())

@@ -84,7 +84,7 @@ def measure(world: parallel.World, points: int, writer: str, path: Path) -> dict
         RunConfig, {"model": "resnet20", "alpha": f"-1:1:{points}", "out": path, "beta": "0:0:1", "cuda_graphs": "no"}
     )
     place = choose_place("auto", "float32", local_rank=world.local_rank)
-    divide_cores(world)
+    divide_cores(world, place)
     torch.manual_seed(0)
     model = models.build("resnet20", {}, facts={"in_channels": 3, "num_classes": 10}).eval()
     noise = torch.randn(PICTURES, 3, 32, 32), torch.arange(PICTURES) % 10

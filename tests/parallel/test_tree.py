@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lossgrid.machine.network import own_addresses
 from lossgrid.parallel import tree
 from lossgrid.parallel.world import World
 
@@ -144,7 +145,7 @@ def test_a_host_tells_the_addresses_of_its_interfaces_also_where_its_name_leads_
 ) -> None:
     own = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.1.1", 0))]  # /etc/hosts as Debian writes it
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: own)
-    found = tree.numbers("here")
+    found = own_addresses("here")
     assert not [number for number in found if number.startswith("127.") or number == "::1"]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:

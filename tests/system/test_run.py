@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -357,3 +358,27 @@ def test_a_lower_precision_tells_its_own_error(start: Any, tmp_path: Path, ranks
     differences = np.abs(low["train_loss"] / high["train_loss"] - 1)[where]
     assert low.rounding["largest"]["train_loss"] == pytest.approx(differences.max(), rel=1e-6)
     assert 0 < differences.max() < 0.1
+
+
+CROWD = "threads share"
+
+
+@pytest.mark.parametrize("ranks", [0, 1, 2])
+def test_ranks_with_cores_of_their_own_are_not_warned(start: Any, ranks: int) -> None:
+    if ranks > (os.cpu_count() or 1):
+        pytest.skip(f"NOT RUN: needs {ranks} cores")
+    done = start(ranks, "lossgrid", "run", "--model", "mlp", "--alpha", "0:1:2")
+    assert done.returncode == 0, done.stderr
+    for words in (CROWD, "are idle", "container", "SLURM"):
+        assert words not in done.stderr
+
+
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_crowded_cores_are_said_once_before_the_work(start: Any, ranks: int) -> None:
+    threads = str(os.cpu_count() + 1)  # type: ignore[operator]
+    done = start(ranks, "lossgrid", "run", "--model", "mlp", "--alpha", "0:1:2", env={"OMP_NUM_THREADS": threads})
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count(CROWD) == 1
+    assert f"OMP_NUM_THREADS={threads} asks for them: unset it" in done.stderr
+    assert done.stderr.index(CROWD) < done.stderr.index("computing surface.h5")
+    assert "surface.h5 is complete" in done.stderr

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 import lossgrid
 from lossgrid.errors import InputError
+from lossgrid.machine.cores import own_cpus
 from tests.programs.users import Net, pictures
 
 
@@ -40,6 +41,18 @@ def test_a_plane_in_one_call_leaves_the_model_as_it_was(model: torch.nn.Module) 
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert surface["train_loss"][1, 2] == pytest.approx(loss_of(model), rel=1e-5)
     assert surface["test_loss"][1, 2] == pytest.approx(loss_of(model, "test"), rel=1e-5)
+
+
+def test_more_threads_than_cores_are_warned_of(
+    model: torch.nn.Module, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    before, threads = torch.get_num_threads(), len(own_cpus()) + 1
+    try:
+        monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+        lossgrid.evaluate(model, pictures("train"), alpha=(0, 1, 2))
+    finally:
+        torch.set_num_threads(before)
+    assert caplog.text.count(f"{threads} threads share ") == 1
 
 
 def test_the_same_as_the_command_line(model: torch.nn.Module, tmp_path: Path, start: object) -> None:

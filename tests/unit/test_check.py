@@ -13,18 +13,18 @@ from lossgrid import store
 from lossgrid.check import folder as rules_of_folders
 from lossgrid.check import report, trial
 from lossgrid.check.devices import about_devices
-from lossgrid.check.finding import Finding, error, warning
+from lossgrid.check.rank_facts import RankFacts
 from lossgrid.check.report import finding_lines, folder_lines, library_lines, rank_lines, trial_lines, verdict
-from lossgrid.check.seat import Seat
 from lossgrid.check.software import about_software
 from lossgrid.check.trial import Trial
 from lossgrid.machine import disks
-from lossgrid.machine.cores import core_quota, processor
 from lossgrid.machine.disks import TAKEN, FileSystem, lock_tried
+from lossgrid.machine.finding import Finding, error, warning
 from lossgrid.machine.gpus import nvidia_devices
 from lossgrid.machine.launcher import Launch, detect
 from lossgrid.machine.libraries import loaded_libraries
 from lossgrid.parallel import alone
+from lossgrid.surface import Results
 
 VERSIONS = {
     "lossgrid": "0.1.0", "torch": "2.13.0", "numpy": "2.4.6", "h5py": "3.16.0", "mpi4py": "4.1.2", "Python": "3.11.7",
@@ -34,27 +34,27 @@ OPEN_MPI, MPICH = "/usr/lib/libmpi.so.40.30.4", "/opt/mpich/lib/libmpi.so.12.2.1
 DISK = FileSystem("lustre", "server:/scratch", 10**12)
 
 
-def a_seat(rank: int, *, per_node: int = 4, **changes: object) -> Seat:
+def a_rank(rank: int, *, per_node: int = 4, **changes: object) -> RankFacts:
     """Return one of several ranks per node, each with a core of its own and nothing wrong."""
     local = rank % per_node
     fields: dict[str, object] = {
         "rank": rank, "host": f"n{rank // per_node + 1}", "local_rank": local, "device": "cpu", "uuid": "", "gpus": 0,
         "openable_gpus": 0, "processor": "EPYC", "threads": 1, "cores": frozenset([local]),
-        "offered": frozenset(range(per_node)), "quota": None, "mpi_libraries": (OPEN_MPI,), "parallel_hdf5": True,
-        "versions": VERSIONS, "variables": {},
+        "cpus": changes.get("cores", frozenset([local])), "offered": frozenset(range(per_node)), "quota": None,
+        "mpi_libraries": (OPEN_MPI,), "parallel_hdf5": True, "versions": VERSIONS, "variables": {},
     }  # fmt: skip
-    return Seat(**(fields | changes))  # type: ignore[arg-type]
+    return RankFacts(**(fields | changes))  # type: ignore[arg-type]
 
 
-def seats(count: int = 4, *, per_node: int = 4, **changes: object) -> list[Seat]:
-    return [a_seat(rank, per_node=per_node, **changes) for rank in range(count)]
+def ranks(count: int = 4, *, per_node: int = 4, **changes: object) -> list[RankFacts]:
+    return [a_rank(rank, per_node=per_node, **changes) for rank in range(count)]
 
 
 def gpu(number: int, visible: int = 4) -> dict[str, object]:
     return {"device": "NVIDIA H100", "uuid": f"GPU-{number}", "gpus": visible, "openable_gpus": visible}
 
 
-def about_ranks(those: list[Seat], *, launched: bool) -> list[Finding]:
+def about_ranks(those: list[RankFacts], *, launched: bool) -> list[Finding]:
     return [*about_software(those, launched=launched), *about_devices(those)]
 
 
@@ -72,14 +72,14 @@ def only(findings: list[Finding]) -> Finding:
 
 
 def test_nothing_is_found_where_nothing_is_wrong() -> None:
-    assert about_ranks(seats(8), launched=True) == []
-    assert about_ranks([a_seat(rank, **gpu(rank)) for rank in range(4)], launched=True) == []
-    assert about_folder(DISK, {"flock": None, "fcntl": None}, [], seats(), parallel=True) == []
+    assert about_ranks(ranks(8), launched=True) == []
+    assert about_ranks([a_rank(rank, **gpu(rank)) for rank in range(4)], launched=True) == []
+    assert about_folder(DISK, {"flock": None, "fcntl": None}, [], ranks(), parallel=True) == []
     assert about_trials([Trial("parallel", point_seconds=1e-3, bandwidth=1e9), Trial("root", skipped="so")]) == []
 
 
 def test_two_mpi_libraries_in_one_process_are_an_error() -> None:
-    found = only(about_ranks(seats(mpi_libraries=(OPEN_MPI, MPICH)), launched=True))
+    found = only(about_ranks(ranks(mpi_libraries=(OPEN_MPI, MPICH)), launched=True))
     assert found.is_error
     assert OPEN_MPI in found.seen
     assert MPICH in found.seen
@@ -89,7 +89,7 @@ def test_two_mpi_libraries_in_one_process_are_an_error() -> None:
 
 @pytest.mark.parametrize("name", ["lossgrid", "torch", "h5py", "MPI"])
 def test_different_versions_are_an_error_that_names_the_ranks(name: str) -> None:
-    others = seats(8)
+    others = ranks(8)
     others[5:] = [replace(one, versions=VERSIONS | {name: "0.0.9"}) for one in others[5:]]
     found = only(about_ranks(others, launched=True))
     assert found.is_error
@@ -97,28 +97,28 @@ def test_different_versions_are_an_error_that_names_the_ranks(name: str) -> None
 
 
 def test_h5py_with_mpi_on_some_ranks_only_is_an_error() -> None:
-    mixed = [replace(one, parallel_hdf5=one.rank > 0) for one in seats()]
+    mixed = [replace(one, parallel_hdf5=one.rank > 0) for one in ranks()]
     found = only(about_ranks(mixed, launched=True))
     assert found.is_error
     assert "in ranks 1-3, and none in rank 0" in found.seen
 
 
 def test_serial_h5py_matters_to_several_ranks_only() -> None:
-    found = only(about_ranks(seats(parallel_hdf5=False), launched=True))
+    found = only(about_ranks(ranks(parallel_hdf5=False), launched=True))
     assert not found.is_error
     assert "rank 0 writes for all" in found.seen
-    assert about_ranks([a_seat(0, per_node=1, parallel_hdf5=False)], launched=False) == []
+    assert about_ranks([a_rank(0, per_node=1, parallel_hdf5=False)], launched=False) == []
 
 
 def test_ranks_that_share_a_gpu_are_named() -> None:
-    shared = [a_seat(rank, per_node=8, **gpu(rank % 4)) for rank in range(8)]
+    shared = [a_rank(rank, per_node=8, **gpu(rank % 4)) for rank in range(8)]
     found = only(about_ranks(shared, launched=True))
     assert not found.is_error
     assert "8 ranks of a node share 4 GPUs: ranks 0-7 on n1 (GPU-0, GPU-1, GPU-2, GPU-3)" in found.seen
 
 
 def test_every_rank_on_the_first_gpu_is_two_findings() -> None:
-    both = about_ranks([a_seat(rank, **gpu(0)) for rank in range(4)], launched=True)
+    both = about_ranks([a_rank(rank, **gpu(0)) for rank in range(4)], launched=True)
     assert [finding.seen.partition(":")[0] for finding in both] == [
         "4 ranks of a node share 1 GPU",
         "1 of the 4 GPUs of a node is used, by ranks 0-3 on n1",
@@ -126,33 +126,33 @@ def test_every_rank_on_the_first_gpu_is_two_findings() -> None:
 
 
 def test_one_visible_gpu_per_rank_leaves_none_idle() -> None:
-    assert about_ranks([a_seat(rank, **gpu(rank, visible=1)) for rank in range(4)], launched=True) == []
+    assert about_ranks([a_rank(rank, **gpu(rank, visible=1)) for rank in range(4)], launched=True) == []
 
 
 def test_a_gpu_that_pytorch_cannot_use_is_told() -> None:
-    found = only(about_ranks(seats(openable_gpus=2), launched=True))
+    found = only(about_ranks(ranks(openable_gpus=2), launched=True))
     assert "compute on the CPU beside NVIDIA GPUs (2 on a node), which PyTorch 2.13.0 cannot use" in found.seen
 
 
 def test_ranks_on_different_devices_are_told_apart() -> None:
-    mixed = [*seats(4), *(a_seat(rank, processor="Xeon") for rank in range(4, 8))]
+    mixed = [*ranks(4), *(a_rank(rank, processor="Xeon") for rank in range(4, 8))]
     found = only(about_ranks(mixed, launched=True))
     assert "cpu, EPYC (ranks 0-3 on n1); cpu, Xeon (ranks 4-7 on n2)" in found.seen
-    lost = [a_seat(rank, **gpu(rank)) for rank in range(3)] + [a_seat(3)]
+    lost = [a_rank(rank, **gpu(rank)) for rank in range(3)] + [a_rank(3)]
     assert any("cpu, EPYC (rank 3 on n1)" in finding.seen for finding in about_ranks(lost, launched=True))
 
 
 def test_more_threads_than_cores_blame_the_variable_that_asks_for_them() -> None:
-    crowded = seats(threads=8, cores=frozenset(range(4)), variables={"OMP_NUM_THREADS": "8"})
+    crowded = ranks(threads=8, cores=frozenset(range(4)), variables={"OMP_NUM_THREADS": "8"})
     found = only(about_ranks(crowded, launched=True))
     assert found.seen.startswith("32 threads share 4 cores: ranks 0-3 on n1")
     assert "OMP_NUM_THREADS=8" in found.remedy
 
 
 def test_ranks_tied_to_one_core_are_found_among_free_cores() -> None:
-    tied = seats(8)
-    tied[1] = replace(tied[1], cores=tied[0].cores)
-    tied[5] = replace(tied[5], cores=tied[4].cores)
+    tied = ranks(8)
+    tied[1] = replace(tied[1], cores=tied[0].cores, cpus=tied[0].cpus)
+    tied[5] = replace(tied[5], cores=tied[4].cores, cpus=tied[4].cpus)
     found = only(about_ranks(tied, launched=True))
     assert found.seen.startswith("2 threads share 1 core: ranks 0-1,4-5 on n1, n2")
     assert "--bind-to none" in found.remedy
@@ -160,56 +160,56 @@ def test_ranks_tied_to_one_core_are_found_among_free_cores() -> None:
 
 def test_ranks_that_share_cores_without_a_core_each_are_found() -> None:
     pairs = [frozenset(pair) for pair in ((0, 1), (1, 2), (0, 2))]
-    triangle = [a_seat(rank, threads=2, cores=cores, offered=frozenset(range(3))) for rank, cores in enumerate(pairs)]
+    triangle = [a_rank(rank, threads=2, cores=cores, offered=frozenset(range(3))) for rank, cores in enumerate(pairs)]
     assert only(about_ranks(triangle, launched=True)).seen.startswith("6 threads share 3 cores: ranks 0-2 on n1")
 
 
 def test_the_quota_of_a_container_counts() -> None:
-    found = only(about_ranks(seats(quota=2.0), launched=True))
+    found = only(about_ranks(ranks(quota=2.0), launched=True))
     assert "have 4 threads on a node" in found.seen
     assert "the time of 2 cores" in found.seen
-    assert about_ranks(seats(quota=3.5), launched=True) == []
+    assert about_ranks(ranks(quota=3.5), launched=True) == []
 
 
 def test_other_thread_variables_that_exceed_the_cores_are_named() -> None:
-    found = only(about_ranks(seats(variables={"MKL_NUM_THREADS": "64", "OPENBLAS_NUM_THREADS": "1"}), launched=True))
+    found = only(about_ranks(ranks(variables={"MKL_NUM_THREADS": "64", "OPENBLAS_NUM_THREADS": "1"}), launched=True))
     assert found.seen.startswith("MKL_NUM_THREADS=64 is more than the 1 core of ranks 0-3 on n1")
-    assert about_ranks(seats(variables={"MKL_NUM_THREADS": "no number"}), launched=True) == []
+    assert about_ranks(ranks(variables={"MKL_NUM_THREADS": "no number"}), launched=True) == []
 
 
 def test_fewer_cores_than_slurm_was_asked_for_are_told() -> None:
     slurm = {"SLURM_CPUS_PER_TASK": "8", "SLURM_CPUS_ON_NODE": "32"}
-    found = only(about_ranks(seats(variables=slurm), launched=True))
+    found = only(about_ranks(ranks(variables=slurm), launched=True))
     assert "8 cores per task, and ranks 0-3 on n1 may use 1 core" in found.seen
     assert "SRUN_CPUS_PER_TASK" in found.remedy
 
 
 def test_idle_cores_are_told_with_their_cause() -> None:
     whole = {"offered": frozenset(range(64)), "per_node": 2}
-    found = only(about_ranks(seats(2, **whole), launched=True))  # type: ignore[arg-type]
+    found = only(about_ranks(ranks(2, **whole), launched=True))  # type: ignore[arg-type]
     assert "ranks 0-1 on n1 compute with 2 cores of 64 on a node" in found.seen
     assert "--bind-to none" in found.remedy
-    held = seats(2, cores=frozenset(range(64)), variables={"OMP_NUM_THREADS": "1"}, **whole)  # type: ignore[arg-type]
+    held = ranks(2, cores=frozenset(range(64)), variables={"OMP_NUM_THREADS": "1"}, **whole)  # type: ignore[arg-type]
     assert "unset OMP_NUM_THREADS=1" in only(about_ranks(held, launched=True)).remedy
-    granted = seats(2, variables={"SLURM_CPUS_ON_NODE": "4"}, **whole)  # type: ignore[arg-type]
+    granted = ranks(2, variables={"SLURM_CPUS_ON_NODE": "4"}, **whole)  # type: ignore[arg-type]
     assert about_ranks(granted, launched=True) == []
 
 
 def test_one_process_in_a_job_of_many_tasks_is_told() -> None:
-    single = [a_seat(0, per_node=1, variables={"SLURM_NTASKS": "8"})]
+    single = [a_rank(0, per_node=1, variables={"SLURM_NTASKS": "8"})]
     found = only(about_ranks(single, launched=False))
     assert "SLURM has given the job 8 tasks" in found.seen
     assert about_ranks(single, launched=True) == []
 
 
 def test_forced_file_locks_are_told() -> None:
-    found = only(about_ranks(seats(variables={"HDF5_USE_FILE_LOCKING": "true"}), launched=True))
+    found = only(about_ranks(ranks(variables={"HDF5_USE_FILE_LOCKING": "true"}), launched=True))
     assert "HDF5_USE_FILE_LOCKING=true" in found.seen
-    assert about_ranks(seats(variables={"HDF5_USE_FILE_LOCKING": "FALSE"}), launched=True) == []
+    assert about_ranks(ranks(variables={"HDF5_USE_FILE_LOCKING": "FALSE"}), launched=True) == []
 
 
 def test_a_folder_that_other_nodes_do_not_see_is_an_error() -> None:
-    found = only(about_folder(replace(DISK, kind="ext4"), {}, [4, 5, 6, 7], seats(8), parallel=False))
+    found = only(about_folder(replace(DISK, kind="ext4"), {}, [4, 5, 6, 7], ranks(8), parallel=False))
     assert found.is_error
     assert "ranks 4-7 on n2 do not see" in found.seen
     assert "ext4" in found.seen
@@ -217,25 +217,25 @@ def test_a_folder_that_other_nodes_do_not_see_is_an_error() -> None:
 
 def test_a_network_file_system_is_doubtful_for_several_writers_only() -> None:
     nfs = FileSystem("nfs4", "server:/home", 10**12)
-    found = only(about_folder(nfs, {"flock": None, "fcntl": None}, [], seats(), parallel=True))
+    found = only(about_folder(nfs, {"flock": None, "fcntl": None}, [], ranks(), parallel=True))
     assert not found.is_error
     assert "nfs4 (server:/home)" in found.seen
     assert "--writer root" in found.remedy
-    assert about_folder(nfs, {"flock": None, "fcntl": None}, [], seats(), parallel=False) == []
+    assert about_folder(nfs, {"flock": None, "fcntl": None}, [], ranks(), parallel=False) == []
 
 
 def test_missing_locks_are_told_for_what_they_are_needed() -> None:
     locks = {"flock": "does not keep out rank 4", "fcntl": "cannot be taken (No locks available)"}
-    both = about_folder(DISK, locks, [], seats(), parallel=True)
+    both = about_folder(DISK, locks, [], ranks(), parallel=True)
     assert [finding.seen.partition(" in the folder")[0] for finding in both] == [
         "flock does not keep out rank 4",
         "fcntl cannot be taken (No locks available)",
     ]
-    assert "flock" in only(about_folder(DISK, locks, [], seats(), parallel=False)).seen
+    assert "flock" in only(about_folder(DISK, locks, [], ranks(), parallel=False)).seen
 
 
 def test_memory_and_a_full_disk_are_told() -> None:
-    both = about_folder(FileSystem("tmpfs", "tmpfs", 3_000_000), {}, [], seats(), parallel=True)
+    both = about_folder(FileSystem("tmpfs", "tmpfs", 3_000_000), {}, [], ranks(), parallel=True)
     assert "in memory" in both[0].seen
     assert "3 MB left" in both[1].seen
 
@@ -248,14 +248,14 @@ def test_slow_writing_is_told_with_its_numbers() -> None:
 
 
 def test_few_ranks_have_a_row_each() -> None:
-    lines = rank_lines([a_seat(rank, **gpu(rank)) for rank in range(4)])
+    lines = rank_lines([a_rank(rank, **gpu(rank)) for rank in range(4)])
     assert lines[0].split() == ["rank", "host", "local", "rank", "device", "UUID", "threads", "cores"]
     assert lines[3].split() == ["2", "n1", "2", "NVIDIA", "H100", "GPU-2", "1", "1:", "2"]
-    assert "UUID" not in rank_lines(seats())[0]
+    assert "UUID" not in rank_lines(ranks())[0]
 
 
 def test_thousands_of_ranks_are_grouped_by_alike_hosts() -> None:
-    many = seats(4000)
+    many = ranks(4000)
     many[3999] = replace(many[3999], threads=2)
     lines = rank_lines(many)
     assert len(lines) == 3
@@ -265,14 +265,14 @@ def test_thousands_of_ranks_are_grouped_by_alike_hosts() -> None:
 
 
 def test_hosts_that_are_all_different_do_not_flood_the_table() -> None:
-    different = [a_seat(rank, per_node=1, threads=rank + 1) for rank in range(200)]
+    different = [a_rank(rank, per_node=1, threads=rank + 1) for rank in range(200)]
     lines = rank_lines(different)
     assert len(lines) == 1 + report.ROWS + 1
     assert "and 136 more kinds of host" in lines[-1]
 
 
 def test_findings_about_thousands_of_ranks_stay_short() -> None:
-    odd = [replace(one, mpi_libraries=(OPEN_MPI, MPICH)) if one.rank % 2 else one for one in seats(4000)]
+    odd = [replace(one, mpi_libraries=(OPEN_MPI, MPICH)) if one.rank % 2 else one for one in ranks(4000)]
     found = only(about_ranks(odd, launched=True))
     assert "ranks 1,3,5," in found.seen
     assert ",..." in found.seen
@@ -282,7 +282,7 @@ def test_findings_about_thousands_of_ranks_stay_short() -> None:
 
 
 def test_libraries_are_told_with_their_versions_and_files() -> None:
-    text = "\n".join(library_lines(seats(), Launch("SLURM", 0, 4)))
+    text = "\n".join(library_lines(ranks(), Launch("SLURM", 0, 4)))
     assert f"mpi4py    4.1.2, Open MPI v4.1.4, {OPEN_MPI}" in text
     assert "h5py      3.16.0, HDF5 1.10.8, parallel" in text
     assert "ranks     4 on 1 host, started by SLURM" in text
@@ -401,8 +401,8 @@ def test_what_little_space_there_is_is_not_used_to_measure(tmp_path: Path, monke
 def test_values_that_come_back_changed_are_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write = store.SurfaceFile.write
 
-    def wrong(file: store.SurfaceFile, segment: Any, values: Any, *, rank: int) -> None:
-        write(file, segment, values + (segment.start == 5), rank=rank)
+    def wrong(file: store.SurfaceFile, results: Results, *, rank: int) -> None:
+        write(file, replace(results, values=results.values + (results.work.start == 5)), rank=rank)
 
     monkeypatch.setattr(store.SurfaceFile, "write", wrong)
     problem = trial.try_writing(alone(), tmp_path, "root").problem
@@ -438,27 +438,6 @@ def test_loaded_mpi_libraries_are_found_among_what_comes_with_them(tmp_path: Pat
     maps.write_text(f"{MAPS}7f22-7f23 r-xp 00000000 fe:00 6  /opt/other lib/{other}\n")
     assert loaded_libraries(maps) == ("/opt/ompi/lib/libmpi.so.40.30.4", f"/opt/other lib/{other}")
     assert loaded_libraries(tmp_path / "absent") == ()
-
-
-def test_the_limit_of_a_control_group_is_the_least_of_those_above_it(tmp_path: Path) -> None:
-    inner = tmp_path / "groups" / "job" / "step"
-    inner.mkdir(parents=True)
-    own = tmp_path / "cgroup"
-    own.write_text("0::/job/step\n")
-    assert core_quota(tmp_path / "groups", own) is None
-    (inner / "cpu.max").write_text("max 100000\n")
-    assert core_quota(tmp_path / "groups", own) is None
-    (inner.parent / "cpu.max").write_text("250000 100000\n")
-    assert core_quota(tmp_path / "groups", own) == 2.5
-    (inner / "cpu.max").write_text("400000 100000\n")
-    assert core_quota(tmp_path / "groups", own) == 2.5
-    assert core_quota(tmp_path / "groups", tmp_path / "absent") is None
-
-
-def test_the_processor_is_told_by_its_name(tmp_path: Path) -> None:
-    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: AMD EPYC 7763\nprocessor\t: 1\n")
-    assert processor(tmp_path / "cpuinfo") == "AMD EPYC 7763"
-    assert processor(tmp_path / "absent") != ""
 
 
 def test_gpus_hidden_on_purpose_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from lossgrid import directions
 from lossgrid.errors import InputError
-from lossgrid.evaluation import Evaluator, Place, Plane, choose_place, share_threads
+from lossgrid.evaluation import Evaluator, Place, Plane, choose_place
 from lossgrid.measures import make_objective
 from tests.builders import a_direction, an_evaluator
 
@@ -285,19 +285,10 @@ def test_places() -> None:
         choose_place("cpu", "tf32", local_rank=0)
 
 
-def test_cores_are_divided_among_those_who_share_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    before = torch.get_num_threads()
-    try:
-        node = frozenset(range(8))
-        assert share_threads([node] * 3, 1) == 2
-        assert share_threads([frozenset({0, 1}), frozenset({2, 3})], 0) == 2
-        assert share_threads([node] * 20, 7) == 1
-        monkeypatch.setenv("OMP_NUM_THREADS", "3,1")
-        assert share_threads([node], 0) == 3
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(before)
+def test_a_place_is_named_by_its_gpu() -> None:
+    assert choose_place("cpu", "float32", local_rank=0).name == "cpu"
+    place = Place(torch.device("cuda", 1), "float32", torch.float32, "NVIDIA H100", "GPU-7")
+    assert (place.model, place.uuid, place.name) == ("NVIDIA H100", "GPU-7", "NVIDIA H100 (GPU-7)")
 
 
 def test_place_is_plain_data() -> None:

@@ -16,6 +16,7 @@ from lossgrid import data, models
 from lossgrid.errors import InputError, LossgridError
 from lossgrid.evaluation import choose_place
 from lossgrid.files import locked, writing
+from lossgrid.machine.cores import own_cpus
 from lossgrid.measures import make_objective
 from lossgrid.parallel import stop_on_signals
 from lossgrid.settings import TrainConfig, resolve
@@ -730,6 +731,15 @@ def test_another_number_of_threads_is_warned_of(
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     assert train(configured(epochs=2))
     assert "begun with 1 CPU threads, now there are 2" in caplog.text
+
+
+def test_more_threads_than_cores_are_warned_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    threads = str(len(own_cpus()) + 1)
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    assert train(configured(epochs=1))
+    assert caplog.text.count(f"{threads} threads share ") == 1
 
 
 def test_regression_has_no_accuracies(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from lossgrid.check.finding import Finding, error, warning
-from lossgrid.check.seat import Seat, who
+from lossgrid.check.rank_facts import RankFacts
 from lossgrid.check.trial import Trial
 from lossgrid.machine.disks import FileSystem
+from lossgrid.machine.finding import Finding, error, warning
+from lossgrid.machine.resources import who
 
 SLOW_POINT = 0.02  # s: a rank writes five times a second at most, so more than a tenth of its time
 SLOW_BYTES = 20e6  # bytes/s
@@ -20,7 +21,12 @@ IN_MEMORY = {"tmpfs", "ramfs", "devtmpfs"}
 
 
 def about_folder(
-    where: FileSystem, locks: Mapping[str, str | None], unseen: Sequence[int], seats: Sequence[Seat], *, parallel: bool
+    where: FileSystem,
+    locks: Mapping[str, str | None],
+    unseen: Sequence[int],
+    ranks: Sequence[RankFacts],
+    *,
+    parallel: bool,
 ) -> Iterator[Finding]:
     """Yield what is wrong with the folder for surfaces.
 
@@ -28,12 +34,12 @@ def about_folder(
         where: Its file system.
         locks: What is wrong with each kind of lock, as far as it was tested.
         unseen: Ranks that do not see what rank 0 made there.
-        seats: The facts of every rank.
+        ranks: The facts of every rank.
         parallel: Whether all ranks would write the file themselves.
     """
     if unseen:
         yield error(
-            f"{who(seats[rank] for rank in unseen)} do not see what rank 0 made in the folder, on {where.kind}: "
+            f"{who(ranks[rank] for rank in unseen)} do not see what rank 0 made in the folder, on {where.kind}: "
             "every node has a folder of its own under this name",
             "give a folder on a file system that all nodes share",
         )

@@ -9,16 +9,16 @@ from pathlib import Path
 
 from lossgrid import store
 from lossgrid.check.devices import about_devices
-from lossgrid.check.finding import Finding
 from lossgrid.check.folder import about_folder, about_trials
+from lossgrid.check.rank_facts import gather_facts
 from lossgrid.check.report import WRITERS, finding_lines, folder_lines, library_lines, rank_lines, trial_lines, verdict
-from lossgrid.check.seat import take_seat
 from lossgrid.check.software import about_software
 from lossgrid.check.trial import Trial, find_unseen, make_workspace, remove_workspace, try_locks, try_writing
 from lossgrid.errors import InputError
 from lossgrid.machine.disks import file_system
+from lossgrid.machine.finding import Finding
 from lossgrid.machine.launcher import detect
-from lossgrid.parallel import World, gather, on_root
+from lossgrid.parallel import World, on_root
 
 
 def check_installation(world: World, folder: Path) -> bool:
@@ -33,10 +33,10 @@ def check_installation(world: World, folder: Path) -> bool:
         RankError: Nothing can be made in it.
     """
     on_root(world, lambda: check_folder(folder))
-    seats = gather(world, take_seat(world))
+    ranks = gather_facts(world)
     launch = detect()
-    findings = [*about_software(seats, launched=launch is not None), *about_devices(seats)]
-    _print(world, [*library_lines(seats, launch), "", *rank_lines(seats), ""])
+    findings = [*about_software(ranks, launched=launch is not None), *about_devices(ranks)]
+    _print(world, [*library_lines(ranks, launch), "", *rank_lines(ranks), ""])
     _tell(world, findings)
 
     place = make_workspace(world, folder)
@@ -52,7 +52,7 @@ def check_installation(world: World, folder: Path) -> bool:
         _print(world, trial_lines(trials[-1]))
     remove_workspace(world, place)
 
-    found = [*about_folder(where, locks, unseen, seats, parallel=cannot is None), *about_trials(trials)]
+    found = [*about_folder(where, locks, unseen, ranks, parallel=cannot is None), *about_trials(trials)]
     _print(world, [""])
     _tell(world, found)
     findings += found

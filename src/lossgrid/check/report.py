@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lossgrid.check.finding import Finding
-from lossgrid.check.seat import Seat, by_host, places, shortened
+from lossgrid.check.rank_facts import RankFacts
 from lossgrid.check.trial import Trial
 from lossgrid.machine.disks import FileSystem
+from lossgrid.machine.finding import Finding
 from lossgrid.machine.launcher import Launch
+from lossgrid.machine.resources import by_host, places, shortened
 from lossgrid.wording import spans
 
 WIDTH = 112
@@ -20,12 +21,12 @@ CORES = 24  # characters
 WRITERS = {"parallel": "every rank writes the file itself", "root": "rank 0 writes for all"}
 
 
-def library_lines(seats: Sequence[Seat], launch: Launch | None) -> list[str]:
+def library_lines(ranks: Sequence[RankFacts], launch: Launch | None) -> list[str]:
     """Say what lossgrid stands on, as rank 0 sees it."""
-    first = seats[0]
+    first = ranks[0]
     versions = first.versions
     used = [versions["MPI"], *first.mpi_libraries] if versions["MPI"] != "none" else ["not started; it is under mpirun"]
-    hosts = by_host(seats)
+    hosts = by_host(ranks)
     by = "no launcher" if launch is None else f"started by {launch.launcher}"
     return [
         *_labelled(
@@ -35,7 +36,7 @@ def library_lines(seats: Sequence[Seat], launch: Launch | None) -> list[str]:
         *_labelled(
             "h5py", f"HDF5 {versions['HDF5']}, {'parallel' if first.parallel_hdf5 else 'without MPI'}", versions
         ),
-        *_labelled("ranks", f"{len(seats)} on {_count(len(hosts), 'host')}, {by}"),
+        *_labelled("ranks", f"{len(ranks)} on {_count(len(hosts), 'host')}, {by}"),
     ]
 
 
@@ -46,34 +47,34 @@ def _labelled(name: str, text: str, versions: Mapping[str, str] | None = None) -
     )
 
 
-def rank_lines(seats: Sequence[Seat]) -> list[str]:
+def rank_lines(ranks: Sequence[RankFacts]) -> list[str]:
     """Tabulate the ranks: each in a row, of more than ``ROWS`` those hosts together that are alike."""
-    if len(seats) <= ROWS:
-        has_gpu = any(seat.uuid for seat in seats)
+    if len(ranks) <= ROWS:
+        has_gpu = any(one.uuid for one in ranks)
         head = ["rank", "host", "local rank", "device", *(["UUID"] if has_gpu else []), "threads", "cores"]
         rows = [
             [
-                str(seat.rank),
-                seat.host,
-                str(seat.local_rank),
-                seat.computes_on,
-                *([seat.uuid] if has_gpu else []),
-                str(seat.threads),
-                f"{len(seat.cores)}: {shortened(spans(sorted(seat.cores)), CORES)}",
+                str(one.rank),
+                one.host,
+                str(one.local_rank),
+                one.computes_on,
+                *([one.uuid] if has_gpu else []),
+                str(one.threads),
+                f"{len(one.cores)}: {shortened(spans(sorted(one.cpus)), CORES)}",
             ]
-            for seat in seats
+            for one in ranks
         ]
         return _table(head, rows)
-    alike: dict[tuple[tuple[str, int, int], ...], list[list[Seat]]] = {}
-    for neighbours in by_host(seats).values():
-        pattern = tuple((seat.computes_on, seat.threads, len(seat.cores)) for seat in neighbours)
+    alike: dict[tuple[tuple[str, int, int], ...], list[list[RankFacts]]] = {}
+    for neighbours in by_host(ranks).values():
+        pattern = tuple((one.computes_on, one.threads, len(one.cores)) for one in neighbours)
         alike.setdefault(pattern, []).append(neighbours)
     rows = []
     for pattern, nodes in alike.items():
         devices = Counter(device for device, _, _ in pattern)
         rows.append(
             [
-                shortened(spans(sorted(seat.rank for node in nodes for seat in node)), CORES),
+                shortened(spans(sorted(one.rank for node in nodes for one in node)), CORES),
                 places([node[0].host for node in nodes]),
                 str(len(pattern)),
                 ", ".join(f"{count} x {device}" for device, count in devices.items()),

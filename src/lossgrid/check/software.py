@@ -5,32 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from lossgrid.check.finding import Finding, error, warning
-from lossgrid.check.seat import Seat, numbers, who
+from lossgrid.check.rank_facts import RankFacts
+from lossgrid.machine.finding import Finding, error, warning
+from lossgrid.machine.resources import numbers, who
 
 K = TypeVar("K")
 FORCES_LOCKS = ("TRUE", "1", "BEST_EFFORT")
 ONE_ENVIRONMENT = "activate one environment for all ranks in the job script, in a folder all nodes see"
 
 
-def about_software(seats: Sequence[Seat], *, launched: bool) -> list[Finding]:
+def about_software(ranks: Sequence[RankFacts], *, launched: bool) -> list[Finding]:
     """Return what is wrong with the libraries of the ranks and with how they were started.
 
     Args:
-        seats: The facts of every rank.
+        ranks: The facts of every rank.
         launched: Whether a launcher of parallel jobs started them.
     """
     return [
-        *_not_launched(seats, launched),
-        *_several_libraries(seats),
-        *_different_versions(seats),
-        *_serial_hdf5(seats),
-        *_forced_locks(seats),
+        *_not_launched(ranks, launched),
+        *_several_libraries(ranks),
+        *_different_versions(ranks),
+        *_serial_hdf5(ranks),
+        *_forced_locks(ranks),
     ]
 
 
-def _not_launched(seats: Sequence[Seat], launched: bool) -> Iterator[Finding]:
-    tasks = seats[0].number("SLURM_NTASKS") or 1
+def _not_launched(ranks: Sequence[RankFacts], launched: bool) -> Iterator[Finding]:
+    tasks = ranks[0].number("SLURM_NTASKS") or 1
     if not launched and tasks > 1:
         yield warning(
             f"this is one process, and SLURM has given the job {tasks} tasks: the others would have nothing to do",
@@ -38,8 +39,8 @@ def _not_launched(seats: Sequence[Seat], launched: bool) -> Iterator[Finding]:
         )
 
 
-def _several_libraries(seats: Sequence[Seat]) -> Iterator[Finding]:
-    for libraries, those in _grouped(seats, lambda seat: seat.mpi_libraries).items():
+def _several_libraries(ranks: Sequence[RankFacts]) -> Iterator[Finding]:
+    for libraries, those in _grouped(ranks, lambda one: one.mpi_libraries).items():
         if len(libraries) > 1:
             yield error(
                 f"{len(libraries)} MPI libraries are loaded in {who(those)}: {', '.join(libraries)}. mpi4py and h5py "
@@ -49,35 +50,35 @@ def _several_libraries(seats: Sequence[Seat]) -> Iterator[Finding]:
             )
 
 
-def _different_versions(seats: Sequence[Seat]) -> Iterator[Finding]:
-    for name in seats[0].versions:
-        versions = _grouped(seats, lambda seat: seat.versions[name])  # noqa: B023 - called before name changes
+def _different_versions(ranks: Sequence[RankFacts]) -> Iterator[Finding]:
+    for name in ranks[0].versions:
+        versions = _grouped(ranks, lambda one: one.versions[name])  # noqa: B023 - called before name changes
         if len(versions) > 1:
-            kinds = [f"{version} in {numbers(seat.rank for seat in those)}" for version, those in versions.items()]
+            kinds = [f"{version} in {numbers(one.rank for one in those)}" for version, those in versions.items()]
             yield error(
                 f"{name} is {' and '.join(kinds[:4])}: a point would depend on who computes it, or the ranks not "
                 "understand each other",
                 ONE_ENVIRONMENT,
             )
-    able = _grouped(seats, lambda seat: seat.parallel_hdf5)
+    able = _grouped(ranks, lambda one: one.parallel_hdf5)
     if len(able) > 1:
         yield error(
-            f"h5py has MPI in {numbers(seat.rank for seat in able[True])}, and none in "
-            f"{numbers(seat.rank for seat in able[False])}: they cannot write one file together",
+            f"h5py has MPI in {numbers(one.rank for one in able[True])}, and none in "
+            f"{numbers(one.rank for one in able[False])}: they cannot write one file together",
             ONE_ENVIRONMENT,
         )
 
 
-def _serial_hdf5(seats: Sequence[Seat]) -> Iterator[Finding]:
-    if len(seats) > 1 and not any(seat.parallel_hdf5 for seat in seats):
+def _serial_hdf5(ranks: Sequence[RankFacts]) -> Iterator[Finding]:
+    if len(ranks) > 1 and not any(one.parallel_hdf5 for one in ranks):
         yield warning(
             "this h5py has no MPI, as that of PyPI: rank 0 writes for all, with the same results",
             "good for hundreds of ranks; for more build h5py with MPI (README, section Start)",
         )
 
 
-def _forced_locks(seats: Sequence[Seat]) -> Iterator[Finding]:
-    forced = [seat for seat in seats if seat.variables.get("HDF5_USE_FILE_LOCKING", "").upper() in FORCES_LOCKS]
+def _forced_locks(ranks: Sequence[RankFacts]) -> Iterator[Finding]:
+    forced = [one for one in ranks if one.variables.get("HDF5_USE_FILE_LOCKING", "").upper() in FORCES_LOCKS]
     if forced:
         yield warning(
             f"HDF5_USE_FILE_LOCKING={forced[0].variables['HDF5_USE_FILE_LOCKING']} has HDF5 lock files, which lossgrid "
@@ -86,8 +87,8 @@ def _forced_locks(seats: Sequence[Seat]) -> Iterator[Finding]:
         )
 
 
-def _grouped(seats: Sequence[Seat], key: Callable[[Seat], K]) -> dict[K, list[Seat]]:
-    groups: dict[K, list[Seat]] = {}
-    for seat in seats:
-        groups.setdefault(key(seat), []).append(seat)
+def _grouped(ranks: Sequence[RankFacts], key: Callable[[RankFacts], K]) -> dict[K, list[RankFacts]]:
+    groups: dict[K, list[RankFacts]] = {}
+    for one in ranks:
+        groups.setdefault(key(one), []).append(one)
     return groups

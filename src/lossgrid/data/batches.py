@@ -13,6 +13,7 @@ import torch
 from lossgrid.data.numbers import is_finite
 from lossgrid.data.split import Split, warn_of_one_class
 from lossgrid.errors import InputError
+from lossgrid.machine.gpus import gpu_memory_left
 from lossgrid.machine.memory import memory_left
 
 log = logging.getLogger(__name__)
@@ -225,5 +226,5 @@ def _like(part: torch.Tensor, samples: int) -> torch.Tensor:
 def _memory_left(device: torch.device) -> float:
     """Return the bytes that can still be taken on ``device``; on the CPU within the limits of the batch system."""
     if device.type == "cuda":
-        return float(torch.cuda.mem_get_info(device)[0])
+        return gpu_memory_left(device)
     return memory_left()

@@ -1,9 +1,8 @@
-"""Where and how precisely a rank computes: its device, its threads, its number format."""
+"""Where and how precisely a rank computes: its device, its number format."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 
 from lossgrid.errors import InputError
 from lossgrid.evaluation import arithmetic
+from lossgrid.machine.gpus import describe_gpu, visible_gpus
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,20 @@ class Place:
         device: Where the model and the data are.
         precision: ``float32``, ``tf32``, ``bfloat16`` or ``float64``, as the user chose.
         dtype: Type of parameters and inputs: float64 for ``float64``, else float32.
-        name: The device in words, with its UUID where it has one.
+        model: The GPU in words, ``"cpu"`` without one.
+        uuid: The identity of the GPU, ``""`` on a CPU.
     """
 
     device: torch.device
     precision: str
     dtype: torch.dtype
-    name: str
+    model: str
+    uuid: str = ""
+
+    @property
+    def name(self) -> str:
+        """The device in words, with its UUID where it has one."""
+        return f"{self.model} ({self.uuid})" if self.uuid else self.model
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context in which the network runs: bfloat16 arithmetic over float32 parameters, or none.
@@ -62,38 +69,17 @@ def choose_place(device: str, precision: str, *, local_rank: int) -> Place:
     Raises:
         InputError: There is no CUDA device, or the precision needs one.
     """
-    has_cuda = torch.cuda.is_available()
-    if device == "cuda" and not has_cuda:
+    gpus = visible_gpus()
+    if device == "cuda" and not gpus:
         raise InputError("--device cuda: PyTorch sees no CUDA device here; use --device cpu or load the GPU's drivers")
-    use_cuda = has_cuda and device != "cpu"
+    use_cuda = gpus > 0 and device != "cpu"
     if precision == "tf32" and not use_cuda:
         raise InputError("--precision tf32 is an arithmetic of NVIDIA GPUs; on the CPU use float32 or bfloat16")
     dtype = torch.float64 if precision == "float64" else torch.float32
     arithmetic.set_to(arithmetic.wanted(precision))
     if not use_cuda:
         return Place(torch.device("cpu"), precision, dtype, "cpu")
-    index = local_rank % torch.cuda.device_count()
+    index = local_rank % gpus
     torch.cuda.set_device(index)  # before anything else touches CUDA, or every rank opens a context on GPU 0
-    properties = torch.cuda.get_device_properties(index)
-    identity = getattr(properties, "uuid", index)  # since torch 2.5; tells apart what several ranks share
-    return Place(torch.device("cuda", index), precision, dtype, f"{properties.name} (GPU-{identity})")
-
-
-def share_threads(affinities: Sequence[frozenset[int]], mine: int) -> int:
-    """Set the number of CPU threads of this rank and return it.
-
-    ``OMP_NUM_THREADS`` wins where it is set. Otherwise the cores this rank may use are divided among the ranks of the
-    node that may use them too.
-
-    Args:
-        affinities: The cores each rank of this node may run on.
-        mine: Index of this rank in ``affinities``.
-    """
-    wish = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    if wish.isdigit() and int(wish) > 0:
-        count = int(wish)
-    else:
-        cores = affinities[mine]
-        count = max(1, len(cores) // sum(bool(cores & others) for others in affinities))
-    torch.set_num_threads(count)
-    return count
+    gpu = describe_gpu(index)
+    return Place(torch.device("cuda", index), precision, dtype, gpu.model, gpu.uuid)

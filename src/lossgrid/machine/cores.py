@@ -1,48 +1,91 @@
-"""Processor cores: which ones this process may run on, how much of their time it gets, and what model they are."""
+"""Processor cores: which ones this process may run on, how much of their time it gets, and what model they are.
+
+A **CPU** is what the kernel runs a thread on. A **core** is what computes; with hyperthreads it is several CPUs.
+"""
 
 from __future__ import annotations
 
+import math
 import os
 import platform
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from lossgrid.machine.groups import own_groups
+from lossgrid.machine.kernel import ROOT, amount, fields_of, text_of
 
-def own_cores() -> frozenset[int]:
-    """Return the cores this process may run on."""
+
+def own_cpus() -> frozenset[int]:
+    """Return the CPUs this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return frozenset(os.sched_getaffinity(0))
     return frozenset(range(os.cpu_count() or 1))
 
 
-def offered_cores() -> frozenset[int]:
-    """Return the cores the parent of this process may run on: more than its own where a launcher ties ranks to some."""
+def offered_cpus() -> frozenset[int]:
+    """Return the CPUs the parent of this process may run on: more than its own where a launcher ties ranks to some."""
     if hasattr(os, "sched_getaffinity"):
-        return frozenset(os.sched_getaffinity(os.getppid()))
-    return own_cores()
+        with suppress(OSError):  # the parent has just ended
+            return frozenset(os.sched_getaffinity(os.getppid()))
+    return own_cpus()
 
 
-def core_quota(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:
+def own_cores() -> frozenset[int]:
+    """Return the cores this process may run on, each by the first of its CPUs."""
+    return cores_of(own_cpus())
+
+
+def cores_of(cpus: Iterable[int], root: Path = ROOT) -> frozenset[int]:
+    """Return the cores that ``cpus`` are threads of, each by the first of its CPUs.
+
+    A CPU is a core of its own where the system does not tell.
+    """
+    return frozenset(min(_threads_beside(cpu, root)) for cpu in cpus)
+
+
+def _threads_beside(cpu: int, root: Path) -> frozenset[int]:
+    """Return the CPUs of the core of ``cpu``, itself among them."""
+    listed = cpus_in(text_of(root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"))
+    return listed if cpu in listed else frozenset([cpu])
+
+
+def cpus_in(text: str) -> frozenset[int]:
+    """Read a list of CPUs as the kernel writes it; empty where it is none.
+
+    >>> sorted(cpus_in("0-2,8"))
+    [0, 1, 2, 8]
+    """
+    cpus: set[int] = set()
+    for part in text.strip().split(","):
+        first, _, last = part.partition("-")
+        ends = [first, last or first]
+        if not all(end.isdecimal() and len(end) <= 6 for end in ends):
+            return frozenset()
+        cpus.update(range(int(ends[0]), int(ends[1]) + 1))
+    return frozenset(cpus)
+
+
+def core_quota(root: Path = ROOT) -> float | None:
     """Return how many cores' worth of time this process and its like get, as containers limit it; None without limit.
 
-    The limit of a control group (version 2) is ``cpu.max``: microseconds of computing in each so many microseconds.
+    Control groups grant microseconds of computing in each so many microseconds: in ``cpu.max`` (version 2) or
+    ``cpu.cfs_quota_us`` (version 1).
     """
     quotas = []
-    with suppress(OSError, StopIteration):
-        name = next(line for line in own.read_text().splitlines() if line.startswith("0::"))[3:]
-        group = groups / name.lstrip("/")
-        for folder in (group, *group.parents[: len(group.relative_to(groups).parts)]):
-            with suppress(OSError, ValueError):
-                most, period = (folder / "cpu.max").read_text().split()
-                quotas.append(int(most) / int(period))  # "max" is no number: no limit
+    for group in own_groups("cpu", root):
+        unified = text_of(group / "cpu.max").split()
+        for granted, period in (unified if len(unified) == 2 else ("", ""), _first_version(group)):
+            time, of = amount(granted), amount(period)
+            if time and of and time / of < math.inf:  # "max" and -1 are no amounts: no limit
+                quotas.append(time / of)
     return min(quotas, default=None)
 
 
-def processor(described: Path = Path("/proc/cpuinfo")) -> str:
+def _first_version(group: Path) -> tuple[str, str]:
+    return text_of(group / "cpu.cfs_quota_us"), text_of(group / "cpu.cfs_period_us")
+
+
+def processor(root: Path = ROOT) -> str:
     """Return the model of the CPU in words, its architecture where the system does not tell."""
-    with suppress(OSError, StopIteration):
-        return next(
-            value.strip() for name, _, value in (line.partition(":") for line in described.read_text().splitlines())
-            if name.strip() == "model name"
-        )  # fmt: skip
-    return platform.machine()
+    return fields_of(root / "proc/cpuinfo", ":").get("model name") or platform.machine()

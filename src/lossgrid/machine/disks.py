@@ -6,11 +6,12 @@ import errno
 import fcntl
 import math
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from lossgrid.machine.mounts import read_mounts
 
 LOCKS = ("flock", "fcntl")  # the first keeps two jobs off one surface, the second is what MPI-IO uses
 TAKEN = "taken"
@@ -48,26 +49,12 @@ def file_system(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> Fi
 
 
 def _mount_of(folder: Path, mounts: Path) -> tuple[str, str]:
-    r"""Return type and source of the mount with the longest path above ``folder``; of equal ones the last hides others.
-
-    A line is ``36 35 98:0 /root /mount/point options - type source options``, with blanks as ``\040``.
-    """
-    try:
-        lines = mounts.read_text().splitlines()
-    except OSError:
-        return "unknown", "unknown"
+    """Return type and source of the deepest mount above ``folder``; of several at one place the last hides others."""
     deepest, found = -1, ("unknown", "unknown")
-    for line in lines:
-        before, _, after = line.partition(" - ")
-        point = Path(_unescaped(before.split()[4]))
-        if folder.is_relative_to(point) and len(point.parts) >= deepest:
-            kind, source = after.split()[:2]
-            deepest, found = len(point.parts), (kind, _unescaped(source))
+    for mount in read_mounts(mounts):
+        if folder.is_relative_to(mount.point) and len(mount.point.parts) >= deepest:
+            deepest, found = len(mount.point.parts), (mount.kind, mount.source)
     return found
-
-
-def _unescaped(text: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
 @contextmanager

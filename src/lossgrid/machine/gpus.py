@@ -1,9 +1,10 @@
-"""GPUs: how many PyTorch can use, and how many this process may open."""
+"""GPUs: how many PyTorch can use, which they are, what memory they have left, and how many this process may open."""
 
 from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,6 +13,25 @@ import torch
 def visible_gpus() -> int:
     """Return how many CUDA devices PyTorch can use."""
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU: its model in words, and its identity, which tells whether two ranks share it."""
+
+    model: str
+    uuid: str
+
+
+def describe_gpu(index: int) -> Gpu:
+    """Return which GPU PyTorch calls ``cuda:index``."""
+    properties = torch.cuda.get_device_properties(index)
+    return Gpu(properties.name, f"GPU-{getattr(properties, 'uuid', index)}")  # torch tells it since 2.5
+
+
+def gpu_memory_left(device: torch.device) -> float:
+    """Return the bytes that can still be taken on a GPU."""
+    return float(torch.cuda.mem_get_info(device)[0])
 
 
 def nvidia_devices(devices: Path = Path("/dev")) -> int:

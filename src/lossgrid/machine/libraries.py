@@ -6,6 +6,8 @@ import os
 import re
 from pathlib import Path
 
+from lossgrid.machine.kernel import text_of
+
 # The library itself under the names its vendors give it, not what comes with it: Fortran, C++, GPU transport.
 LIBRARY = re.compile(r"libmpi(ch)?(_(?!gtl|cxx|mpifh|usempi|java|ilp64)\w+)?\.so\b.*")
 
@@ -15,9 +17,6 @@ def loaded_libraries(maps: Path = Path("/proc/self/maps")) -> tuple[str, ...]:
 
     More than one means that parts of the program, such as mpi4py and HDF5, were built with different MPIs.
     """
-    try:
-        lines = maps.read_text().splitlines()
-    except OSError:
-        return ()
+    lines = text_of(maps).splitlines()
     paths = {fields[5] for fields in (line.split(maxsplit=5) for line in lines) if len(fields) == 6}
     return tuple(sorted({os.path.realpath(path) for path in paths if LIBRARY.fullmatch(Path(path).name)}))

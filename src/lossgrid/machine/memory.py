@@ -5,18 +5,27 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from lossgrid.machine.groups import own_groups
+from lossgrid.machine.kernel import ROOT, amount, fields_of, text_of
 
-def memory_left(meminfo: Path = Path("/proc/meminfo"), groups: Path = Path("/sys/fs/cgroup")) -> float:
-    """Return the bytes of memory this process can still take, within the limits of the batch system."""
-    left = [math.inf]
-    if meminfo.is_file():
-        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-        left.append(1024 * float(fields["MemAvailable"].split()[0]))
-    own = Path("/proc/self/cgroup")
-    if own.is_file():
-        path = own.read_text().strip().rpartition("::/")[2]
-        for group in (groups / path, *(groups / path).parents):
-            limit, used = group / "memory.max", group / "memory.current"
-            if limit.is_file() and used.is_file() and limit.read_text().strip() != "max":
-                left.append(float(limit.read_text()) - float(used.read_text()))
-    return min(left)
+# of a control group, versions 2 and 1: its limit, what it uses, and of that what the kernel drops when asked for more
+LIMITS = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+
+
+def memory_left(root: Path = ROOT) -> float:
+    """Return the bytes of memory this process can still take, within the limits of the batch system.
+
+    Infinite where the system does not tell.
+    """
+    available = amount(fields_of(root / "proc/meminfo", ":").get("MemAvailable", "").removesuffix("kB"))
+    left = [math.inf if available is None else 1024 * available]
+    for group in own_groups("memory", root):
+        for limit_file, used_file, droppable in LIMITS:
+            limit, used = amount(text_of(group / limit_file)), amount(text_of(group / used_file))
+            if limit is not None and used is not None:
+                cached = amount(fields_of(group / "memory.stat").get(droppable, ""))
+                left.append(limit - max(0.0, used - (cached or 0.0)))
+    return max(0.0, min(left))

@@ -7,19 +7,17 @@ tries all of them at once. Who calls says a secret word, which MPI has brought t
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import queue
 import secrets
 import selectors
 import socket
-import struct
 import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
+from lossgrid.machine.network import own_addresses
 from lossgrid.parallel.watcher import BRANCHES
 from lossgrid.parallel.world import World, broadcast, gather
 
@@ -28,7 +26,6 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 5.0
 TOKEN_BYTES, RANK_BYTES = 16, 4
 GREETING_BYTES = TOKEN_BYTES + RANK_BYTES
-SIOCGIFADDR = 0x8915  # Linux: the IPv4 address of an interface
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,7 @@ def meet(world: World) -> list[Link]:
     Collective: all ranks of ``world`` must call this.
     """
     with listen() as server:
-        addresses = gather(world, Address(world.host, numbers(world.host), server.getsockname()[1]))
+        addresses = gather(world, Address(world.host, own_addresses(world.host), server.getsockname()[1]))
         token = broadcast(world, secrets.token_bytes(TOKEN_BYTES))
         deadline = time.monotonic() + CONNECT_SECONDS
         parent = (world.rank - 1) // BRANCHES
@@ -177,21 +174,3 @@ def _read(connection: socket.socket, count: int, deadline: float) -> bytes:
                 break
             said += more
     return said
-
-
-def numbers(host: str) -> tuple[str, ...]:
-    """Return the addresses of this host, by its interfaces and by its name, without those that lead back to itself."""
-    found: list[str] = []
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        for _, name in socket.if_nameindex():
-            with suppress(OSError):  # an interface without an IPv4 address
-                reply = fcntl.ioctl(any_socket, SIOCGIFADDR, struct.pack("256s", name.encode()[:15]))
-                found.append(socket.inet_ntoa(reply[20:24]))
-    with suppress(OSError):
-        for line in Path("/proc/net/if_inet6").read_text().splitlines():
-            address, _, _, scope, *_ = line.split()
-            if scope == "00":  # valid everywhere, not on one link or host
-                found.append(socket.inet_ntop(socket.AF_INET6, bytes.fromhex(address)))
-    with suppress(OSError):
-        found += [str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
-    return tuple(number for number in dict.fromkeys(found) if not number.startswith("127.") and number != "::1")

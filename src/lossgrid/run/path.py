@@ -16,10 +16,10 @@ from lossgrid.run.book import Book
 from lossgrid.run.budget import Budget
 from lossgrid.run.centre import about_weights, hint_where_missing, warn_of_guessing
 from lossgrid.run.claim import claimed
+from lossgrid.run.equipment import take_equipment
 from lossgrid.run.preparation import make_evaluator
 from lossgrid.run.provenance import describe
 from lossgrid.run.recipe import choose_recipe
-from lossgrid.run.resources import take_resources
 from lossgrid.run.rounding import measure_rounding, refuse_rounding
 from lossgrid.run.sharing import Report, share
 from lossgrid.run.study import Study, load_study
@@ -46,8 +46,8 @@ def run(config: RunConfig, world: World, budget: Budget, *, load: Callable[[RunC
     """
     with claimed(config, world) as claim:
         config, old = claim.config, claim.old
-        resources = take_resources(config, world)
-        place = resources.place
+        equipment = take_equipment(config, world)
+        place = equipment.place
         if budget.is_spent(world):
             return False
         study = collectively(world, lambda: load(config))
@@ -67,7 +67,7 @@ def run(config: RunConfig, world: World, budget: Budget, *, load: Callable[[RunC
                 points=int(claim.pending.sum()), seconds_left=budget.seconds_left,
             )  # fmt: skip
             collectively(world, lambda: arithmetic.refuse_other_arithmetic(config.precision))
-            provenance = describe(study, digests, resources, recipe, world, by_batch=fit.by_batch)
+            provenance = describe(study, digests, equipment, recipe, world, by_batch=fit.by_batch)
             steady = all(gather(world, fit.deterministic))  # values of a noisy network cannot be found again
             if old is not None and steady:
                 refuse_other_function(old, config, evaluator, provenance, world)

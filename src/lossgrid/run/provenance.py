@@ -14,8 +14,8 @@ from lossgrid.errors import InputError
 from lossgrid.evaluation import arithmetic
 from lossgrid.machine.cores import processor
 from lossgrid.parallel import World, gather, library
+from lossgrid.run.equipment import Equipment
 from lossgrid.run.recipe import Recipe, by_hand
-from lossgrid.run.resources import Resources
 from lossgrid.run.study import Study
 from lossgrid.settings import RunConfig, recorded
 from lossgrid.surface import Surface
@@ -28,7 +28,7 @@ PACKAGES = ("lossgrid", "torch", "numpy", "h5py", "mpi4py")
 def describe(
     study: Study,
     digests: Mapping[str, Any],
-    resources: Resources,
+    equipment: Equipment,
     recipe: Recipe,
     world: World,
     *,
@@ -39,7 +39,7 @@ def describe(
     Collective: all ranks of ``world`` must call this.
     """
     machines: dict[str, list[int]] = {}
-    place, threads = resources.place, resources.threads
+    place, threads = equipment.place, equipment.threads
     for rank, text in enumerate(gather(world, f"{world.host}: {place.name}, {threads} threads")):
         machines.setdefault(text, []).append(rank)
     return {
@@ -51,7 +51,7 @@ def describe(
         "processors": sorted(set(gather(world, processor()))),
         "device_type": place.device.type,
         "threads": threads,
-        "writer": resources.writer,
+        "writer": equipment.writer,
         "recipe": asdict(recipe),
         "ranks": world.size,
         "machines": {text: spans(ranks) for text, ranks in machines.items()},

@@ -1,72 +1,28 @@
-"""What a rank computes with and how the file is written: device, threads, writer."""
+"""The resources of all ranks, gathered once at the start of a run: how many threads each takes, and what is wrong."""
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
-
-from lossgrid import store
-from lossgrid.errors import InputError
-from lossgrid.evaluation import Place, choose_place, share_threads
-from lossgrid.machine.cores import own_cores
-from lossgrid.machine.libraries import loaded_libraries
-from lossgrid.parallel import World, collectively, gather
-from lossgrid.settings import RunConfig
-
-log = logging.getLogger(__name__)
+from lossgrid.evaluation import Place, share_threads
+from lossgrid.machine.resources import Resources, own_resources
+from lossgrid.parallel import World, gather
 
 
-@dataclass(frozen=True)
-class Resources:
-    """What a rank has.
-
-    Attributes:
-        place: Device and number format.
-        threads: CPU threads.
-        writer: ``parallel`` where all ranks write the file, ``root`` where rank 0 writes for all.
-    """
-
-    place: Place
-    threads: int
-    writer: str
-
-
-def take_resources(config: RunConfig, world: World) -> Resources:
-    """Choose what every rank computes with.
-
-    Collective: all ranks of ``world`` must call this.
-
-    Raises:
-        InputError: There is no such device, or the file cannot be written as it is asked for.
-    """
-    writer = collectively(world, lambda: choose_writer(config.writer, world))
-    place = collectively(world, lambda: choose_place(config.device, config.precision, local_rank=world.local_rank))
-    threads = divide_cores(world)
-    log.info("%s, %d threads, %s", place.name, threads, config.precision)
-    return Resources(place, threads, writer)
-
-
-def choose_writer(choice: str, world: World) -> str:
-    """Return ``parallel`` where all ranks can write the file themselves, ``root`` where rank 0 writes for all.
-
-    Raises:
-        InputError: ``parallel`` is asked for and this h5py cannot.
-    """
-    able = store.has_parallel_hdf5() and world.comm is not None
-    if choice == "parallel" and not able:
-        raise InputError("--writer parallel: this h5py has no MPI; build it as jobs/setup.sh does or use --writer root")
-    if able and choice != "root" and len(loaded_libraries()) > 1:
-        raise InputError(
-            f"h5py and mpi4py were built with different MPIs ({' and '.join(loaded_libraries())}); build h5py as "
-            "jobs/setup.sh does, or use --writer root"
-        )
-    return "parallel" if able and choice != "root" else "root"
-
-
-def divide_cores(world: World) -> int:
+def divide_cores(world: World, place: Place) -> int:
     """Give this rank its part of the CPU threads of its node and return how many these are.
 
+    Root says in the log what is wrong with how the ranks share cores and GPUs.
+
     Collective: all ranks of ``world`` must call this.
     """
-    neighbours = [cores for host, cores in gather(world, (world.host, own_cores())) if host == world.host]
-    return share_threads(neighbours, world.local_rank)
+    return share_threads(gather(world, resources_of(world, place)), world.rank)
+
+
+def resources_of(world: World, place: Place) -> Resources:
+    """Return what this rank has to compute with."""
+    return own_resources(
+        rank=world.rank,
+        host=world.host,
+        device=place.model,
+        uuid=place.uuid,
+        launched=world.comm is not None,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +17,7 @@ from lossgrid.errors import InputError, LossgridError
 from lossgrid.evaluation import choose_place, share_threads
 from lossgrid.files import locked, shown
 from lossgrid.machine.allocator import freed_memory_kept
-from lossgrid.machine.cores import own_cores
+from lossgrid.machine.resources import own_resources
 from lossgrid.parallel import Stop
 from lossgrid.progress import ProgressDisplay
 from lossgrid.settings import TrainConfig
@@ -49,7 +50,8 @@ def train(config: TrainConfig, stop: Stop) -> bool:
         if old is not None:
             refuse_other(config, old.settings, config.identity())
         place = choose_place(config.device, config.precision, local_rank=0)
-        threads = share_threads([own_cores()], 0)
+        own = own_resources(rank=0, host=socket.gethostname(), device=place.model, uuid=place.uuid, launched=False)
+        threads = share_threads([own], 0)
         splits = data.load(config.data, config.data_arg, splits=config.splits, max_samples=config.max_samples)
         origin = {f"data of split {name}": split.digest() for name, split in splits.items()}
         origin |= {"device": place.device.type}

@@ -1,4 +1,4 @@
-"""Something ``check`` has found wrong."""
+"""Something that is wrong with how ranks compute here, and what to do about it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,140 @@
+"""What one rank has to compute with, as it sees it from inside; gathered, these facts tell how ranks share a node."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from lossgrid.machine.cores import core_quota, cores_of, offered_cpus, own_cpus
+from lossgrid.machine.gpus import visible_gpus
+from lossgrid.wording import spans
+
+R = TypeVar("R", bound="Resources")
+VARIABLES = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE", "SLURM_NTASKS", "HDF5_USE_FILE_LOCKING")
+THREADS = "_NUM_THREADS"  # ends the names of OMP_, MKL_, OPENBLAS_, ...
+DIGITS = 9  # more are no number of anything here
+MANY = 40  # characters for the numbers of ranks or the names of hosts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """The resources of one rank.
+
+    Attributes:
+        rank: Its number.
+        host: Its node.
+        device: The GPU in words, ``"cpu"`` without one.
+        uuid: The identity of the GPU, ``""`` on a CPU.
+        gpus: How many GPUs PyTorch can use here.
+        cpus: The CPUs this process may run on: hyperthreads, where cores have them.
+        cores: The cores these are, each by the first of its CPUs.
+        offered: The cores it could have if its launcher did not tie it.
+        quota: Cores' worth of time its control group gets; None without limit.
+        variables: Those of the environment that matter, where they are set.
+        threads: CPU threads it computes with; 0 until :func:`with_threads` has divided the cores.
+    """
+
+    rank: int
+    host: str
+    device: str
+    uuid: str
+    gpus: int
+    cpus: frozenset[int]
+    cores: frozenset[int]
+    offered: frozenset[int]
+    quota: float | None
+    variables: Mapping[str, str]
+    threads: int = 0
+
+    def number(self, variable: str) -> int | None:
+        """Return the value of a variable that is a number, or a list that begins with one; None where it is not."""
+        first = self.variables.get(variable, "").split(",")[0].strip()
+        return int(first) if first.isdecimal() and len(first) <= DIGITS else None
+
+
+def own_resources(*, rank: int, host: str, device: str, uuid: str, launched: bool) -> Resources:
+    """Return the resources of this process; for the arguments that are no questions to the computer see Resources.
+
+    Args:
+        rank: Its number.
+        host: Its node.
+        device: The GPU in words, ``"cpu"`` without one.
+        uuid: The identity of the GPU, ``""`` on a CPU.
+        launched: Whether a launcher of parallel jobs started it, and may have tied it to some cores.
+    """
+    cpus = own_cpus()
+    return Resources(
+        rank=rank,
+        host=host,
+        device=device,
+        uuid=uuid,
+        gpus=visible_gpus(),
+        cpus=cpus,
+        cores=cores_of(cpus),
+        offered=cores_of(offered_cpus() if launched else cpus),
+        quota=core_quota(),
+        variables={name: text for name, text in os.environ.items() if name in VARIABLES or name.endswith(THREADS)},
+    )
+
+
+def with_threads(ranks: Sequence[R]) -> list[R]:
+    """Return the ranks with the CPU threads they should compute with; of a node all must be given.
+
+    ``OMP_NUM_THREADS`` wins where it is set. Otherwise the cores a rank may use are divided among the ranks of the node
+    that may use them too, and the time a control group gets among all ranks of the node. Hyperthreads do not count.
+    """
+    users = {host: Counter(one.cores for one in those) for host, those in by_host(ranks).items()}
+    return [replace(one, threads=_threads_of(one, users[one.host])) for one in ranks]
+
+
+def _threads_of(one: Resources, users: Counter[frozenset[int]]) -> int:
+    wish = one.number("OMP_NUM_THREADS")
+    if wish:
+        return wish
+    share = len(one.cores) // sum(count for cores, count in users.items() if cores & one.cores)
+    if one.quota is not None:
+        share = min(share, math.floor(one.quota / users.total()))
+    return max(1, share)
+
+
+def by_host(ranks: Iterable[R]) -> dict[str, list[R]]:
+    """Return the ranks of each host, in their order."""
+    hosts: dict[str, list[R]] = {}
+    for one in ranks:
+        hosts.setdefault(one.host, []).append(one)
+    return hosts
+
+
+def numbers(ranks: Iterable[int]) -> str:
+    """Name ranks: ``rank 3``, ``ranks 0-7,9``; of many that do not follow each other the first."""
+    rising = sorted(set(ranks))
+    return f"rank{'s' if len(rising) > 1 else ''} {shortened(spans(rising))}"
+
+
+def places(hosts: Sequence[str]) -> str:
+    """Name hosts; of many the first and the last.
+
+    >>> places(["n1", "n2"]), places([f"node{number}" for number in range(64)])
+    ('n1, n2', '64 hosts (node0 ... node63)')
+    """
+    names = ", ".join(hosts)
+    return names if len(names) <= MANY else f"{len(hosts)} hosts ({hosts[0]} ... {hosts[-1]})"
+
+
+def who(ranks: Iterable[Resources]) -> str:
+    """Name ranks and where they are: ``ranks 0-3 on n1``."""
+    ranks = list(ranks)
+    return f"{numbers(one.rank for one in ranks)} on {places(list(by_host(ranks)))}"
+
+
+def shortened(text: str, most: int = MANY) -> str:
+    """Cut a list with commas where it gets too long.
+
+    >>> shortened("0,8,16,24", 6)
+    '0,8,...'
+    """
+    return text if len(text) <= most else f"{text[:most].rpartition(',')[0]},..."
