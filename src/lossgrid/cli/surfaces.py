@@ -140,6 +140,14 @@ def compare(
             help="Height above the centre of which width and area are taken; repeatable (default +0.1, +0.5, +1, 2x).",
         ),
     ] = None,
+    number: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A number of your own: package.module:f or NAME=package.module:f, a function of surface and quantity; "
+            "repeatable.",
+        ),
+    ] = None,
     log: Annotated[bool | None, typer.Option("--log/--linear", help="Scale of the picture.")] = None,
     vmax: Annotated[
         float | None, typer.Option(metavar="X", help="Highest value; points above it are left out of all numbers.")
@@ -164,8 +172,8 @@ def compare(
     from lossgrid.cli import comparison
 
     measured = comparison.compare_files(
-        file, metric=metric, radius=radius, levels=level or comparison.LEVELS, log=log, vmax=vmax, labels=label or [],
-        out=out, draw=not (as_json or as_csv), overwrite=overwrite,
+        file, metric=metric, radius=radius, levels=level or comparison.LEVELS, also=number or [], log=log, vmax=vmax,
+        labels=label or [], out=out, draw=not (as_json or as_csv), overwrite=overwrite,
     )  # fmt: skip
     write = comparison.as_json if as_json else comparison.as_csv if as_csv else comparison.as_table
     typer.echo(write(measured).rstrip("\n"))
