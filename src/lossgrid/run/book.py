@@ -20,9 +20,9 @@ from lossgrid.run.centre import about_weights, hint_where_missing
 from lossgrid.run.problem import DESCRIBES_DIRECTIONS, Problem, save_directions
 from lossgrid.run.provenance import going_on
 from lossgrid.settings import RunConfig
-from lossgrid.surface import FAILED, NOT_FINITE, PENDING, Surface
+from lossgrid.surface import NOT_FINITE, Surface
 from lossgrid.surface.summary import centre_of, lines_of_centre, lines_of_ranks, summarise
-from lossgrid.wording import duration
+from lossgrid.wording import duration, of_shape
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def open_book(
                 "%s was computed with %s CPU threads per rank, now there are %s: last bits may differ",
                 config.out, old.provenance["threads"], provenance["threads"],
             )  # fmt: skip
-        pending = np.isin(old.status, (PENDING, FAILED)).reshape(config.grid.rows)
+        pending = old.missing.reshape(config.grid.rows)
         log.info("resuming %s: %d of %d points are pending", config.out, np.count_nonzero(pending), pending.size)
         for line in lines_of_centre(*centre_of(old)):
             log.info(line)
@@ -100,9 +100,7 @@ def open_book(
         provenance=provenance,
         overwrite=config.overwrite,
     )
-    log.info(
-        "computing %s: %s points, writer %s", config.out, " x ".join(map(str, config.grid.shape)), provenance["writer"]
-    )
+    log.info("computing %s: %s points, writer %s", config.out, of_shape(config.grid.shape), provenance["writer"])
     return np.ones(config.grid.rows, dtype=bool), identity
 
 
