@@ -19,7 +19,6 @@ import numpy.typing as npt
 
 from lossgrid import store
 from lossgrid.errors import InputError
-from lossgrid.files import locked
 from lossgrid.origin import axes_of, digests, refuse_strangers, refuse_unknown_origin, warn_of_other_ways
 from lossgrid.surface import NOT_FINITE, PENDING, Quantity, Session, Surface, status_of
 from lossgrid.surface.grid import equally_spaced, range_in_words, union
@@ -45,27 +44,11 @@ def merge_files(files: Sequence[Path], out: Path, *, overwrite: bool) -> None:
     """
     if len(files) < 2:
         raise InputError(f"expected two surfaces or more to merge, got only {', '.join(map(str, files))}")
-    if out.is_dir():
-        raise InputError(f"--out: {out} is a folder; give a file such as {out / 'surface.h5'}")
-    with locked(out):
-        if out.exists():
-            refuse_to_replace(out, files, overwrite=overwrite)
-        surface = merged([store.read(file) for file in files], out)
-        store.save(out, surface, overwrite=overwrite)
+    surface = store.derive(
+        out, lambda: merged([store.read(file) for file in files], out), files,
+        role="one of the surfaces to merge", overwrite=overwrite,
+    )  # fmt: skip
     log.info("merged %d surfaces into %s: %s", len(files), out, describe(surface))
-
-
-def refuse_to_replace(out: Path, files: Sequence[Path], *, overwrite: bool) -> None:
-    """Refuse to write over a file that is not a surface, or one of those to merge, or any unasked.
-
-    Raises:
-        InputError: It is one of these.
-    """
-    if any(file.exists() and file.samefile(out) for file in files):
-        raise InputError(f"--out: {out} is one of the surfaces to merge, which are only read; choose another file")
-    store.read(out)  # also to be replaced it must be a surface
-    if not overwrite:
-        raise InputError(f"--out: {out} exists; choose another file, or --overwrite to replace it")
 
 
 def describe(surface: Surface) -> str:

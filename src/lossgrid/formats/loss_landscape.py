@@ -22,7 +22,6 @@ import numpy.typing as npt
 
 from lossgrid import store
 from lossgrid.errors import InputError
-from lossgrid.files import locked
 from lossgrid.store import ReferenceSurface
 from lossgrid.surface import Quantity, Surface, status_of
 from lossgrid.surface.grid import range_in_words
@@ -79,17 +78,10 @@ def import_file(file: Path, out: Path, *, overwrite: bool) -> None:
     Raises:
         InputError: It cannot be read rightly, or ``out`` is not to be written.
     """
-    if out.is_dir():
-        raise InputError(f"--out: {out} is a folder; give a file such as {out / 'surface.h5'}")
-    surface = imported(store.read_reference(file), file, out)
-    with locked(out):
-        if out.exists():
-            if out.samefile(file):
-                raise InputError(f"--out: {out} is the file to import, which is only read; choose another file")
-            store.read(out)  # also to be replaced it must be a surface
-            if not overwrite:
-                raise InputError(f"--out: {out} exists; choose another file, or --overwrite to replace it")
-        store.save(out, surface, overwrite=overwrite)
+    surface = store.derive(
+        out, lambda: imported(store.read_reference(file), file, out), [file],
+        role="the file to import", overwrite=overwrite,
+    )  # fmt: skip
     names = ", ".join(surface.quantities)
     log.info("imported %s: %s points of %s, %d pending", out, of_shape(surface.shape), names, surface.pending)
 
