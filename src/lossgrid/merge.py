@@ -19,10 +19,10 @@ import numpy.typing as npt
 
 from lossgrid import store
 from lossgrid.errors import InputError
-from lossgrid.files import locked
 from lossgrid.origin import axes_of, digests, refuse_strangers, refuse_unknown_origin, warn_of_other_ways
-from lossgrid.surface import DONE, NOT_FINITE, PENDING, Quantity, Session, Surface
-from lossgrid.surface.grid import equally_spaced, union
+from lossgrid.surface import NOT_FINITE, PENDING, Quantity, Session, Surface, status_of
+from lossgrid.surface.grid import equally_spaced, range_in_words, union
+from lossgrid.wording import of_shape
 
 log = logging.getLogger(__name__)
 
@@ -44,32 +44,16 @@ def merge_files(files: Sequence[Path], out: Path, *, overwrite: bool) -> None:
     """
     if len(files) < 2:
         raise InputError(f"expected two surfaces or more to merge, got only {', '.join(map(str, files))}")
-    if out.is_dir():
-        raise InputError(f"--out: {out} is a folder; give a file such as {out / 'surface.h5'}")
-    with locked(out):
-        if out.exists():
-            refuse_to_replace(out, files, overwrite=overwrite)
-        surface = merged([store.read(file) for file in files], out)
-        store.save(out, surface, overwrite=overwrite)
+    surface = store.derive(
+        out, lambda: merged([store.read(file) for file in files], out), files,
+        role="one of the surfaces to merge", overwrite=overwrite,
+    )  # fmt: skip
     log.info("merged %d surfaces into %s: %s", len(files), out, describe(surface))
-
-
-def refuse_to_replace(out: Path, files: Sequence[Path], *, overwrite: bool) -> None:
-    """Refuse to write over a file that is not a surface, or one of those to merge, or any unasked.
-
-    Raises:
-        InputError: It is one of these.
-    """
-    if any(file.exists() and file.samefile(out) for file in files):
-        raise InputError(f"--out: {out} is one of the surfaces to merge, which are only read; choose another file")
-    store.read(out)  # also to be replaced it must be a surface
-    if not overwrite:
-        raise InputError(f"--out: {out} exists; choose another file, or --overwrite to replace it")
 
 
 def describe(surface: Surface) -> str:
     """Say what has come of merging, and how to go on."""
-    points = f"{' x '.join(map(str, surface.shape))} points"
+    points = f"{of_shape(surface.shape)} points"
     if not surface.pending:
         return f"{points}, complete"
     text = f"{points}, of which {surface.pending} are pending"
@@ -101,7 +85,7 @@ def merged(surfaces: Sequence[Surface], out: Path) -> Surface:
     values, givers = {}, {}
     for name in names:
         values[name], givers[name] = join_values(quantities[name], surfaces, places, size)
-    status = judge(values, givers)
+    status = status_of(values.values(), np.all([giver >= 0 for giver in givers.values()], axis=0))
     seconds, rank = join_bookkeeping(surfaces, places, givers)
     complete = not np.count_nonzero(status == PENDING)
     shape = size[1:] if beta is None else size
@@ -197,13 +181,6 @@ def _agree(quantity: Quantity, ours: Values, theirs: Values, surface: Surface) -
     return (close & np.isfinite(ours) & np.isfinite(theirs)) | ~(np.isfinite(ours) | np.isfinite(theirs))
 
 
-def judge(every: Mapping[str, Values], givers: Mapping[str, npt.NDArray[np.intp]]) -> npt.NDArray[np.uint8]:
-    """Return the status of all points: done where every quantity is known."""
-    known = np.all([giver >= 0 for giver in givers.values()], axis=0)
-    finite = np.all([np.isfinite(values) for values in every.values()], axis=0)
-    return np.select([known & finite, known], [DONE, NOT_FINITE], PENDING).astype(np.uint8)
-
-
 def join_bookkeeping(
     surfaces: Sequence[Surface], places: Sequence[Place], givers: Mapping[str, npt.NDArray[np.intp]]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
@@ -220,14 +197,9 @@ def join_bookkeeping(
 
 def join_configs(surfaces: Sequence[Surface], alpha: Values, beta: Values | None, out: Path) -> dict[str, Any]:
     """Return the settings of the first surface with the axes and splits of all."""
-    ranges = {name: _range(values) for name, values in (("alpha", alpha), ("beta", beta)) if values is not None}
+    ranges = {name: range_in_words(values) for name, values in (("alpha", alpha), ("beta", beta)) if values is not None}
     splits = list(dict.fromkeys(split for surface in surfaces for split in surface.config["splits"]))
     return {**surfaces[0].config, **ranges, "splits": splits, "out": str(out)}
-
-
-def _range(coordinates: Values) -> str:
-    axis = equally_spaced(coordinates)
-    return f"{len(coordinates)} coordinates, not equally spaced" if axis is None else str(axis)
 
 
 def join_provenances(surfaces: Sequence[Surface]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def name_of(function: object) -> str:
     return getattr(function, "__qualname__", type(function).__qualname__)
 
 
-def load(reference: str, *, role: str) -> Callable[..., Any]:
+def load(reference: str, *, role: str, method: str = "") -> Any:
     """Import the function that ``package.module:function`` names.
 
     Installed packages are searched first, the current folder last. The standard library is no place for a function of
@@ -35,6 +35,10 @@ def load(reference: str, *, role: str) -> Callable[..., Any]:
     Args:
         reference: Module and attribute, separated by one colon.
         role: What the function is for, for the error text: ``"model factory"``.
+        method: An object that has a function of this name will do too.
+
+    Returns:
+        The function or the object.
 
     Raises:
         InputError: The module cannot be imported, holds no such callable, or is part of the standard library.
@@ -51,7 +55,8 @@ def load(reference: str, *, role: str) -> Callable[..., Any]:
     if here not in sys.path:
         sys.path.append(here)
     try:
-        function = getattr(importlib.import_module(module_name), attribute, None)
+        found = getattr(importlib.import_module(module_name), attribute, None)
+        function = getattr(found, method, found) if method else found
     except (Exception, SystemExit) as error:
         raise InputError(f"{role} {reference}: importing {module_name} raised {describe(error)}") from error
     if not callable(function):
@@ -62,7 +67,7 @@ def load(reference: str, *, role: str) -> Callable[..., Any]:
             f"{role} {reference}: this is {getattr(function, '__qualname__', attribute)} of {home}, of Python's "
             "standard library; give a function of your own"
         )
-    return function  # type: ignore[no-any-return]
+    return found
 
 
 def _is_standard(module_name: str) -> bool:

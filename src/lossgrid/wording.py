@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 ELLIPSIS = "…"
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
@@ -60,6 +60,15 @@ def of_bytes(count: float) -> str:
         if count >= size:
             return f"{count / size:.3g} {unit}"
     return f"{count:.0f} bytes"
+
+
+def of_shape(shape: Iterable[int]) -> str:
+    """Write the lengths of the axes of a grid.
+
+    >>> of_shape((3, 51))
+    '3 x 51'
+    """
+    return " x ".join(map(str, shape))
 
 
 def spans(numbers: Sequence[int]) -> str:

@@ -1,5 +1,6 @@
 """The other verbs, and what needs no MPI."""
 
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from lossgrid import store
+from tests.unit.test_plot import surface_of
 
 VERBS = ("train", "run", "directions", "status", "plot", "compare", "merge", "export", "import", "check")
 SPEED = r"[\d.]+ [MG]B/s, a point in [\d.]+ ms"
@@ -30,6 +32,27 @@ def test_every_verb_has_help(start: Any, verb: str) -> None:
     done = start(0, "lossgrid", verb, "--help")
     assert done.returncode == 0
     assert "Usage:" in done.stdout
+
+
+def test_numbers_and_formats_of_users_are_taken_by_name(start: Any, tmp_path: Path) -> None:
+    store.save(tmp_path / "s.h5", surface_of({"train_loss": np.array([3.0, 1.0, 2.0])}))
+    (tmp_path / "own.py").write_text(
+        "def highest(surface, quantity): return surface[quantity.name].max()\n"
+        "def write(surface, path): path.write_text(str(surface.shape))\n"
+        "def fails(*given): raise ValueError('not today')\n"
+    )
+    compared = start(0, "lossgrid", "compare", "s.h5", "--json", "--number", "own:highest", "--number", "h=own:highest")
+    assert compared.returncode == 0, compared.stderr
+    assert [json.loads(compared.stdout)[0][key] for key in ("highest", "h")] == [3.0, 3.0]
+    exported = start(0, "lossgrid", "export", "s.h5", "--to", "own:write", "--out", "s.txt")
+    assert (exported.returncode, exported.stdout) == (0, "s.txt\n")
+    assert (tmp_path / "s.txt").read_text() == "(3,)"
+    for verb in (["compare", "s.h5", "--number", "own:fails"], ["export", "s.h5", "--to", "own:fails", "--out", "t"]):
+        refused = start(0, "lossgrid", *verb)
+        assert refused.returncode == 2
+        assert refused.stderr.splitlines()[-1].endswith("own:fails raised ValueError: not today (own.py:3)")
+        assert len(refused.stderr.splitlines()) == 1
+    assert not (tmp_path / "t").exists()
 
 
 @pytest.mark.parametrize("ranks", [0, 1, 3])

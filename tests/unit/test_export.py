@@ -24,7 +24,7 @@ from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
 
 from lossgrid import directions, store
 from lossgrid.errors import InputError
-from lossgrid.formats import FORMATS, export_file, formats, page
+from lossgrid.formats import FORMATS, export_file, figure
 from lossgrid.formats.heights import HeightOptions
 from lossgrid.run.axes import Axes, save_directions
 from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Session, Surface
@@ -350,7 +350,7 @@ def test_without_plotly_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("surface", [PLANE, LINE])
 def test_plotly_knows_everything_in_the_figure(surface: Surface) -> None:
-    plain = page.figure_of(surface, HeightOptions())
+    plain = figure.figure_of(surface, HeightOptions())
     del plain["data"][0]["hovertext"]  # see page.write
     assert plotly.graph_objects.Figure(plain).data[0].type == plain["data"][0]["type"]
 
@@ -378,7 +378,7 @@ def test_a_file_is_replaced_only_when_asked_and_the_surface_never(tmp_path: Path
     file = saved(tmp_path, PLANE)
     before = file.read_bytes()
     path = export_file(file, to=to)
-    assert path == tmp_path / f"s{FORMATS[to]}"
+    assert path == tmp_path / f"s{FORMATS[to].ending}"
     path.write_bytes(b"mine")
     with pytest.raises(InputError, match="exists; give --overwrite to replace it"):
         export_file(file, to=to)
@@ -404,7 +404,7 @@ def test_what_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.Mo
 
     path = exported(tmp_path, PLANE, "csv")
     before = path.read_bytes()
-    monkeypatch.setitem(formats.WHOLE, "csv", full)
+    monkeypatch.setitem(FORMATS, "csv", replace(FORMATS["csv"], write=full))
     with pytest.raises(InputError, match=r"cannot write .*s\.csv: No space left on device"):
         export_file(tmp_path / "s.h5", to="csv", overwrite=True)
     assert path.read_bytes() == before

@@ -12,7 +12,7 @@ import pytest
 from lossgrid import numbers, store
 from lossgrid.cli import comparison
 from lossgrid.numbers.basin import _component
-from lossgrid.numbers.landscape import around_zero
+from lossgrid.numbers.middle import around_zero
 from tests.builders import a_surface
 
 Place = tuple[int, int]

@@ -14,11 +14,12 @@ import pytest
 from lossgrid import plot, store
 from lossgrid.cli.comparison import compare_files
 from lossgrid.errors import InputError
-from lossgrid.formats import export_file
+from lossgrid.formats import FORMATS, WITH_HEIGHT, export_file
 from lossgrid.merge import merge_files
 from lossgrid.surface import DONE, INTERPOLATED, PENDING, Quantity, Surface, quantity
 from lossgrid.surface.summary import as_lines, summarise
 from tests.builders import a_surface, measured, quantities
+from tests.unit.test_compare import run_main
 from tests.unit.test_plot import bowl
 
 ECE = Quantity("test_ece", "test", "ece", "1", "lower", (0.0, 1.0), "by differences")
@@ -246,6 +247,40 @@ def test_compare_merge_and_export_take_every_kind(tmp_path: Path) -> None:
     assert "at the centre: test ece 0.0909" in as_lines(summary)
     with pytest.raises(InputError, match="does not tell digests"):
         merge_files([tmp_path / "s.h5", tmp_path / "s.h5"], tmp_path / "m.h5", overwrite=False)
+
+
+@pytest.mark.parametrize("is_line", [False, True])
+def test_a_surface_without_any_loss_goes_through_all_verbs(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], is_line: bool
+) -> None:
+    plane = with_more(bowl())
+    snr = Quantity("val_snr", "val", "snr", "dB", "higher", (None, None), "by differences")
+    values = {ECE.name: plane[ECE.name], NORM.name: plane[NORM.name], snr.name: -plane["train_loss"]}
+    surface = replace(plane, quantities={one.name: one for one in (ECE, NORM, snr)}, values=values)
+    if is_line:
+        row = {name: getattr(plane, name)[3] for name in ("status", "seconds", "rank")}
+        surface = replace(surface, beta=None, values={name: one[3] for name, one in values.items()}, **row)
+    store.save(tmp_path / "s.h5", surface)
+    verbs = [["status"], ["status", "--json"], ["plot", "--overwrite"], ["compare", "--json"]]
+    verbs += [["compare", "--json", "--metric", "val_snr"], ["plot", "--metric", "val_snr", "--overwrite"]]
+    verbs += [["export", "--to", name, "--overwrite"] for name in FORMATS if name != "loss-landscape"]
+    verbs += [["export", "--to", name, "--metric", "val_snr", "--overwrite"] for name in WITH_HEIGHT]
+    for verb, *options in verbs:
+        assert run_main(verb, tmp_path / "s.h5", *options) == 0, (verb, options)
+        assert capfd.readouterr().out
+    assert run_main("export", tmp_path / "s.h5", "--to", "loss-landscape") == 2
+    assert "s.h5 holds no loss, which loss-landscape needs" in capfd.readouterr().err
+    assert not list(tmp_path.glob("*landscape*"))
+
+
+def test_what_the_reference_tool_does_not_know_is_left_out_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.save(tmp_path / "s.h5", with_more(bowl()))
+    written = export_file(tmp_path / "s.h5", to="loss-landscape")
+    with h5py.File(written) as file:
+        assert set(file) == {"dir_file", "xcoordinates", "ycoordinates", "train_loss", "train_acc"}
+    assert "test_ece, train_gradient left out: loss-landscape has only losses and their accuracies" in caplog.text
 
 
 def test_the_builders_mean_what_files_mean() -> None:

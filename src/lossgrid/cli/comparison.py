@@ -18,7 +18,7 @@ from rich.text import Text
 from lossgrid import plot
 from lossgrid.cli.pictures import names_of, read_drawable
 from lossgrid.errors import InputError
-from lossgrid.numbers import Level, Measured, measure
+from lossgrid.numbers import NUMBERS, Definition, Level, Measured, given, measure
 from lossgrid.surface import Surface
 from lossgrid.surface.caveats import caveats_of
 from lossgrid.wording import one_line
@@ -28,6 +28,7 @@ log_of_module = logging.getLogger(__name__)
 LEVELS = ("+0.1", "+0.5", "+1", "2x")
 RADIUS = 0.5
 SHOWN_MINIMA = 5  # of each surface
+RECORD = ("label", "file", "shape", "lower_bounds", "notes", "minima_found")  # in JSON beside the numbers
 UNIT_OF = ("loss", "norm")  # settings on which the unit of loss and lengths depends
 
 
@@ -43,6 +44,7 @@ def compare_files(
     out: Path | None,
     draw: bool,
     overwrite: bool,
+    also: Sequence[str] = (),
 ) -> list[Measured]:
     """Measure surface files and draw them together.
 
@@ -57,6 +59,7 @@ def compare_files(
         out: The picture; by default beside the first file.
         draw: Whether to draw where ``out`` is not given.
         overwrite: Replace a picture that exists.
+        also: Numbers of the user, such as ``package.module:function``.
 
     Returns:
         What was measured, in the order of the files.
@@ -67,6 +70,8 @@ def compare_files(
     if labels and len(labels) != len(files):
         raise InputError(f"expected one --label for each file, got {len(labels)} for {len(files)}; name all or none")
     heights = [Level.parse(text) for text in levels]
+    own = [given(text) for text in also]
+    _refuse_taken(own, radius, heights)
     surfaces = [read_drawable(file) for file in files]
     if out is None and draw:
         out = plot.picture_path(files[0].with_suffix(""), "compare", "png")
@@ -82,7 +87,7 @@ def compare_files(
     measured = []
     for file, surface, label in zip(files, surfaces, names, strict=True):
         try:
-            numbers, found = measure(surface, measured_of.name, radius=radius, levels=heights, vmax=vmax)
+            numbers, found = measure(surface, measured_of.name, radius=radius, levels=heights, vmax=vmax, also=own)
         except InputError as error:
             raise InputError(f"{file}: {error}") from None
         measured.append(Measured(label, str(file), surface.shape, numbers, found, caveats_of(surface)))
@@ -90,6 +95,20 @@ def compare_files(
         figure = plot.side_by_side(surfaces, names, metric=metric, log=log, vmax=vmax)
         log_of_module.info("drawn: %s", plot.save(figure, out, overwrite=overwrite))
     return measured
+
+
+def _refuse_taken(own: Sequence[Definition], radius: float, levels: Sequence[Level]) -> None:
+    """Refuse numbers of users that are called what another is called.
+
+    Raises:
+        InputError: One of them is.
+    """
+    taken = {*RECORD, *(key for one in NUMBERS for key in one.keys(radius, levels))}
+    for one in own:
+        keys = set(one.keys(radius, levels))
+        if both := sorted(keys & taken):
+            raise InputError(f"--number: the name {both[0]} is taken; give another, NAME=package.module:function")
+        taken |= keys
 
 
 def _warn_of_units(files: Sequence[Path], surfaces: Sequence[Surface]) -> None:

@@ -1,4 +1,4 @@
-"""The verbs that read surfaces: status, plot, merge, export, import, compare."""
+"""The verbs that read surfaces: status, plot, merge, compare."""
 
 from __future__ import annotations
 
@@ -84,51 +84,6 @@ def merge(
     return EXIT_COMPLETE
 
 
-def export(
-    file: Annotated[Path, typer.Argument(callback=named, help="A surface, complete or not; it is only read.")],
-    to: Annotated[str, typer.Option(metavar="loss-landscape|vtk|xdmf|csv|html", help="The format.")],
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", callback=written, help="By default beside the surface.")
-    ] = None,
-    metric: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The height in vtk and html, such as test_loss.")
-    ] = None,
-    log: Annotated[
-        bool | None, typer.Option("--log/--linear", help="Height as log10 (default: vtk linear, html by the values).")
-    ] = None,
-    clip: Annotated[float | None, typer.Option(metavar="X", help="Higher values become X; vtk and html.")] = None,
-    overwrite: Overwrite = False,
-) -> int:
-    """Write a surface for other tools.
-
-    loss-landscape: a file for the plots of the reference tool. vtk: a .vtp for ParaView, one metric as height. xdmf: a
-    text with which ParaView opens the surface itself. csv: a row for each point. html: a page with a view to turn and
-    zoom, without network.
-    """
-    log_of(parallel.alone())
-    from lossgrid.formats import export_file
-
-    typer.echo(export_file(file, to=to, out=out, metric=metric, log=log, clip=clip, overwrite=overwrite))
-    return EXIT_COMPLETE
-
-
-def import_surface(
-    file: Annotated[Path, typer.Argument(callback=named, help="A surface file of loss-landscape; it is only read.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", callback=written, help="The surface to write.")],
-    overwrite: Overwrite = False,
-) -> int:
-    """Read a surface of the reference tool (tomgoldstein/loss-landscape): plot, status and export take the result.
-
-    Such files do not say how they were computed, so that no run goes on with one. Its direction files need no import:
-    lossgrid run --directions reads them.
-    """
-    log_of(parallel.alone())
-    from lossgrid.formats.loss_landscape import import_file
-
-    import_file(file, out, overwrite=overwrite)
-    return EXIT_COMPLETE
-
-
 def compare(
     file: Annotated[list[Path], typer.Argument(callback=named, help="Surfaces, all lines or all planes.")],
     metric: Annotated[str | None, typer.Option(metavar="NAME", help="Such as test_loss; by default the first.")] = None,
@@ -138,6 +93,14 @@ def compare(
         typer.Option(
             metavar="+X|Xx",
             help="Height above the centre of which width and area are taken; repeatable (default +0.1, +0.5, +1, 2x).",
+        ),
+    ] = None,
+    number: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A number of your own: package.module:f or NAME=package.module:f, a function of surface and quantity; "
+            "repeatable.",
         ),
     ] = None,
     log: Annotated[bool | None, typer.Option("--log/--linear", help="Scale of the picture.")] = None,
@@ -164,8 +127,8 @@ def compare(
     from lossgrid.cli import comparison
 
     measured = comparison.compare_files(
-        file, metric=metric, radius=radius, levels=level or comparison.LEVELS, log=log, vmax=vmax, labels=label or [],
-        out=out, draw=not (as_json or as_csv), overwrite=overwrite,
+        file, metric=metric, radius=radius, levels=level or comparison.LEVELS, also=number or [], log=log, vmax=vmax,
+        labels=label or [], out=out, draw=not (as_json or as_csv), overwrite=overwrite,
     )  # fmt: skip
     write = comparison.as_json if as_json else comparison.as_csv if as_csv else comparison.as_table
     typer.echo(write(measured).rstrip("\n"))

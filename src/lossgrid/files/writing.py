@@ -57,18 +57,20 @@ def write_whole(path: Path, content: bytes | memoryview, *, overwrite: bool) -> 
 
 
 @contextmanager
-def written_whole(path: Path, *, overwrite: bool) -> Iterator[Path]:
+def written_whole(path: Path, *, overwrite: bool, ending: str = "") -> Iterator[Path]:
     """Yield the name of an unfinished file, which becomes ``path`` where the block ends well, and else is removed.
+
+    The name ends in ``ending``, for writers that go by it.
 
     Raises:
         InputError: ``path`` exists and ``overwrite`` is not set, or the file system refuses.
     """
-    with _errors_of(path), unfinished(path, overwrite=overwrite) as partial:
+    with _errors_of(path), unfinished(path, overwrite=overwrite, ending=ending) as partial:
         yield partial
 
 
 @contextmanager
-def unfinished(path: Path, *, overwrite: bool) -> Iterator[Path]:
+def unfinished(path: Path, *, overwrite: bool, ending: str = "") -> Iterator[Path]:
     """Do what :func:`written_whole` does, for callers with an error of their own.
 
     Where ``path`` is a link, the file it leads to is written.
@@ -79,7 +81,7 @@ def unfinished(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(path))
     remove_stale(target.parent)
-    partial = _unfinished(target)
+    partial = _unfinished(target, ending)
     try:
         yield partial
         _onto_disk(partial)
@@ -137,7 +139,7 @@ def remove_stale(folder: Path) -> None:
     Raises:
         OSError: The folder cannot be read.
     """
-    left = re.compile(rf"{re.escape(_prefix())}(\d+)-\d+\.partial")
+    left = re.compile(rf"{re.escape(_prefix())}(\d+)-\d+\.partial(\.[^.]+)?")
     for partial in folder.iterdir():
         found = left.fullmatch(partial.name)
         if found and not _lives(int(found[1])):
@@ -160,6 +162,6 @@ def _lives(process: int) -> bool:
     return True
 
 
-def _unfinished(path: Path) -> Path:
+def _unfinished(path: Path, ending: str = "") -> Path:
     """Return a name beside ``path`` that no other file has."""
-    return path.with_name(f"{_prefix()}{os.getpid()}-{next(_numbers)}.partial")
+    return path.with_name(f"{_prefix()}{os.getpid()}-{next(_numbers)}.partial{ending}")

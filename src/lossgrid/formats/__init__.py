@@ -1,5 +1,7 @@
 """Surfaces for other tools: a module for each format, from a surface in memory to a file."""
 
-from lossgrid.formats.formats import FORMATS, export_file
+from lossgrid.formats.format import Format
+from lossgrid.formats.formats import FORMATS, WITH_HEIGHT, export_file
+from lossgrid.formats.heights import HeightOptions
 
-__all__ = ["FORMATS", "export_file"]
+__all__ = ["FORMATS", "WITH_HEIGHT", "Format", "HeightOptions", "export_file"]

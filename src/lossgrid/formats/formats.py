@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-
-from lossgrid import store
 from lossgrid.errors import InputError
 from lossgrid.files import writing
-from lossgrid.formats import page, table, vtp, xdmf
+from lossgrid.formats import page, reference, table, users, vtp, xdmf
+from lossgrid.formats.format import Format
 from lossgrid.formats.heights import HeightOptions
-from lossgrid.formats.loss_landscape import to_reference
-from lossgrid.surface import Surface
+from lossgrid.user_code import is_reference
 
 log_of_module = logging.getLogger(__name__)
 
-# What holds every metric as it is, and what has one of them as height.
-WHOLE: dict[str, Callable[[Surface, Path], None]] = {
-    "loss-landscape": lambda surface, path: _write_reference(surface, path),
-    "xdmf": xdmf.write,
-    "csv": table.write,
+FORMATS: dict[str, Format] = {
+    one.name: one
+    for one in (
+        reference.LOSS_LANDSCAPE,
+        vtp.VTK,
+        xdmf.XDMF,
+        table.CSV,
+        page.HTML,
+    )
 }
-WITH_HEIGHT: dict[str, Callable[[Surface, Path, HeightOptions], None]] = {"vtk": vtp.write, "html": page.write}
-FORMATS = {  # and what its files are called, after the name of the surface
-    "loss-landscape": "_loss_landscape.h5",
-    "vtk": ".vtp",
-    "xdmf": ".xdmf",
-    "csv": ".csv",
-    "html": ".html",
-}
+WITH_HEIGHT = [one.name for one in FORMATS.values() if one.takes_height]
 
 
 def export_file(
@@ -49,7 +43,7 @@ def export_file(
 
     Args:
         file: The surface.
-        to: One of ``FORMATS``.
+        to: One of ``FORMATS``, or a format of the user as ``package.module:name``.
         out: The file to write; by default beside the surface.
         metric: What is the height, such as ``test_loss``; by default the first loss.
         log: Whether heights are logarithms; by default not for ``vtk``, and what the values need for ``html``.
@@ -62,52 +56,50 @@ def export_file(
     Raises:
         InputError: Something given cannot work; nothing has been written.
     """
-    if to not in FORMATS:
-        raise InputError(f"--to: expected one of {', '.join(FORMATS)}, got {to!r}")
+    from lossgrid import store  # and with it h5py, which is not needed to name the formats
+
+    format = find(to)
     given = {"metric": metric is not None, "log": log is not None, "clip": clip is not None}
-    if to in WHOLE and any(given.values()):
+    if not format.takes_height and any(given.values()):
         option = next(name for name, is_given in given.items() if is_given)
         raise InputError(f"--{option} is for {' and '.join(WITH_HEIGHT)}, whose heights are one metric; leave it out")
-    options = HeightOptions(metric, log, clip)
+    if out is None and not format.ending:
+        raise InputError(f"--out is missing: {format.name} does not say how its files end; give --out FILE")
+    options = [HeightOptions(metric, log, clip)] if format.takes_height else []
     surface = store.read(file)
-    path = file.with_name(f"{file.with_suffix('').name}{FORMATS[to]}") if out is None else out
-    _refuse_to_write(path, file, to, overwrite=overwrite)
+    path = file.with_name(f"{file.with_suffix('').name}{format.ending}") if out is None else out
+    _refuse_to_write(path, file, format, overwrite=overwrite)
     if surface.pending:
         log_of_module.warning("%s: %d of %d points are pending", file, surface.pending, surface.status.size)
-    with writing.written_whole(path, overwrite=overwrite) as partial:
-        if to in WHOLE:
-            WHOLE[to](surface, partial)
-        else:
-            WITH_HEIGHT[to](surface, partial, options)
+    with writing.written_whole(path, overwrite=overwrite, ending=path.suffix) as partial:
+        format.write(surface, partial, *options)
     return path
 
 
-def _write_reference(surface: Surface, path: Path) -> None:
-    """Write a file of the reference tool, whose accuracies are in percent.
+def find(name: str) -> Format:
+    """Return the format that ``--to`` names.
 
     Raises:
-        InputError: An accuracy is no fraction.
-        OSError: The file cannot be written.
+        InputError: There is none of that name.
     """
-    for name, quantity in surface.quantities.items():
-        values = surface[name]
-        wrong = values[np.isfinite(values) & ((values < 0) | (values > 1))]
-        if quantity.kind == "accuracy" and wrong.size:
-            raise InputError(
-                f"{surface.path}: {name} must be fractions from 0 to 1 for loss-landscape, got {wrong[0]:g}"
-            )
-    store.write_reference(path, to_reference(surface))
+    if is_reference(name):
+        return users.given(name)
+    if name in FORMATS:
+        return FORMATS[name]
+    close = difflib.get_close_matches(name, FORMATS, n=1)
+    hint = f"did you mean {close[0]}?" if close else "one of your own is package.module:name"
+    raise InputError(f"--to: expected one of {', '.join(FORMATS)}, got {name!r}; {hint}")
 
 
-def _refuse_to_write(path: Path, surface: Path, to: str, *, overwrite: bool) -> None:
+def _refuse_to_write(path: Path, surface: Path, format: Format, *, overwrite: bool) -> None:
     """Find out before work starts what would keep the file from being written.
 
     Raises:
         InputError: Its name does not fit the format, its folder is missing, or there is a file not to be replaced.
     """
-    ending = f".{FORMATS[to].rpartition('.')[2]}"
-    if path.suffix.lower() != ending:
-        raise InputError(f"--out: {path}: the name of a file for {to} ends in {ending}")
+    ending = Path(f"surface{format.ending}").suffix
+    if ending and path.suffix.lower() != ending.lower():
+        raise InputError(f"--out: {path}: the name of a file for {format.name} ends in {ending}")
     with suppress(OSError):  # of a name that is none, about which the next line complains
         if path.exists() and path.samefile(surface):
             raise InputError(f"--out: {path} is the surface itself, which is only read; choose another file")

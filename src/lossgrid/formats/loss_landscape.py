@@ -22,11 +22,11 @@ import numpy.typing as npt
 
 from lossgrid import store
 from lossgrid.errors import InputError
-from lossgrid.files import locked
 from lossgrid.store import ReferenceSurface
-from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Quantity, Surface
-from lossgrid.surface.grid import equally_spaced
+from lossgrid.surface import Quantity, Surface, status_of
+from lossgrid.surface.grid import range_in_words
 from lossgrid.surface.quantity import accuracy, loss
+from lossgrid.wording import of_shape
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +42,19 @@ def to_reference(surface: Surface) -> ReferenceSurface:
     """Return losses and accuracies of ``surface`` as the reference tool keeps them.
 
     Its scripts for lines want an accuracy beside each loss: where there is none, that is not computed.
+
+    Raises:
+        InputError: There is no loss.
     """
-    not_computed = np.isin(surface.status, (PENDING, FAILED))
+    splits = {one.split for one in surface.quantities.values() if one.kind == "loss"}
+    if not splits:
+        raise InputError(f"{surface.path} holds no loss, which loss-landscape needs; use another format, such as csv")
+    kinds = ("loss", "accuracy")
+    if others := [one.name for one in surface.quantities.values() if one.kind not in kinds or one.split not in splits]:
+        log.warning(
+            "%s: %s left out: loss-landscape has only losses and their accuracies", surface.path, ", ".join(others)
+        )
+    not_computed = surface.missing
     accuracies = {one.split: surface[one.name] for one in surface.quantities.values() if one.kind == "accuracy"}
     values = {}
     for one in (each for each in surface.quantities.values() if each.kind == "loss"):
@@ -67,19 +78,12 @@ def import_file(file: Path, out: Path, *, overwrite: bool) -> None:
     Raises:
         InputError: It cannot be read rightly, or ``out`` is not to be written.
     """
-    if out.is_dir():
-        raise InputError(f"--out: {out} is a folder; give a file such as {out / 'surface.h5'}")
-    surface = imported(store.read_reference(file), file, out)
-    with locked(out):
-        if out.exists():
-            if out.samefile(file):
-                raise InputError(f"--out: {out} is the file to import, which is only read; choose another file")
-            store.read(out)  # also to be replaced it must be a surface
-            if not overwrite:
-                raise InputError(f"--out: {out} exists; choose another file, or --overwrite to replace it")
-        store.save(out, surface, overwrite=overwrite)
-    points = " x ".join(map(str, surface.shape))
-    log.info("imported %s: %s points of %s, %d pending", out, points, ", ".join(surface.quantities), surface.pending)
+    surface = store.derive(
+        out, lambda: imported(store.read_reference(file), file, out), [file],
+        role="the file to import", overwrite=overwrite,
+    )  # fmt: skip
+    names = ", ".join(surface.quantities)
+    log.info("imported %s: %s points of %s, %d pending", out, of_shape(surface.shape), names, surface.pending)
 
 
 def imported(reference: ReferenceSurface, file: Path, out: Path) -> Surface:
@@ -103,14 +107,13 @@ def imported(reference: ReferenceSurface, file: Path, out: Path) -> Surface:
         one.name: np.where(values == MISSING, np.nan, values / PERCENT if one.kind == "accuracy" else values)
         for one, values in theirs.items()
     }
-    finite = np.all([np.isfinite(values) for values in ours.values()], axis=0)
     splits = [one.split for one in theirs if one.kind == "loss"]
     return Surface(
         alpha=alpha,
         beta=beta,
         quantities={one.name: one for one in theirs},
         values=ours,
-        status=np.select([known & finite, known], [DONE, NOT_FINITE], PENDING).astype(np.uint8),
+        status=status_of(ours.values(), known),
         seconds=np.full(shape, np.nan, dtype=np.float32),
         rank=np.full(shape, -1, dtype=np.int32),
         config=_config(reference, alpha, beta, splits, out),
@@ -177,7 +180,7 @@ def _config(
     reference: ReferenceSurface, alpha: Values, beta: Values | None, splits: list[str], out: Path
 ) -> dict[str, Any]:
     """Return what there is of the settings: enough to name what differs from a run that would go on with it."""
-    ranges = {name: _range(values) for name, values in (("alpha", alpha), ("beta", beta)) if values is not None}
+    ranges = {name: range_in_words(values) for name, values in (("alpha", alpha), ("beta", beta)) if values is not None}
     return {
         "model": UNKNOWN,
         "data": UNKNOWN,
@@ -187,11 +190,6 @@ def _config(
         "precision": "float32",
         "out": str(out),
     }
-
-
-def _range(coordinates: Values) -> str:
-    axis = equally_spaced(coordinates)
-    return f"{len(coordinates)} coordinates, not equally spaced" if axis is None else str(axis)
 
 
 def _provenance(reference: ReferenceSurface, splits: list[str], file: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lossgrid.formats.format import Format
 from lossgrid.formats.points import coordinates
 from lossgrid.surface import DONE, FAILED, INTERPOLATED, NOT_FINITE, PENDING, Surface
 from lossgrid.surface.quantity import in_order
@@ -39,3 +40,6 @@ def write(surface: Surface, path: Path) -> None:
 def _written(values: npt.NDArray[Any], known: npt.NDArray[np.bool_]) -> list[str]:
     """Return numbers as text of just as many digits as they need, blank where not known."""
     return [str(value) if is_known else "" for value, is_known in zip(values.ravel(), known.ravel(), strict=True)]
+
+
+CSV = Format("csv", ".csv", "a row for each point", write)

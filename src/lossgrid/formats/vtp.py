@@ -19,6 +19,7 @@ from xml.etree import ElementTree
 import numpy as np
 import numpy.typing as npt
 
+from lossgrid.formats.format import Format
 from lossgrid.formats.heights import HeightOptions, choose_values
 from lossgrid.formats.points import coordinates
 from lossgrid.surface import Surface
@@ -109,3 +110,6 @@ def _add(parent: ElementTree.Element, name: str, array: npt.NDArray[Any]) -> Non
     if array.ndim == 2:
         element.set("NumberOfComponents", str(array.shape[1]))
     element.text = base64.b64encode(np.uint64(little.nbytes).astype("<u8").tobytes() + little.tobytes()).decode()
+
+
+VTK = Format("vtk", ".vtp", "a .vtp for ParaView, one metric as height, linear without --log", write, takes_height=True)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.errors import InputError
+from lossgrid.formats.format import Format
 from lossgrid.surface import Surface
 from lossgrid.wording import one_line
 
@@ -74,3 +75,6 @@ def _refuse_name(name: str) -> None:
 def _item(parent: ElementTree.Element, dimensions: str, array: npt.NDArray[Any], **format: str) -> ElementTree.Element:
     kind = {"Dimensions": dimensions, "NumberType": KINDS[array.dtype.kind], "Precision": str(array.dtype.itemsize)}
     return ElementTree.SubElement(parent, "DataItem", kind, **format)
+
+
+XDMF = Format("xdmf", ".xdmf", "a text with which ParaView opens the surface itself", write)

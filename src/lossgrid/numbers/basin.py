@@ -3,55 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lossgrid.errors import InputError
-from lossgrid.numbers.landscape import LONGEST, Bound, Landscape, Values, around_zero, bottom, profiles
+from lossgrid.numbers.definition import Definition, Subject
+from lossgrid.numbers.landscape import LONGEST, Bound, Landscape, Values
+from lossgrid.numbers.level import Level
+from lossgrid.numbers.middle import around_zero, bottom, profiles
 
 Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Level:
-    """A height above the centre: ``rise`` added to its loss, or its loss times ``factor``."""
-
-    rise: float = 0.0
-    factor: float = 1.0
-
-    @classmethod
-    def parse(cls, text: str) -> Level:
-        """Read ``+0.1`` or ``2x``.
-
-        Raises:
-            InputError: It is neither, or not above the centre.
-
-        Example:
-            >>> Level.parse("+0.1"), Level.parse("2x")
-            (Level(rise=0.1, factor=1.0), Level(rise=0.0, factor=2.0))
-        """
-        try:
-            level = cls(factor=float(text[:-1])) if text.endswith("x") else cls(rise=float(text))
-        except ValueError:
-            raise InputError(f"expected a level such as +0.1 or 2x, got {text!r}") from None
-        if not (level.rise > 0 or level.factor > 1) or not math.isfinite(level.rise * level.factor):
-            raise InputError(f"a level must be above the centre, +0.1 or 2x, got {text!r}")
-        return level
-
-    def height(self, loss: float, unit: float = 1.0) -> float | None:
-        """Return the loss of the level where that at the centre is ``loss``; None for a multiple of what is not > 0.
-
-        Both losses are in ``unit``.
-        """
-        if self.factor > 1:
-            return self.factor * loss if loss > 0 else None
-        return loss + self.rise / unit
-
-    def __str__(self) -> str:
-        return f"{self.factor:g}x" if self.factor > 1 else f"+{self.rise:g}"
 
 
 def sharpness(land: Landscape, radius: float) -> Bound:
@@ -224,3 +187,30 @@ def _share_below(triangles: Values, height: float) -> Values:
         large = 1 - (high - height) ** 2 / ((high - low) * (high - middle))
     share = np.select([height >= high, height >= middle, height >= low], [np.ones_like(low), large, small], 0.0)
     return np.where(np.isnan(high), np.nan, share)  # where unknown values are sorted to
+
+
+def _width(of: Subject, axis: int) -> Bound | None:
+    """Return the width along alpha, 0, or beta, 1."""
+    widths = width(of.land, of.asked_level)
+    return None if widths is None else widths[axis]
+
+
+SHARPNESS = Definition(
+    "sharpness", "sharpness, radius {radius}", lambda of: sharpness(of.land, of.radius),
+    source="Keskar et al. 2017; Dinh et al. 2017", units="L",
+)  # fmt: skip
+WIDTH = Definition(
+    "width_{level}", "width {where}", lambda of: _width(of, 0), units="lengths", grids="line", per_level=True
+)
+WIDTH_ALPHA = Definition(
+    "width_alpha_{level}", "width along alpha {where}", lambda of: _width(of, 0),
+    units="lengths", grids="plane", per_level=True,
+)  # fmt: skip
+WIDTH_BETA = Definition(
+    "width_beta_{level}", "width along beta {where}", lambda of: _width(of, 1),
+    units="lengths", grids="plane", per_level=True,
+)  # fmt: skip
+AREA = Definition(
+    "area_{level}", "area {where}", lambda of: area(of.land, of.asked_level),
+    source="Hochreiter and Schmidhuber 1997; Dinh et al. 2017", units="lengths squared", grids="plane", per_level=True,
+)  # fmt: skip

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lossgrid.numbers.definition import SHARE, Definition
 from lossgrid.numbers.landscape import Landscape, Values
 from lossgrid.surface.grid import equally_spaced
 
@@ -107,3 +108,12 @@ def _hulls(line: Numbers, x: Values, y: Values) -> Values:
     right = corners[np.searchsorted(corners, points)]
     length = np.where(left == right, 1.0, x[right] - x[left])
     return np.asarray(np.minimum(y, (y[right] - y[left]) / length * (x - x[left]) + y[left]))
+
+
+SOURCE = "Boyd and Vandenberghe 2004"
+CONVEXITY_MEAN = Definition(
+    "convexity_mean", "deviation from convexity, mean", lambda of: of.once(convexity).mean, SOURCE, SHARE
+)
+CONVEXITY_LARGEST = Definition(
+    "convexity_largest", "deviation from convexity, largest", lambda of: of.once(convexity).largest, SOURCE, SHARE
+)

@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import groupby
+from typing import Any
 
-from lossgrid.numbers.basin import Level, area, sharpness, width
-from lossgrid.numbers.envelope import convexity
-from lossgrid.numbers.landscape import Bound, centre, of_surface
-from lossgrid.numbers.persistence import THRESHOLD, Minimum, minima, persistent
-from lossgrid.numbers.variation import negative_curvature, roughness
-from lossgrid.surface import Quantity, Surface
-from lossgrid.wording import one_line
+import numpy as np
 
-
-@dataclass(frozen=True)
-class Number:
-    """One number of one surface.
-
-    Attributes:
-        key: Its name in JSON and CSV.
-        words: Its name in the table.
-        value: None where it does not exist, such as a multiple of a loss of 0.
-        is_lower: Whether it is only a lower bound.
-        is_share: Whether it is written in per cent.
-    """
-
-    key: str
-    words: str
-    value: float | int | None
-    is_lower: bool = False
-    is_share: bool = False
-
-    def __str__(self) -> str:
-        if self.value is None:
-            return "-"
-        if isinstance(self.value, int):
-            text = str(self.value)
-        else:
-            text = f"{100 * self.value:.3g} %" if self.is_share else f"{self.value:.4g}"
-        return f">= {text}" if self.is_lower else text
+from lossgrid.numbers.definition import Definition, Number, Subject
+from lossgrid.numbers.landscape import of_surface
+from lossgrid.numbers.level import Level
+from lossgrid.numbers.persistence import Minimum, lasting
+from lossgrid.numbers.registry import NUMBERS
+from lossgrid.surface import Surface
 
 
 @dataclass(frozen=True)
@@ -65,56 +39,57 @@ class Measured:
 
 
 def measure(
-    surface: Surface, name: str, *, radius: float, levels: Sequence[Level], vmax: float | None = None
+    surface: Surface,
+    name: str,
+    *,
+    radius: float,
+    levels: Sequence[Level],
+    vmax: float | None = None,
+    also: Iterable[Definition] = (),
 ) -> tuple[list[Number], list[Minimum]]:
     """Return the numbers of a surface, and its most persistent minima; docs/metrics.md defines them.
+
+    Args:
+        surface: A surface, complete or not.
+        name: The quantity to measure, such as ``train_loss``.
+        radius: Of what is measured around the centre, in lengths of the directions.
+        levels: Of what is measured of level sets.
+        vmax: Values above count as unknown.
+        also: Numbers to take after those of lossgrid.
 
     Raises:
         InputError: The surface has no such quantity or no known value at its centre, or its grid is too small.
     """
     land = of_surface(surface, name, vmax=vmax)
-    what = one_line(_turned(surface.quantities[name]))
-    numbers = [
-        Number("points", "points", int(land.values.size)),
-        Number("left_out", "points left out", land.left_out),
-        _number("centre", f"{what} at the centre", Bound(centre(land), is_lower=False)),
-        _number("sharpness", f"sharpness, radius {radius:g}", sharpness(land, radius)),
-    ]
-    for level in levels:
-        where = f"at {level} the centre" if level.factor > 1 else f"at centre {level}"
-        widths: tuple[Bound | None, ...] = width(land, level) or (None, None)
-        if land.is_line:
-            numbers.append(_number(f"width_{level}", f"width {where}", widths[0]))
-        else:
-            numbers += [
-                _number(f"width_{axis}_{level}", f"width along {axis} {where}", width)
-                for axis, width in zip(("alpha", "beta"), widths, strict=True)
-            ]
-            numbers.append(_number(f"area_{level}", f"area {where}", area(land, level)))
-    bent, _ = negative_curvature(land)
-    deviation = convexity(land)
-    found = persistent(minima(land), land)
-    numbers += [
-        _number("roughness", "roughness (variation / range)", Bound(roughness(land), is_lower=False)),
-        Number("negative_curvature", "negative curvature", None if math.isnan(bent) else bent, is_share=True),
-        Number("convexity_mean", "deviation from convexity, mean", deviation.mean, is_share=True),
-        Number("convexity_largest", "deviation from convexity, largest", deviation.largest, is_share=True),
-        Number("minima", f"local minima of persistence >= {100 * THRESHOLD:g} %", len(found)),
-        Number("minima_on_border", "of these at the border", sum(minimum.on_border for minimum in found)),
-    ]
-    return numbers, found
+    subject = Subject(_to_read(surface, name, vmax), surface.quantities[name], land, radius)
+    numbers = [definition(one) for definition, one in _each([*NUMBERS, *also], subject, levels)]
+    return numbers, subject.once(lasting)
 
 
-def _turned(quantity: Quantity) -> str:
-    """Name what a landscape is of, where lower is better: an accuracy became an error."""
-    words = quantity.name.replace("_", " ")
-    if quantity.better == "lower":
-        return words
-    return words.replace("accuracy", "error") if quantity.kind == "accuracy" else f"what {words} lacks of the best"
+def _each(
+    definitions: Iterable[Definition], subject: Subject, levels: Sequence[Level]
+) -> Iterator[tuple[Definition, Subject]]:
+    """Yield what is taken of what, in the order of the table: of a level all its numbers, then of the next."""
+    fitting = (definition for definition in definitions if definition.fits(subject.land))
+    for per_level, group in groupby(fitting, key=lambda definition: definition.per_level):
+        together = list(group)
+        for one in [replace(subject, level=level) for level in levels] if per_level else [subject]:
+            yield from ((definition, one) for definition in together)
 
 
-def _number(key: str, words: str, bound: Bound | None) -> Number:
-    """Return a number; one that is more than a float64 can be is as unknown as one that does not exist."""
-    if bound is None or not math.isfinite(bound.value):
-        return Number(key, words, None)
-    return Number(key, words, bound.value, is_lower=bound.is_lower)
+def _to_read(surface: Surface, name: str, vmax: float | None) -> Surface:
+    """Return a surface whose arrays can only be read, so that no function changes what the others get."""
+    values = dict(surface.values)
+    if vmax is not None:
+        values[name] = np.where(values[name] <= vmax, values[name], np.nan)
+    arrays = {one.name: _read_only(getattr(surface, one.name)) for one in fields(surface)}
+    return replace(surface, **arrays | {"values": {key: _read_only(array) for key, array in values.items()}})
+
+
+def _read_only(given: Any) -> Any:
+    """Return a view of an array that cannot be written to; anything else as it is."""
+    if not isinstance(given, np.ndarray):
+        return given
+    view = given.view()
+    view.flags.writeable = False
+    return view

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from lossgrid.numbers.definition import Definition
 from lossgrid.numbers.landscape import Landscape
 
 THRESHOLD = 0.01  # share of the range from which on a minimum is counted
@@ -77,3 +78,19 @@ def _beside_unknown(land: Landscape) -> npt.NDArray[np.bool_]:
     unknown = np.pad(~land.known, 1, constant_values=True)
     beside: npt.NDArray[np.bool_] = unknown[1:-1, :-2] | unknown[1:-1, 2:]
     return beside if land.is_line else beside | unknown[:-2, 1:-1] | unknown[2:, 1:-1]
+
+
+def lasting(land: Landscape) -> list[Minimum]:
+    """Return the local minima that are counted, the most persistent first."""
+    return persistent(minima(land), land)
+
+
+SOURCE = "Edelsbrunner, Letscher and Zomorodian 2002"
+MINIMA = Definition(
+    "minima", f"local minima of persistence >= {100 * THRESHOLD:g} %", lambda of: len(of.once(lasting)),
+    SOURCE, units="minima",
+)  # fmt: skip
+MINIMA_ON_BORDER = Definition(
+    "minima_on_border", "of these at the border", lambda of: sum(one.on_border for one in of.once(lasting)),
+    SOURCE, units="minima",
+)  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lossgrid.numbers.definition import SHARE, Definition
 from lossgrid.numbers.landscape import Landscape, Values
 
 
@@ -84,3 +85,12 @@ def _apply(stencil: Values, values: Values) -> Values:
     """Apply weights along the last axis, ``(..., n)`` to ``(..., n - 2)``; NaN where one of the three is unknown."""
     applied: Values = stencil[0] * values[..., :-2] + stencil[1] * values[..., 1:-1] + stencil[2] * values[..., 2:]
     return applied
+
+
+ROUGHNESS = Definition(
+    "roughness", "roughness (variation / range)", lambda of: roughness(of.land), source="after Wu et al. 2021"
+)
+NEGATIVE_CURVATURE = Definition(
+    "negative_curvature", "negative curvature", lambda of: negative_curvature(of.land)[0],
+    source="after Li et al. 2018", units=SHARE,
+)  # fmt: skip

@@ -8,7 +8,7 @@ import numpy as np
 
 from lossgrid.plot.scale import Scale
 from lossgrid.surface import PENDING, Quantity, Surface
-from lossgrid.wording import one_line, ordinal
+from lossgrid.wording import of_shape, one_line, ordinal
 
 ALPHA = r"$\alpha$ (along $\delta$)"
 BETA = r"$\beta$ (along $\eta$)"
@@ -58,7 +58,7 @@ def clipping(scale: Scale) -> str:
 
 def title_of(surface: Surface) -> str:
     """Name the model and the grid, alpha first as in width times height."""
-    points = " x ".join(str(count) for count in reversed(surface.shape)) + " points"
+    points = f"{of_shape(reversed(surface.shape))} points"
     model = text_of(surface, "model")
     return f"{model}, {points}" if model else points
 

@@ -17,7 +17,7 @@ from lossgrid.run.claim import Claim
 from lossgrid.settings import RunConfig
 from lossgrid.surface import NOT_FINITE, Quantity, Surface
 from lossgrid.surface.summary import centre_of, lines_of_centre, lines_of_ranks, summarise
-from lossgrid.wording import duration
+from lossgrid.wording import duration, of_shape
 
 log = logging.getLogger(__name__)
 
@@ -144,9 +144,7 @@ def _made(claim: Claim, quantities: Sequence[Quantity], provenance: Mapping[str,
         provenance=provenance,
         overwrite=config.overwrite,
     )
-    log.info(
-        "computing %s: %s points, writer %s", config.out, " x ".join(map(str, config.grid.shape)), provenance["writer"]
-    )
+    log.info("computing %s: %s points, writer %s", config.out, of_shape(config.grid.shape), provenance["writer"])
     return identity
 
 

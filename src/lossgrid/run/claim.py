@@ -18,7 +18,7 @@ from lossgrid.origin import refuse_unknown_origin
 from lossgrid.parallel import World, on_root
 from lossgrid.run.provenance import going_on, refuse_other_contents
 from lossgrid.settings import RunConfig
-from lossgrid.surface import FAILED, PENDING, Surface
+from lossgrid.surface import Surface
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Claim:
         """Which points are to be computed, shape ``(n_beta, n_alpha)``, bool."""
         if self.old is None:
             return np.ones(self.config.grid.rows, dtype=bool)
-        return np.isin(self.old.status, (PENDING, FAILED)).reshape(self.config.grid.rows)
+        return self.old.missing.reshape(self.config.grid.rows)
 
     def refuse_other_contents(self, digests: Mapping[str, Any], device_type: str) -> None:
         """Refuse to go on with a surface of another network, other directions or data, or of another device.

@@ -1,5 +1,6 @@
 """Surfaces and directions in HDF5; the only package that imports h5py."""
 
+from lossgrid.store.derived import derive
 from lossgrid.store.directions import StoredDirection, read_directions, write_directions
 from lossgrid.store.file import (
     begin_session,
@@ -26,6 +27,7 @@ __all__ = [
     "SurfaceFile",
     "begin_session",
     "create",
+    "derive",
     "end_session",
     "finish",
     "has_parallel_hdf5",

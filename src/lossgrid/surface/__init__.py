@@ -3,7 +3,7 @@
 from lossgrid.surface.grid import Axis, Grid
 from lossgrid.surface.quantity import Quantity
 from lossgrid.surface.sessions import Session, seconds_of
-from lossgrid.surface.surface import DONE, FAILED, INTERPOLATED, NOT_FINITE, PENDING, Surface
+from lossgrid.surface.surface import DONE, FAILED, INTERPOLATED, NOT_FINITE, PENDING, Surface, status_of
 from lossgrid.surface.work import Results, Work
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "Surface",
     "Work",
     "seconds_of",
+    "status_of",
 ]

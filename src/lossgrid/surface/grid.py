@@ -148,6 +148,12 @@ def equally_spaced(coordinates: npt.NDArray[np.float64]) -> Axis | None:
     return axis if distance <= SAME_COORDINATE * np.abs(coordinates).max() else None
 
 
+def range_in_words(coordinates: npt.NDArray[np.float64]) -> str:
+    """Write rising coordinates, shape ``(n,)``, as the setting they could be, such as ``-1:1:51``, or count them."""
+    axis = equally_spaced(coordinates)
+    return f"{len(coordinates)} coordinates, not equally spaced" if axis is None else str(axis)
+
+
 def union(
     axes: Sequence[npt.NDArray[np.float64]],
 ) -> tuple[npt.NDArray[np.float64], list[npt.NDArray[np.intp]]]:

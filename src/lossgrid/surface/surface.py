@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,11 @@ class Surface:
         return np.asarray((self.status == DONE) | (self.status == NOT_FINITE))
 
     @property
+    def missing(self) -> npt.NDArray[np.bool_]:
+        """Where values have yet to be computed, or could not be, ``shape``, bool."""
+        return np.isin(self.status, (PENDING, FAILED))
+
+    @property
     def done(self) -> int:
         """Number of points whose values are there, finite or not."""
         return int(np.count_nonzero(self.computed))
@@ -122,3 +127,14 @@ class Surface:
         except KeyError:
             have = ", ".join(self.values)
             raise InputError(f"the surface has no {name!r}; it has {have}") from None
+
+
+def status_of(values: Iterable[npt.NDArray[np.float64]], known: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    """Return the status of points: pending but where all is ``known``, and done where that is finite.
+
+    Args:
+        values: The values of each quantity, of one shape.
+        known: Where all of them are known, the same shape.
+    """
+    finite = np.all([np.isfinite(array) for array in values], axis=0)
+    return np.select([known & finite, known], [DONE, NOT_FINITE], PENDING).astype(np.uint8)

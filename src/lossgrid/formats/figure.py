@@ -1,0 +1,118 @@
+"""The figure of a page as plotly takes it: a surface in three dimensions, or a line.
+
+The scale is that of ``lossgrid plot``; points that are not known are holes.
+"""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lossgrid.formats.heights import HeightOptions, choose_values
+from lossgrid.formats.points import coordinates
+from lossgrid.plot.coordinates import Drawn, drawn, refuse_coordinates
+from lossgrid.plot.notes import COLOUR
+from lossgrid.plot.scale import Scale, ScaleOptions, choose_scale
+from lossgrid.plot.words import missing, title_of, with_unit, words_of
+from lossgrid.surface import Surface
+from lossgrid.surface.caveats import caveats_of
+from lossgrid.wording import one_line
+
+ALPHA, BETA = "α (along δ)", "β (along η)"  # noqa: RUF001
+HEIGHT = 0.65  # of the box, as a share of its width
+
+
+def figure_of(surface: Surface, options: HeightOptions) -> dict[str, Any]:
+    """Return the figure as plotly takes it: its data and its layout.
+
+    Raises:
+        InputError: There is no such metric, or nothing of it can be a height.
+    """
+    refuse_coordinates([surface])
+    quantity, values = choose_values(surface, options)
+    wanted = ScaleOptions(log=options.log, vmax=options.clip)
+    scale = choose_scale(values, wanted, by_factors=quantity.varies == "by factors")
+    words = _plain(with_unit(words_of(quantity.name), quantity, [surface]))
+    notes = [
+        title_of(surface),
+        missing(surface, [quantity.name]),
+        f"clipped above {scale.high:.4g}" if scale.above else "",
+    ]
+    caveats = [
+        f'<span style="font-size:0.7em;color:{COLOUR}">{_plain(caveat)}</span>' for caveat in caveats_of(surface)
+    ]
+    title = {"text": "<br>".join([_plain(", ".join(filter(None, notes))), *caveats])}
+    hover = {"hovertext": _texts(surface, values, words), "hoverinfo": "text"}
+    heights, axis = np.clip(scale.place(values), *scale.limits), _axis(scale, words)
+    if surface.is_line or 1 in surface.shape:
+        trace, layout = _line(surface, heights, axis)
+    else:
+        trace, layout = _plane(surface, heights, scale, axis, is_good_high=quantity.better == "higher")
+    return {"data": [trace | hover], "layout": layout | {"title": title}}
+
+
+def _plain(text: str) -> str:
+    """Return foreign text as plotly shows it as it is: it reads tags such as links, and formulas between dollars."""
+    return html.escape(one_line(text)).replace("$", "&#36;")
+
+
+def _plane(
+    surface: Surface, heights: Any, scale: Scale, axis: dict[str, Any], *, is_good_high: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the trace and the layout of a surface in three dimensions, dark where the network is good."""
+    assert surface.beta is not None
+    low, high = scale.limits
+    alpha, beta = drawn(surface.alpha, ALPHA), drawn(surface.beta, BETA)
+    trace = {
+        "type": "surface", "x": alpha.places.tolist(), "y": beta.places.tolist(), "z": _known(heights),
+        "colorscale": "Viridis", "reversescale": is_good_high, "cmin": low, "cmax": high, "colorbar": axis,
+    }  # fmt: skip
+    scene = {
+        "xaxis": {"title": {"text": _over(alpha)}},
+        "yaxis": {"title": {"text": _over(beta)}},
+        "zaxis": axis | {"range": [low, high]},
+        "aspectmode": "manual",
+        "aspectratio": {"x": 1, "y": 1, "z": HEIGHT},
+    }
+    return trace, {"scene": scene, "margin": {"l": 0, "r": 0, "b": 0}}
+
+
+def _line(surface: Surface, heights: Any, axis: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the trace and the layout of a line, or of a plane that is but one point wide."""
+    along = drawn(surface.alpha, ALPHA)
+    if surface.beta is not None and len(surface.beta) > 1:
+        along = drawn(surface.beta, BETA)
+    trace = {"type": "scatter", "mode": "lines+markers", "x": along.places.tolist(), "y": _known(heights.ravel())}
+    return trace, {"xaxis": {"title": {"text": _over(along)}}, "yaxis": axis}
+
+
+def _over(axis: Drawn) -> str:
+    """Name an axis, with the power of ten over which its coordinates are."""
+    return axis.name if axis.power == 0 else f"{axis.name} / 1e{axis.power}"
+
+
+def _axis(scale: Scale, words: str) -> dict[str, Any]:
+    """Return an axis of heights, whose ticks are at places but tell values."""
+    ticks = scale.ticks()
+    places = scale.place(ticks).tolist()
+    return {"title": {"text": words}, "tickvals": places, "ticktext": [f"{tick:.4g}" for tick in ticks]}
+
+
+def _texts(surface: Surface, values: npt.NDArray[np.float64], words: str) -> list[Any]:
+    """Return what is shown where the pointer is: coordinates and the value itself, also where the height is clipped.
+
+    As whole texts: numbers for a template plotly.js would look up with row and column exchanged.
+    """
+    texts = np.char.mod(f"{words.replace('%', '%%')} %.6g", values)
+    for name, numbers in reversed(coordinates(surface).items()):
+        texts = np.char.add(np.char.mod(f"{name} %.4g<br>", numbers), texts)
+    rows: list[Any] = (texts.ravel() if 1 in texts.shape else texts).tolist()
+    return rows
+
+
+def _known(values: Any) -> Any:
+    """Return an array as nested lists, None where it is masked or NaN."""
+    return np.ma.masked_invalid(values).tolist()

@@ -1,0 +1,190 @@
+"""The socket of numbers: what a number is called, of what it is taken and how, and where its definition comes from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+from typing import Any, Literal, TypeVar
+
+from lossgrid.errors import InputError
+from lossgrid.numbers.landscape import Bound, Landscape
+from lossgrid.numbers.level import Level
+from lossgrid.surface import Quantity, Surface
+from lossgrid.wording import one_line
+
+Value = float | Bound | None
+Part = TypeVar("Part")
+
+SHARE = "share"  # the unit of what is written in per cent
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a number is taken of.
+
+    Attributes:
+        surface: The surface as it was read; its arrays can only be read.
+        quantity: The one of its quantities that is measured.
+        land: The values of that quantity, turned so that lower is better.
+        radius: Within which the surroundings of the centre are meant, in lengths of the directions.
+        level: The height above the centre that is asked for; None in a number of the whole surface.
+        kept: What :meth:`once` has computed.
+    """
+
+    surface: Surface
+    quantity: Quantity
+    land: Landscape
+    radius: float
+    level: Level | None = None
+    kept: dict[Callable[[Landscape], Any], Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def asked_level(self) -> Level:
+        """The level, in a number of each level.
+
+        Raises:
+            InputError: The number is one of the whole surface.
+        """
+        if self.level is None:
+            raise InputError("a number of the whole surface has no level; define it with per_level=True")
+        return self.level
+
+    @property
+    def what(self) -> str:
+        """Name the values of the landscape, where lower is better: an accuracy became an error."""
+        words = self.quantity.name.replace("_", " ")
+        if self.quantity.better == "higher":
+            is_accuracy = self.quantity.kind == "accuracy"
+            words = words.replace("accuracy", "error") if is_accuracy else f"what {words} lacks of the best"
+        return one_line(words)
+
+    def once(self, function: Callable[[Landscape], Part]) -> Part:
+        """Return ``function(land)``, computed once for however many numbers are made of it."""
+        if function not in self.kept:
+            self.kept[function] = function(self.land)
+        found: Part = self.kept[function]
+        return found
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number of one surface.
+
+    Attributes:
+        key: Its name in JSON and CSV.
+        words: Its name in the table.
+        value: None where it does not exist, such as a multiple of a loss of 0.
+        is_lower: Whether it is only a lower bound.
+        is_share: Whether it is written in per cent.
+    """
+
+    key: str
+    words: str
+    value: float | int | None
+    is_lower: bool = False
+    is_share: bool = False
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return "-"
+        if isinstance(self.value, int):
+            text = str(self.value)
+        else:
+            text = f"{100 * self.value:.3g} %" if self.is_share else f"{self.value:.4g}"
+        return f">= {text}" if self.is_lower else text
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A number of a surface.
+
+    Attributes:
+        key: Its name in JSON and CSV. ``{level}`` and ``{radius}`` stand for what was asked for.
+        words: Its name in the table, where also ``{where}`` stands for the place of the level, ``{what}`` for the
+            quantity.
+        take: The function: of a :class:`Subject` a number, a :class:`Bound`, or None where there is no such number.
+        source: Where the definition comes from, such as ``Dinh et al. 2017``.
+        units: ``share`` is written in per cent; ``L`` is the unit of the quantity.
+        grids: Of which grids it can be taken.
+        per_level: Whether it is taken of each level.
+    """
+
+    key: str
+    words: str
+    take: Callable[[Subject], Value]
+    source: str = ""
+    units: str = "1"
+    grids: Literal["all", "line", "plane"] = "all"
+    per_level: bool = False
+
+    def __post_init__(self) -> None:
+        """Find out whether it can be used.
+
+        Raises:
+            InputError: Its names are no texts or have other fields, or its function is none.
+        """
+        try:
+            names = [self.key.format(**_EXAMPLE), self.words.format(**_EXAMPLE)]
+        except (AttributeError, LookupError, TypeError, ValueError):
+            names = []
+        if not names or names != [one_line(name) for name in names] or not all(names):
+            raise InputError(
+                f"number {one_line(str(self.key))}: expected key and words on one line, with no fields but "
+                f"{', '.join(f'{{{name}}}' for name in _EXAMPLE)}"
+            )
+        if self.per_level and "{level}" not in self.key:
+            raise InputError(f"number {self.key}: expected {{level}} in the key of a number of each level")
+        if not callable(self.take) or self.grids not in ("all", "line", "plane"):
+            raise InputError(f"number {self.key}: expected a function in take, and all, line or plane in grids")
+
+    def fits(self, land: Landscape) -> bool:
+        """Tell whether it can be taken of such a grid."""
+        return self.grids == "all" or (self.grids == "line") == land.is_line
+
+    def keys(self, radius: float, levels: Sequence[Level]) -> list[str]:
+        """Return its names in JSON and CSV, of a number of each level one for each."""
+        return [self.key.format(**_named(radius, level)) for level in (levels if self.per_level else [None])]
+
+    def __call__(self, subject: Subject) -> Number:
+        """Take it.
+
+        Raises:
+            InputError: The function has returned no number, or the surface has none.
+        """
+        found = self.take(subject)
+        bound = found if isinstance(found, Bound) else Bound(found, is_lower=False)  # type: ignore[arg-type]
+        names = _named(subject.radius, subject.level, subject.what)
+        key, words = self.key.format(**names), self.words.format(**names)
+        value = _number(bound.value, key)
+        return Number(key, words, value, bound.is_lower and value is not None, self.units == SHARE)
+
+
+def _named(radius: float, level: Level | None, what: str = "") -> dict[str, Any]:
+    """Return what the fields in the names of a number stand for."""
+    return {"radius": f"{radius:g}", "level": level, "where": "" if level is None else level.words, "what": what}
+
+
+_EXAMPLE = _named(0.5, Level(factor=2), "train loss")
+
+
+def _number(found: Any, key: str) -> float | int | None:
+    """Return a number as Python's own; one that is no float64 is as unknown as one that does not exist.
+
+    Raises:
+        InputError: It is none.
+    """
+    if found is None:
+        return None
+    if getattr(found, "shape", None) == () and hasattr(found, "item"):
+        found = found.item()  # of NumPy's and torch's arrays without axes
+    if not isinstance(found, Real) or isinstance(found, bool):
+        raise InputError(f"number {key}: expected one real number or None, got {type(found).__name__}")
+    try:
+        value = float(found)
+    except OverflowError:
+        return None
+    if not math.isfinite(value):
+        return None
+    return int(found) if isinstance(found, Integral) else value
