@@ -23,7 +23,7 @@ class Around:
 
     Attributes:
         model: The trained network, theta*, on the CPU, in evaluation mode; a source leaves it as it is.
-        splits: The data by name.
+        splits: The data by name, in the dtype in which they were given.
         world: The ranks, all of which make the directions together.
     """
 
