@@ -15,9 +15,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from lossgrid import data
-from lossgrid.data import cifar10, split_of
-from lossgrid.data.spread import spread
+from lossgrid.data import split_of
 from lossgrid.errors import InputError
+from lossgrid.readers import cifar10
+from lossgrid.readers.spread import spread
 
 X, Y = torch.rand(6, 3), torch.arange(6) % 3
 

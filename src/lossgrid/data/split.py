@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, Tenso
 
 from lossgrid import user_code
 from lossgrid.data.numbers import SEVERAL, as_tensor, is_class, is_finite
-from lossgrid.data.spread import spread
 from lossgrid.digest import digest
 from lossgrid.errors import InputError
+from lossgrid.readers.spread import spread
 
 log = logging.getLogger(__name__)
 

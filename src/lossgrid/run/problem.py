@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from lossgrid import data, directions, models, store, user_code
+from lossgrid import data, directions, models, readers, store, user_code
 from lossgrid.digest import digest
 from lossgrid.directions import Entries
 from lossgrid.errors import InputError
@@ -62,12 +62,13 @@ def load_problem(config: RunConfig) -> Problem:
     model = load_model(config, data.facts(splits))
     delta, eta = make_directions(config, model, axes=len(config.grid.shape))
     metrics = [make_measure(text) for text in config.metric]
-    users = {"model": config.model, "data": config.data, "loss": config.loss}
+    own_data = config.data if readers.find(config.data) is None else ""
+    users = {"model": config.model, "data": own_data, "loss": config.loss}
     users |= {f"metric {name}": source for name, _, source in (text.partition("=") for text in config.metric)}
     sources = {
         role: user_code.source_digest(user_code.load(name, role=role))
         for role, name in users.items()
-        if user_code.is_reference(name) and not name.startswith("cifar10:")
+        if user_code.is_reference(name)
     }
     without = "factory" if user_code.is_reference(config.model) else "random"
     weights = without if config.checkpoint is None else "checkpoint"
