@@ -60,8 +60,13 @@ def _check(reader: Reader, split: str, args: Mapping[str, Any]) -> None:
 
 
 def facts(splits: Mapping[str, Split]) -> dict[str, int]:
-    """Return what a model factory is told: ``in_features``, and ``in_channels`` and ``num_classes`` where known."""
+    """Return what a model factory is told: ``in_features``, and ``in_channels`` and ``num_classes`` where known.
+
+    Nothing where an input is several tensors.
+    """
     shape = next(iter(splits.values())).shape
+    if shape is None:
+        return {}
     known = {"in_features": math.prod(shape)}
     if len(shape) == 3:
         known["in_channels"] = shape[0]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lossgrid.data import Batches
+from lossgrid.data import Batches, Tree, nbytes
 from lossgrid.evaluation import arithmetic
 from lossgrid.evaluation.captured import Captured
 from lossgrid.evaluation.device import Place
@@ -176,7 +176,7 @@ class Evaluator:
         states = [measure.start(place.device) for measure in measures]
         for inputs, targets in islice(self._batches[split], most):
             with place.autocast():
-                outputs = network.run(inputs)
+                outputs = network(inputs)
             for measure, state in zip(measures, states, strict=True):
                 measure.add(state, outputs, targets)
             tick()
@@ -269,12 +269,12 @@ class Evaluator:
         return self._plane.why_not_finite()
 
     @torch.inference_mode()
-    def seconds_of(self, inputs: torch.Tensor) -> float:
+    def seconds_of(self, inputs: Tree) -> float:
         """Return the seconds the network takes for a batch of inputs, now."""
         self.place.wait()
         began = time.perf_counter()
         with self.place.autocast():
-            self.network.run(inputs)
+            self.network(inputs)
         self.place.wait()
         return time.perf_counter() - began
 
@@ -283,7 +283,7 @@ class Evaluator:
         """Number of batches of the split with most samples."""
         return math.ceil(max(self.samples.values()) / self.batch_size)
 
-    def first_inputs(self, count: int) -> torch.Tensor:
+    def first_inputs(self, count: int) -> Tree:
         """Return up to ``count`` inputs of the split with most samples, on the device."""
         return max(self._batches.values(), key=lambda batches: batches.samples).first(count)
 
@@ -297,4 +297,4 @@ class Evaluator:
         """Return the bytes a sample takes at both ends of the network, as input and as output."""
         inputs = self.first_inputs(1)
         with self.place.autocast():
-            return inputs.nbytes + self._model(inputs).nbytes  # type: ignore[no-any-return]
+            return nbytes(inputs) + Network("plain", self._model)(inputs).nbytes

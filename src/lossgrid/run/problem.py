@@ -97,6 +97,8 @@ def make_problem(
                 f"the direction of {axis} moves nothing: every number of it is 0, or the network has no tensors of two "
                 "or more dimensions; give --perturb-bias-and-norm or another direction"
             )
+    for name, split in splits.items():
+        refuse_several_targets(loss, name, split)
     objectives = {name: make_objective(loss, classification=split.classification) for name, split in splits.items()}
     digests = {
         "theta": digest(directions.states(model)),
@@ -105,6 +107,20 @@ def make_problem(
         "data": {name: split.digest() for name, split in splits.items()},
     }
     return Problem(model, splits, delta, eta, objectives, digests, weights, sources, metrics)
+
+
+def refuse_several_targets(loss: str | Callable[..., object], name: str, split: data.Split) -> None:
+    """Refuse a built-in loss of targets that are several tensors.
+
+    Raises:
+        InputError: It is one of such.
+    """
+    if isinstance(loss, str) and not user_code.is_reference(loss) and "targets" not in split.names:
+        several = ", ".join(part for part in split.names if part.startswith("targets"))
+        raise InputError(
+            f"--loss {loss} needs one tensor of targets, split {name!r} has {several}; give your own loss as "
+            "package.module:function, which gets them as they are"
+        )
 
 
 def load_model(config: ModelConfig, facts: Mapping[str, int]) -> torch.nn.Module:
