@@ -11,6 +11,7 @@ from torch import nn
 from lossgrid import data, directions, models, store
 from lossgrid.evaluation import Evaluator, Unsuitable, choose_place
 from lossgrid.measures import make_objective
+from tests.programs.several import Reader, texts
 from tests.system.conftest import assert_same_bytes
 
 pytestmark = [
@@ -97,6 +98,28 @@ def test_data_that_do_not_fit_are_streamed_with_the_same_values(monkeypatch: pyt
     assert losses(streamed).tobytes() == resident.tobytes()
     with pytest.raises(Unsuitable, match="not kept on the device"):
         streamed.capture()
+
+
+def test_trees_of_tensors_are_kept_streamed_and_captured_with_the_same_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(device: str, precision: str = "float32") -> Evaluator:
+        torch.manual_seed(0)
+        model, place = Reader().eval().requires_grad_(False), choose_place(device, precision, local_rank=0)
+        split = data.split_of(texts("train", count=SAMPLES), source="x")
+        batches = data.place(split, device=place.device, dtype=place.dtype, batch_size=64, channels_last=False)
+        delta = directions.gaussian(directions.parameters(model), seed=0, axis=0)
+        objective = make_objective("cross_entropy", classification=True)
+        return Evaluator(model, {"train": batches}, {"train": objective}, place, delta=delta, eta=None)
+
+    def values(evaluator: Evaluator) -> np.ndarray:
+        return np.array([evaluator.point(alpha)[:2] for alpha in (0.0, 0.3, -0.2)])
+
+    resident = made("cuda")
+    kept = values(resident)
+    np.testing.assert_allclose(kept, values(made("cpu", "float64")), rtol=1e-4)
+    resident.capture()
+    assert values(resident).tobytes() == kept.tobytes()
+    monkeypatch.setattr("lossgrid.data.batches._memory_left", lambda device: 1.0)
+    assert values(made("cuda")).tobytes() == kept.tobytes()
 
 
 def test_float32_on_cuda_is_told_from_tf32() -> None:

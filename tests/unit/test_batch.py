@@ -93,6 +93,11 @@ def test_containers_and_the_order_of_names_make_no_difference(tree: Any) -> None
     np.testing.assert_allclose(first.inputs["more"][1], AGE[:4], rtol=1e-6)
 
 
+def test_lists_of_lists_are_numbers_as_numpy_reads_them() -> None:
+    rows = [[np.ones(3), np.zeros(3)], [np.ones(3), np.ones(3)]]
+    assert placed((rows, [0, 1])).inputs.tolist() == np.asarray(rows).tolist()
+
+
 def test_each_tensor_of_a_tree_has_its_own_type_there() -> None:
     targets = {"label": LABELS.to(torch.uint8), "counts": MASK, "weight": AGE.double()}
     found = placed((TREE, targets), dtype=torch.float64)

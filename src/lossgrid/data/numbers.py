@@ -17,13 +17,17 @@ DEEPEST = 20  # dicts, tuples and lists within each other
 
 
 def is_tree(part: Any) -> bool:
-    """Tell whether ``part`` is a dict, or a tuple or list that holds arrays: not numbers, but several tensors."""
-    return isinstance(part, Mapping) or _holds_arrays(part, DEEPEST)
+    """Tell whether ``part`` is several tensors: a dict, or a tuple or list with arrays or dicts of arrays in it.
+
+    Lists of lists are numbers, as NumPy reads them.
+    """
+    if isinstance(part, Mapping):
+        return True
+    return isinstance(part, (tuple, list)) and any(_is_array(item) or _holds_arrays(item) for item in part)
 
 
-def _holds_arrays(part: Any, deepest: int) -> bool:
-    items = part.values() if isinstance(part, Mapping) else part if isinstance(part, (tuple, list)) else ()
-    return deepest > 0 and any(_is_array(item) or _holds_arrays(item, deepest - 1) for item in items)
+def _holds_arrays(part: Any) -> bool:
+    return isinstance(part, Mapping) and any(_is_array(item) or isinstance(item, Mapping) for item in part.values())
 
 
 def _is_array(part: Any) -> bool:
