@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lossgrid import data, directions, models
-from lossgrid.data import cifar10, digits
+from lossgrid.readers import cifar10, digits
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"  # real pictures and checkpoints, where they are
 FAR = 0.5  # alpha and beta of the far corner of the plane; the near one is theta*

@@ -88,8 +88,9 @@ def evaluate(
 
     Args:
         model: The trained network; it is copied and stays as it is.
-        data: ``(inputs, targets)`` as tensors or arrays, a map-style ``Dataset``, or a dict of these by split:
-            ``{"train": ..., "test": ...}``.
+        data: ``(inputs, targets)`` as tensors or arrays, a map-style ``Dataset`` of such pairs, or a dict of these by
+            split: ``{"train": ..., "test": ...}``. Inputs may be a dict of tensors, for ``model(**inputs)``, or a
+            tuple, for ``model(*inputs)``. Targets may be either too, for a loss of your own.
         alpha: Range along delta: ``"-1:1:21"``, ``(-1, 1, 21)`` or an :class:`~lossgrid.surface.grid.Axis`.
         beta: Range along eta; None for a line.
         directions: ``"random"``, a direction file, one or two dicts of tensors by entry, or a function

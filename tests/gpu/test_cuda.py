@@ -12,6 +12,7 @@ from lossgrid import models, store
 from lossgrid.evaluation import Evaluator, Unsuitable
 from lossgrid.measures import make_objective
 from tests.builders import a_batch, a_direction, an_evaluator
+from tests.programs.several import Reader, texts
 from tests.system.conftest import assert_same_bytes
 
 pytestmark = [
@@ -89,6 +90,23 @@ def test_data_that_do_not_fit_are_streamed_with_the_same_values(monkeypatch: pyt
     assert losses(streamed).tobytes() == resident.tobytes()
     with pytest.raises(Unsuitable, match="not kept on the device"):
         streamed.with_graph()
+
+
+def test_trees_of_tensors_are_kept_streamed_and_captured_with_the_same_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(device: str, precision: str = "float32") -> Evaluator:
+        torch.manual_seed(0)
+        how: dict[str, Any] = {"precision": precision, "batch_size": 64, "channels_last": False}
+        return an_evaluator(Reader().eval().requires_grad_(False), texts("train", count=SAMPLES), device=device, **how)
+
+    def values(evaluator: Evaluator) -> np.ndarray:
+        return np.array([evaluator.point(alpha).values for alpha in (0.0, 0.3, -0.2)])
+
+    resident = made("cuda")
+    kept = values(resident)
+    np.testing.assert_allclose(kept, values(made("cpu", "float64")), rtol=1e-4)
+    assert values(resident.with_graph()).tobytes() == kept.tobytes()
+    monkeypatch.setattr("lossgrid.data.batches._memory_left", lambda device: 1.0)
+    assert values(made("cuda")).tobytes() == kept.tobytes()
 
 
 def test_float32_on_cuda_is_told_from_tf32() -> None:

@@ -10,9 +10,10 @@ import torch
 from torch.utils.data import Dataset, IterableDataset
 
 from lossgrid import data
-from lossgrid.data import cifar10, split_of
-from lossgrid.data.spread import spread
+from lossgrid.data import split_of
 from lossgrid.errors import InputError
+from lossgrid.readers import cifar10
+from lossgrid.readers.spread import spread
 
 
 def test_digits_are_split_and_scaled() -> None:

@@ -15,9 +15,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from lossgrid import data
-from lossgrid.data import cifar10, split_of
-from lossgrid.data.spread import spread
+from lossgrid.data import split_of
 from lossgrid.errors import InputError
+from lossgrid.readers import cifar10
+from lossgrid.readers.spread import spread
 
 X, Y = torch.rand(6, 3), torch.arange(6) % 3
 
@@ -101,9 +102,7 @@ def test_truth_values_are_0_and_1() -> None:
         (X, [{"a": 1}] * 6, "type object is none"),
         (np.zeros((6, 3), "datetime64[s]"), Y, r"type datetime64\[s\] is none"),
         (np.ma.masked_greater(X.numpy(), 0.1), Y, "masked"),
-        ((X, X), Y, "several inputs for one sample are not taken: pack them into one tensor"),
-        ([np.ones(3), np.ones(4)], Y, "several inputs"),
-        ({"input_ids": X, "attention_mask": X}, Y, "got a dict; several inputs"),
+        ([np.ones(3), np.ones(4)], Y, r"of as many samples.* got inputs \(\(3,\), \(4,\)\) and targets \(6,\)"),
         (X, np.full(6, 2**63, np.uint64), r"expected integers below 2\*\*63, got 9223372036854775808"),
         (X, [2**70] * 6, "type object is none"),
         (X * float("nan"), Y, "the inputs hold numbers that are not finite"),
@@ -231,9 +230,9 @@ class Endless(IterableDataset[Any]):
     [
         (DataLoader(Samples(lambda i: (X, 0))), "got DataLoader; give its .dataset"),
         (Endless(), "got Endless; read it once and give torch.stack"),
-        (Samples(lambda i: {"input_ids": X, "labels": 0}), "got dict as sample 0; several inputs"),
-        (Samples(lambda i: ((X, X), 0)), r"got \('tuple', 'int'\) as sample 0"),
-        ((X, X, Y), "got a tuple of 3; several inputs"),
+        (Samples(lambda i: {"input_ids": X, "labels": 0}), "got dict as sample 0; give a pair of"),
+        (Samples(lambda i: ((1, 2), 0)), r"got \('tuple', 'int'\) as sample 0"),
+        ((X, X, Y), r"got a tuple of 3; several inputs go as \(\(a, b\), targets\) or \({'a': a"),
     ],
 )
 def test_what_is_no_data_is_told_how_to_become_some(given: Any, words: str) -> None:

@@ -179,10 +179,10 @@ class Timed:
     def bytes_per_sample(self) -> int:
         return self._nbytes
 
-    def first_inputs(self, count: int) -> list[int]:
-        return [0] * min(count, self.samples["train"])
+    def first_inputs(self, count: int) -> torch.Tensor:
+        return torch.zeros(min(count, self.samples["train"]))
 
-    def seconds_of(self, inputs: list[int]) -> float:
+    def seconds_of(self, inputs: torch.Tensor) -> float:
         self.tried.append(len(inputs))
         return float(self.cost(len(inputs)) * len(inputs))
 

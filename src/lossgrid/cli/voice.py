@@ -18,7 +18,8 @@ from lossgrid.machine.launcher import detect
 from lossgrid.parallel import World
 from lossgrid.wording import one_line
 
-ALIKE = ("lossgrid.data", "lossgrid.models")  # which every rank loads: root tells what there is to tell of them
+# What every rank loads: root tells what there is to tell of it.
+ALIKE = ("lossgrid.data", "lossgrid.models", "lossgrid.readers")
 LONGEST = 2000  # characters of an error
 PATIENCE = 10.0  # s
 

@@ -1,7 +1,8 @@
-"""The data a network is evaluated on: finding them, describing them, bringing them to the device."""
+"""The data a network is evaluated on: loading them, describing them, bringing them to the device."""
 
+from lossgrid.data.batch import Batch, Tree, nbytes
 from lossgrid.data.batches import Batches, place
-from lossgrid.data.registry import facts, load, names
+from lossgrid.data.registry import facts, load
 from lossgrid.data.split import Split, split_of
 
-__all__ = ["Batches", "Split", "facts", "load", "names", "place", "split_of"]
+__all__ = ["Batch", "Batches", "Split", "Tree", "facts", "load", "nbytes", "place", "split_of"]

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import ClassVar
 
 import torch
 
-from lossgrid.data.numbers import is_finite
+from lossgrid.data.batch import Batch, Tree, apply, at, count, is_tensor
+from lossgrid.data.numbers import is_finite, refuse_infinite, subject, words_of
 from lossgrid.data.split import Split, warn_of_one_class
 from lossgrid.errors import InputError
 from lossgrid.machine.gpus import gpu_memory_left
 from lossgrid.machine.memory import memory_left
 
 log = logging.getLogger(__name__)
-
-Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -36,13 +35,23 @@ class Target:
     dtype: torch.dtype
     channels_last: bool
 
-    def __call__(self, inputs: torch.Tensor, targets: torch.Tensor) -> Batch:
-        """Bring inputs and targets there; from pinned memory without waiting for the copy to end."""
-        inputs = inputs.to(self.device, self._dtype_of(inputs) or inputs.dtype, non_blocking=True)
-        targets = targets.to(self.device, self._dtype_of(targets) or torch.int64, non_blocking=True)
-        if self.channels_last and inputs.ndim == 4:
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
-        return inputs, targets
+    def __call__(self, batch: Batch) -> Batch:
+        """Bring a batch there; from pinned memory without waiting for the copy to end."""
+        inputs, targets = batch
+        truth = torch.int64 if is_tensor(targets) else torch.bool  # of several targets one may be a mask
+        return Batch(apply(self._input, inputs), apply(lambda target: self._target(target, truth), targets))
+
+    def _input(self, tensor: torch.Tensor) -> torch.Tensor:
+        tensor = tensor.to(self.device, self._dtype_of(tensor) or tensor.dtype, non_blocking=True)
+        return tensor.contiguous(memory_format=torch.channels_last) if self._is_picture(tensor) else tensor
+
+    def _target(self, tensor: torch.Tensor, truth: torch.dtype) -> torch.Tensor:
+        """Bring targets there, integers as int64 and truth values as ``truth``."""
+        whole = truth if tensor.dtype == torch.bool else torch.int64
+        return tensor.to(self.device, self._dtype_of(tensor) or whole, non_blocking=True)
+
+    def _is_picture(self, tensor: torch.Tensor) -> bool:
+        return self.channels_last and tensor.ndim == 4
 
     def _dtype_of(self, tensor: torch.Tensor) -> torch.dtype | None:
         """Return what real and complex numbers are there; None for integers."""
@@ -56,49 +65,56 @@ class Target:
         Raises:
             InputError: Some are.
         """
-        for name, tensor in zip(("inputs", "targets"), split.tensors or (), strict=False):
+        for name, tensor in ({} if split.whole is None else split.whole.named()).items():
             dtype = self._dtype_of(tensor)
             if dtype is None or tensor.dtype.itemsize <= dtype.itemsize:
                 continue
             there = tensor.to(dtype)
-            what = str(dtype).removeprefix("torch.")
+            what = words_of(dtype)
             if not is_finite(there):
+                they_hold = subject(name, "holds", "hold")
                 raise InputError(
-                    f"{split.source}: the {name} hold numbers too large for {what}; scale them or give --precision "
-                    "float64"
+                    f"{split.source}: {they_hold} numbers too large for {what}; scale them or give --precision float64"
                 )
             if not torch.equal(there.to(tensor.dtype), tensor):
-                log.info("%s: the %s are rounded to %s; --precision float64 keeps all digits", split.source, name, what)
+                they_are = subject(name, "is", "are")
+                log.info("%s: %s rounded to %s; --precision float64 keeps all digits", split.source, they_are, what)
 
 
 @dataclass(frozen=True)
 class Resident:
     """Samples kept on the device; batches are views of them, always the same."""
 
-    inputs: torch.Tensor
-    targets: torch.Tensor
+    inputs: Tree
+    targets: Tree
     batch_size: int
     resident: ClassVar[bool] = True
 
     @property
     def samples(self) -> int:
         """Number of samples of all batches."""
-        return len(self.inputs)
+        return count(self.inputs)
+
+    @property
+    def whole(self) -> Batch:
+        """All samples as one batch."""
+        return Batch(self.inputs, self.targets)
+
+    @cached_property
+    def _batches(self) -> list[Batch]:
+        return list(self.whole.cut(self.batch_size))
 
     def __iter__(self) -> Iterator[Batch]:
-        return zip(*(torch.split(part, self.batch_size) for part in (self.inputs, self.targets)), strict=True)
+        return iter(self._batches)
 
     def ends(self) -> list[Batch]:
         """Return the first and the last batch."""
         last = (self.samples - 1) // self.batch_size * self.batch_size
-        return [
-            (self.inputs[start : start + self.batch_size], self.targets[start : start + self.batch_size])
-            for start in (0, last)
-        ]
+        return [self.whole.at(slice(start, start + self.batch_size)) for start in (0, last)]
 
-    def first(self, count: int) -> torch.Tensor:
-        """Return up to ``count`` inputs."""
-        return self.inputs[:count]
+    def first(self, number: int) -> Tree:
+        """Return up to so many inputs."""
+        return at(self.inputs, slice(number))
 
     def rebatched(self, batch_size: int) -> Resident:
         """Return the same samples in batches of another size."""
@@ -122,23 +138,23 @@ class Stream:
     def __iter__(self) -> Iterator[Batch]:
         if self.target.device.type == "cuda":
             return _copied_ahead(self._on_host(), self.target)
-        return (self.target(*batch) for batch in self._on_host())
+        return map(self.target, self._on_host())
 
     def ends(self) -> list[Batch]:
         """Return the first batch."""
         return [next(iter(self))]
 
-    def first(self, count: int) -> torch.Tensor:
-        """Return up to ``count`` inputs."""
-        return next(iter(self.rebatched(count)))[0]
+    def first(self, number: int) -> Tree:
+        """Return up to so many inputs."""
+        return next(iter(self.rebatched(number))).inputs
 
     def rebatched(self, batch_size: int) -> Stream:
         """Return the same samples in batches of another size."""
         return replace(self, batch_size=batch_size)
 
     def _on_host(self) -> Iterator[Batch]:
-        if self.split.tensors is not None:
-            return zip(*(torch.split(part, self.batch_size) for part in self.split.tensors), strict=True)
+        if self.split.whole is not None:
+            return self.split.whole.cut(self.batch_size)
         # No worker processes: a fork after MPI has started may crash or hang (pytorch/pytorch #13787).
         starts = range(0, self.samples, self.batch_size)
         return (self.split.read(range(start, min(start + self.batch_size, self.samples))) for start in starts)
@@ -155,13 +171,13 @@ def _copied_ahead(batches: Iterator[Batch], target: Target) -> Iterator[Batch]:
         if batch is None:
             return None
         with torch.cuda.stream(aside):
-            return target(*(tensor.pin_memory() for tensor in batch))
+            return target(batch.apply(torch.Tensor.pin_memory))
 
     coming = copied(next(batches, None))
     while coming is not None:
         now = torch.cuda.current_stream(target.device)
         now.wait_stream(aside)
-        for tensor in coming:
+        for tensor in coming.leaves:
             tensor.record_stream(now)  # its memory belongs to the other stream, which must not reuse it too early
         yield coming
         coming = copied(next(batches, None))
@@ -185,33 +201,29 @@ def place(
     """
     target = Target(device, dtype, channels_last)
     target.refuse_what_it_cannot_hold(split)
-    needed = split.samples * math.prod(split.shape) * dtype.itemsize
-    fits = needed <= _memory_left(device) / (2 * share)
-    if split.tensors is not None and (fits or device.type == "cpu"):
-        return Resident(*target(*split.tensors), batch_size)
+    fits = split.nbytes(dtype) <= _memory_left(device) / (2 * share)
+    if split.whole is not None and (fits or device.type == "cpu"):
+        there = target(split.whole)
+        return Resident(there.inputs, there.targets, batch_size)
     stream = Stream(split, target, batch_size)
     return _kept(stream) if fits else stream
 
 
 def _kept(stream: Stream) -> Resident:
     """Read all batches of ``stream`` once, into memory taken at once."""
-    whole: list[torch.Tensor] = []
+    whole: Batch | None = None
     start = 0
     for batch in stream:
-        if not whole:
-            whole = [_like(part, stream.samples) for part in batch]
-        for tensor, part in zip(whole, batch, strict=True):
+        if whole is None:
+            whole = batch.apply(lambda part: _like(part, stream.samples))
+        for tensor, part in zip(whole.leaves, batch.leaves, strict=True):
             tensor[start : start + len(part)] = part
-        start += len(batch[0])
-    inputs, targets = whole
-    source = stream.split.source
-    for name, tensor in (("inputs", inputs), ("targets", targets)):
-        if not is_finite(tensor):
-            what = str(tensor.dtype).removeprefix("torch.")
-            raise InputError(f"{source}: the {name} hold numbers that are not finite as {what}")
+        start += batch.samples
+    assert whole is not None
+    refuse_infinite(whole.named(), stream.split.source, "that are not finite as {dtype}")
     if stream.split.classification:
-        warn_of_one_class(targets, source)
-    return Resident(inputs, targets, stream.batch_size)
+        warn_of_one_class(whole.targets, stream.split.source)
+    return Resident(whole.inputs, whole.targets, stream.batch_size)
 
 
 def _like(part: torch.Tensor, samples: int) -> torch.Tensor:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from lossgrid.data.batches import Batch, Batches, Resident
+from lossgrid.data.batch import Batch, Tree, is_tensor, leaves
+from lossgrid.data.batches import Batches, Resident
 
 SPREAD, KINDS = 32, 32  # samples from all over the split, and of as many different targets
 LEAST = 8  # samples: less than the usual batch where a network needs much memory, but enough to compare
@@ -20,10 +21,16 @@ def mixed(batches: Batches) -> Batch:
     most = max(LEAST, min(batches.batch_size, SPREAD + KINDS))
     chosen = set(np.linspace(0, batches.samples - 1, min(batches.samples, most // 2)).astype(int).tolist())
     if isinstance(batches, Resident):
-        every = sorted(chosen | set(_of_each_kind(batches.targets, most - most // 2)))
-        indices = torch.tensor(every, device=batches.inputs.device)
-        return batches.inputs[indices], batches.targets[indices]
-    return batches.target(*batches.split.read(sorted(chosen)))
+        every = sorted(chosen | _of_each_kind(_labels(batches.targets), most - most // 2))
+        return batches.whole.at(torch.tensor(every, device=leaves(batches.targets)[0].device))
+    return batches.target(batches.split.read(sorted(chosen)))
+
+
+def _labels(targets: Tree) -> torch.Tensor:
+    """Return the targets that tell kinds of samples apart: of several the first that are integers."""
+    if is_tensor(targets):
+        return targets  # type: ignore[no-any-return]
+    return next((leaf for leaf in leaves(targets) if leaf.dtype == torch.int64), leaves(targets)[0].double())
 
 
 def _of_each_kind(targets: torch.Tensor, most: int) -> set[int]:

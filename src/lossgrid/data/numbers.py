@@ -1,4 +1,4 @@
-"""Tensors of what users give as numbers: every number as it was given, or the reason why not."""
+"""Tensors, and trees of them, of what users give: every number as it was given, or the reason why not."""
 
 from __future__ import annotations
 
@@ -8,13 +8,57 @@ from typing import Any
 import numpy as np
 import torch
 
+from lossgrid.data.batch import Tree
 from lossgrid.errors import InputError, in_short
+from lossgrid.files import shown
 
 UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)  # which torch can hardly compute with
-SEVERAL = (
-    "several inputs for one sample are not taken: pack them into one tensor, and give a network around yours that "
-    "takes it apart"
-)
+DEEPEST = 20  # dicts, tuples and lists within each other
+
+
+def is_tree(part: Any) -> bool:
+    """Tell whether ``part`` is several tensors: a dict, or a tuple or list with arrays or dicts of arrays in it.
+
+    Lists of lists are numbers, as NumPy reads them.
+    """
+    if isinstance(part, Mapping):
+        return True
+    return isinstance(part, (tuple, list)) and any(_is_array(item) or _holds_arrays(item) for item in part)
+
+
+def _holds_arrays(part: Any) -> bool:
+    return isinstance(part, Mapping) and any(_is_array(item) or isinstance(item, Mapping) for item in part.values())
+
+
+def _is_array(part: Any) -> bool:
+    return isinstance(part, (torch.Tensor, np.ndarray)) and part.ndim > 0
+
+
+def as_tree(part: Any, source: str, name: str) -> Tree:
+    """Return what a user gives as a tensor; of a dict, tuple or list of such as a dict or tuple of tensors.
+
+    Args:
+        part: What the user gives.
+        source: Who gave it, for errors.
+        name: What it is, for errors: ``inputs`` or ``targets``.
+
+    Raises:
+        InputError: Something in it is no tensor of numbers, or has no name.
+    """
+    return _as_tree(part, source, name, DEEPEST) if is_tree(part) else as_tensor(part, source)
+
+
+def _as_tree(part: Any, source: str, name: str, deepest: int) -> Tree:
+    if not is_tree(part):
+        return as_tensor(part, f"{source}: {name}")
+    if not part or deepest == 0:
+        raise InputError(f"{source}: expected tensors in {name}, got {'none' if not part else 'too many brackets'}")
+    if not isinstance(part, Mapping):
+        return tuple(_as_tree(item, source, f"{name}[{i}]", deepest - 1) for i, item in enumerate(part))
+    unnamed = next((key for key in part if not isinstance(key, str)), None)
+    if unnamed is not None:
+        raise InputError(f"{source}: expected names as keys of {name}, got {shown(repr(unnamed))}")
+    return {key: _as_tree(part[key], source, f"{name}[{key!r}]", deepest - 1) for key in sorted(part)}
 
 
 def as_tensor(part: Any, source: str) -> torch.Tensor:
@@ -27,8 +71,6 @@ def as_tensor(part: Any, source: str) -> torch.Tensor:
     Raises:
         InputError: It is something else, or holds numbers that would change.
     """
-    if isinstance(part, Mapping) or (isinstance(part, (tuple, list)) and _holds_arrays(part)):
-        raise InputError(f"{source}: expected tensors or arrays of numbers, got a {type(part).__name__}; {SEVERAL}")
     try:
         tensor = _tensor_of(part)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
@@ -43,10 +85,6 @@ def as_tensor(part: Any, source: str) -> torch.Tensor:
     if tensor.is_floating_point() and tensor.itemsize == 1:
         return tensor.float()  # torch can hardly compute with floating-point numbers of 8 bits
     return _signed(tensor, source)
-
-
-def _holds_arrays(parts: Any) -> bool:
-    return any(isinstance(part, (torch.Tensor, np.ndarray)) and part.ndim > 0 for part in parts)
 
 
 def _tensor_of(part: Any) -> torch.Tensor:
@@ -76,11 +114,41 @@ def _signed(tensor: torch.Tensor, source: str) -> torch.Tensor:
     return tensor.long()
 
 
-def is_class(targets: torch.Tensor) -> bool:
-    """Tell whether targets are classes: integers."""
+def is_class(targets: Tree) -> bool:
+    """Tell whether targets are classes: one tensor of integers."""
+    if not isinstance(targets, torch.Tensor):
+        return False
     return not (targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool)
 
 
 def is_finite(tensor: torch.Tensor) -> bool:
     """Tell whether all numbers are."""
     return bool(tensor.isfinite().all())
+
+
+def refuse_infinite(tensors: Mapping[str, torch.Tensor], source: str, why: str) -> None:
+    """Refuse numbers that are not finite.
+
+    Args:
+        tensors: The tensors by name, ``inputs`` or ``inputs['mask']``.
+        source: What gave them, for the error.
+        why: What follows "the inputs hold numbers", with ``{dtype}`` for that of the tensor.
+
+    Raises:
+        InputError: Some are not.
+    """
+    for name, tensor in tensors.items():
+        if not is_finite(tensor):
+            raise InputError(
+                f"{source}: {subject(name, 'holds', 'hold')} numbers {why.format(dtype=words_of(tensor.dtype))}"
+            )
+
+
+def subject(name: str, singular: str, plural: str) -> str:
+    """Return subject and verb of a sentence about a tensor: ``the inputs are``, ``inputs['mask'] is``."""
+    return f"{name} {singular}" if "[" in name else f"the {name} {plural}"
+
+
+def words_of(dtype: torch.dtype) -> str:
+    """Write a dtype: ``float32``."""
+    return str(dtype).removeprefix("torch.")

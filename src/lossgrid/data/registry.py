@@ -1,27 +1,16 @@
-"""Data by name: ``digits``, ``cifar10:FOLDER``, or ``package.module:function``."""
+"""Data by what ``--data`` says: a data set with a name, or a user's function as ``package.module:function``."""
 
 from __future__ import annotations
 
 import difflib
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from lossgrid import user_code
-from lossgrid.data import cifar10, digits
 from lossgrid.data.split import Split, split_of
 from lossgrid.errors import InputError
-from lossgrid.files import fault_of_name
-
-SPLITS = ("train", "test")
-FOLDER_PREFIX = "cifar10:"
-
-
-def names() -> list[str]:
-    """Return the ways to name data."""
-    return ["digits", "cifar10:FOLDER", "package.module:function"]
+from lossgrid.readers import READERS, Reader, find, form, forms
 
 
 def load(
@@ -30,9 +19,9 @@ def load(
     """Return the splits of the data called ``name``.
 
     Args:
-        name: See :func:`names`. A user's function is called as ``function(split, **args)`` and returns
+        name: See :func:`lossgrid.readers.forms`. A user's function is called as ``function(split, **args)`` and returns
             ``(inputs, targets)`` or a ``torch.utils.data.Dataset``.
-        args: Arguments of the data: ``normalize`` for CIFAR-10, any for a user's function.
+        args: Arguments of the data: of a data set with a name its options, any for a user's function.
         splits: ``train``, ``test``, or what a user's function knows.
         max_samples: Keep so many of each, spread evenly over it.
 
@@ -43,19 +32,12 @@ def load(
 
 
 def _load_split(name: str, args: dict[str, Any], split: str, max_samples: int | None) -> Split:
-    if name == "digits":
-        _check(name, split, args, known=())
-        source = f"data digits, split {split!r}"
-        return split_of(digits.read(split), source=source, max_samples=max_samples, num_classes=digits.CLASSES)
-    if name.startswith(FOLDER_PREFIX):
-        _check("cifar10", split, args, known=("normalize",))
-        folder = Path(name.removeprefix(FOLDER_PREFIX))
-        if fault := fault_of_name(folder):
-            raise InputError(f"--data {FOLDER_PREFIX}FOLDER: {fault}")
-        with suppress(RuntimeError):  # of a user who does not exist
-            folder = folder.expanduser()
-        read = cifar10.read(split, folder=folder, max_samples=max_samples, **args)
-        return split_of(read, source=f"data cifar10, split {split!r}", num_classes=cifar10.CLASSES)
+    if found := find(name):
+        reader, location = found
+        _check(reader, split, args)
+        read = reader.read(split, location=location, max_samples=max_samples, **args)
+        source = f"data {reader.name}, split {split!r}"
+        return split_of(read, source=source, max_samples=max_samples, num_classes=reader.classes)
     if user_code.is_reference(name):
         function = user_code.load(name, role="data function")
         given = user_code.call(function, split, name=f"{name} for split {split!r}", role="data function", **args)
@@ -63,23 +45,28 @@ def _load_split(name: str, args: dict[str, Any], split: str, max_samples: int | 
             split_of, given, source=f"data function {name} for split {split!r}", max_samples=max_samples,
             name=name, role="the Dataset of data function",
         )  # fmt: skip
-    close = difflib.get_close_matches(name, ["digits", "cifar10"], n=1)
-    hint = f"; did you mean {'cifar10:FOLDER' if close == ['cifar10'] else close[0]}?" if close else ""
-    raise InputError(f"--data: expected {', '.join(names())}, got {name!r}{hint}")
+    close = difflib.get_close_matches(name, READERS, n=1)
+    hint = f"; did you mean {form(READERS[close[0]])}?" if close else ""
+    raise InputError(f"--data: expected {', '.join(forms())}, got {name!r}{hint}")
 
 
-def _check(name: str, split: str, args: Mapping[str, Any], *, known: Sequence[str]) -> None:
-    if split not in SPLITS:
-        raise InputError(f"--splits: {name} has {' and '.join(SPLITS)}, got {split!r}")
+def _check(reader: Reader, split: str, args: Mapping[str, Any]) -> None:
+    if split not in reader.splits:
+        raise InputError(f"--splits: {reader.name} has {' and '.join(reader.splits)}, got {split!r}")
     for key in args:
-        if key not in known:
-            takes = f"takes {', '.join(known)}" if known else "takes no arguments"
-            raise InputError(f"--data-arg: {name} {takes}, got {key!r}")
+        if key not in reader.options:
+            takes = f"takes {', '.join(reader.options)}" if reader.options else "takes no arguments"
+            raise InputError(f"--data-arg: {reader.name} {takes}, got {key!r}")
 
 
 def facts(splits: Mapping[str, Split]) -> dict[str, int]:
-    """Return what a model factory is told: ``in_features``, and ``in_channels`` and ``num_classes`` where known."""
+    """Return what a model factory is told: ``in_features``, and ``in_channels`` and ``num_classes`` where known.
+
+    Nothing where an input is several tensors.
+    """
     shape = next(iter(splits.values())).shape
+    if shape is None:
+        return {}
     known = {"in_features": math.prod(shape)}
     if len(shape) == 3:
         known["in_channels"] = shape[0]

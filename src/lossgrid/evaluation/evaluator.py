@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lossgrid.data import Batches
+from lossgrid.data import Batches, Tree, nbytes
 from lossgrid.evaluation import arithmetic
 from lossgrid.evaluation.captured import Captured
 from lossgrid.evaluation.device import Place
@@ -253,12 +253,12 @@ class Evaluator:
         return check_fit(name, self.subject.model, self.batches, self.objectives, self.place, more=self.more)
 
     @torch.inference_mode()
-    def seconds_of(self, inputs: torch.Tensor) -> float:
+    def seconds_of(self, inputs: Tree) -> float:
         """Return the seconds the network takes for a batch of inputs, now."""
         self.place.wait()
         began = time.perf_counter()
         with self.place.autocast():
-            self.network.run(inputs)
+            self.network(inputs)
         self.place.wait()
         return time.perf_counter() - began
 
@@ -282,7 +282,7 @@ class Evaluator:
         """Number of batches of the split with most samples."""
         return math.ceil(self.most_samples / self.batch_size)
 
-    def first_inputs(self, count: int) -> torch.Tensor:
+    def first_inputs(self, count: int) -> Tree:
         """Return up to ``count`` inputs of the split with most samples, on the device."""
         return _largest(self.batches).first(count)
 
@@ -291,7 +291,7 @@ class Evaluator:
         """Return the bytes a sample takes at both ends of the network, as input and as output."""
         inputs = self.first_inputs(1)
         with self.place.autocast():
-            return inputs.nbytes + self.subject.model(inputs).nbytes  # type: ignore[no-any-return]
+            return nbytes(inputs) + self._plain(inputs).nbytes
 
 
 def _largest(batches: Mapping[str, Batches]) -> Batches:

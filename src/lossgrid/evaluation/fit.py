@@ -10,8 +10,10 @@ import torch
 
 from lossgrid import user_code
 from lossgrid.data import Batches
+from lossgrid.data.batch import Tree, count, divided, shapes
 from lossgrid.data.mixed import mixed
 from lossgrid.errors import InputError
+from lossgrid.evaluation.calling import call
 from lossgrid.evaluation.device import Place
 from lossgrid.evaluation.sameness import SAME, distance
 from lossgrid.measures import Made, Objective, refuse_loss_that_does_not_add_up
@@ -63,12 +65,12 @@ def check_fit(
     deterministic, by_batch, fitting = True, False, {}
     for split, objective in objectives.items():
         inputs, targets = next(iter(splits[split]))
-        outputs = _forward(name, model, inputs, place)
-        if not isinstance(outputs, torch.Tensor) or len(outputs) != len(targets):
+        outputs, rows = _forward(name, model, inputs, place), count(inputs)
+        if not isinstance(outputs, torch.Tensor) or len(outputs) != rows:
             given = f"shape {tuple(outputs.shape)}" if isinstance(outputs, torch.Tensor) else type(outputs).__name__
             advice = "" if isinstance(outputs, torch.Tensor) else "; wrap it in a module that returns the tensor"
             raise InputError(
-                f"model {name}: expected a tensor with {len(targets)} rows for {len(targets)} inputs of split "
+                f"model {name}: expected a tensor with {rows} rows for {rows} inputs of split "
                 f"{split!r}, got {given}{advice}"
             )
         fitting[split] = own = _with_accuracy_where_it_can_be(name, split, splits[split], objective, outputs, targets)
@@ -84,13 +86,11 @@ def check_fit(
         for _, by_function in more:
             if by_function is not None:
                 refuse_loss_that_does_not_add_up(by_function, split, outputs, targets)
-        by_batch |= same and len(inputs) > 1 and _depends_on_the_batch(name, model, inputs, outputs, place)
+        by_batch |= same and count(inputs) > 1 and _depends_on_the_batch(name, model, inputs, outputs, place)
     return Fit(deterministic, by_batch, fitting)
 
 
-def _try_measures(
-    more: Sequence[Made], split: str, objective: Objective, outputs: torch.Tensor, targets: torch.Tensor
-) -> None:
+def _try_measures(more: Sequence[Made], split: str, objective: Objective, outputs: torch.Tensor, targets: Tree) -> None:
     """Measure a batch.
 
     Raises:
@@ -104,21 +104,19 @@ def _try_measures(
         measure.values(state)
 
 
-def _depends_on_the_batch(
-    name: str, model: torch.nn.Module, inputs: torch.Tensor, outputs: torch.Tensor, place: Place
-) -> bool:
+def _depends_on_the_batch(name: str, model: torch.nn.Module, inputs: Tree, outputs: torch.Tensor, place: Place) -> bool:
     """Tell whether the outputs of two halves are those of the whole."""
     if not outputs.isfinite().all():
         return False
     try:
-        halves = [_forward(name, model, half, place) for half in inputs.tensor_split(2)]
+        halves = [_forward(name, model, half, place) for half in divided(inputs, 2)]
     except InputError:  # a network for batches of one size
         return True
     return not distance(outputs, torch.cat(halves)) <= SAME[place.precision]
 
 
 def _with_accuracy_where_it_can_be(
-    name: str, split: str, batches: Batches, objective: Objective, outputs: torch.Tensor, targets: torch.Tensor
+    name: str, split: str, batches: Batches, objective: Objective, outputs: torch.Tensor, targets: Tree
 ) -> Objective:
     """Return the objective as it can be measured: a user's loss may take integers that are no classes.
 
@@ -171,11 +169,11 @@ def _class_fault(name: str, split: str, batches: Batches, outputs: torch.Tensor,
     return f"split {split!r} has classes {lowest}..{highest}, but model {name} gives scores for {outputs.shape[1]}"
 
 
-def _forward(name: str, model: torch.nn.Module, inputs: torch.Tensor, place: Place) -> torch.Tensor:
+def _forward(name: str, model: torch.nn.Module, inputs: Tree, place: Place) -> torch.Tensor:
     with place.autocast():
         try:
             outputs: torch.Tensor = user_code.call(
-                model, inputs, name=f"{name} on inputs of shape {tuple(inputs.shape)}", role="model"
+                call, model, inputs, name=f"{name} on inputs of shape {shapes(inputs)}", role="model"
             )
         except InputError as error:
             if NO_GRADIENT in str(error):

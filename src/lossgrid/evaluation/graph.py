@@ -6,6 +6,7 @@ import io
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr
+from keyword import iskeyword
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
+from lossgrid.data.batch import Tree, is_tensor
 from lossgrid.evaluation.head import Float32Linear
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -47,6 +49,34 @@ class Tracer(fx.Tracer):
     """Records a network so that parameters and buffers are read at every call."""
 
     proxy_buffer_attributes = True
+
+    def __init__(self, inputs: Tree) -> None:
+        """Know the inputs the network is called with: several are its only placeholders, by their place or name."""
+        super().__init__()
+        self._inputs = inputs
+
+    def create_args_for_root(
+        self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None
+    ) -> tuple[Callable[..., Any], list[Any]]:
+        """Make a placeholder for each input; parameters of the network that get none keep their defaults.
+
+        Raises:
+            Frozen: An input is itself a tree, or its name cannot be that of a placeholder.
+        """
+        if is_tensor(self._inputs):
+            return super().create_args_for_root(root_fn, is_module, concrete_args)
+        if not all(map(is_tensor, _flat(self._inputs))):
+            raise Frozen("its inputs are trees of several levels")
+        by_name = isinstance(self._inputs, dict)
+        names = list(self._inputs) if by_name else [f"input_{i}" for i in range(len(self._inputs))]
+        if not all(name.isidentifier() and not iskeyword(name) for name in names):
+            raise Frozen("its inputs have names that are none in Python")
+        proxies = [self.create_proxy("placeholder", name, (), {}) for name in names]
+
+        def run(root: nn.Module, *given: fx.Proxy) -> Any:
+            return root_fn(root, **dict(zip(names, given, strict=True))) if by_name else root_fn(root, *given)
+
+        return run, [self.root, *proxies]
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Tell whether a layer is recorded as one call."""
@@ -96,19 +126,26 @@ def _memory(tensor: torch.Tensor) -> int:
         return NOWHERE
 
 
-def trace(model: nn.Module, sample: torch.Tensor) -> fx.GraphModule:
+def _flat(inputs: Tree) -> list[Any]:
+    """Return what a network is called with, in the order of its placeholders."""
+    if is_tensor(inputs):
+        return [inputs]
+    return list(inputs.values() if isinstance(inputs, dict) else inputs)
+
+
+def trace(model: nn.Module, sample: Tree) -> fx.GraphModule:
     """Return what ``model`` does as a graph that shares its parameters, without layers that do nothing.
 
     Args:
         model: In evaluation mode; it stays as it is.
-        sample: A batch, from which shapes and dtypes inside the network are known.
+        sample: A batch of inputs, from which shapes and dtypes inside the network are known.
 
     Raises:
         Frozen: Tracing would compute something of the weights once and for all.
         Exception: Whatever else tracing raises: the network has control flow that depends on values, or does what
             torch.fx cannot follow.
     """
-    tracer = Tracer()
+    tracer = Tracer(sample)
     with NothingFrozen(model):
         recorded = tracer.trace(model)
     graph = fx.GraphModule(tracer.root, recorded)
@@ -118,7 +155,7 @@ def trace(model: nn.Module, sample: torch.Tensor) -> fx.GraphModule:
             node.replace_all_uses_with(node.args[0])
             graph.graph.erase_node(node)
     with redirect_stderr(io.StringIO()):  # it prints a traceback of what it raises too
-        ShapeProp(graph).propagate(sample)
+        ShapeProp(graph).propagate(*_flat(sample))
     return graph
 
 

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from lossgrid.data.batch import Tree
+from lossgrid.evaluation.calling import call
 from lossgrid.evaluation.device import Place
 
 
@@ -25,7 +27,7 @@ class Float32Linear(nn.Linear):
 
 
 @torch.inference_mode()
-def keep_head_in_float32(model: nn.Module, inputs: torch.Tensor, place: Place) -> None:
+def keep_head_in_float32(model: nn.Module, inputs: Tree, place: Place) -> None:
     """Let the linear layer of ``model`` that is called last compute in float32.
 
     Args:
@@ -41,7 +43,7 @@ def keep_head_in_float32(model: nn.Module, inputs: torch.Tensor, place: Place) -
     hooks = [layer.register_forward_hook(note) for layer in model.modules() if type(layer) is nn.Linear]
     try:
         with place.autocast():
-            model(inputs)
+            call(model, inputs)
     except Exception:  # why it fails is the matter of fit.py
         return
     finally:

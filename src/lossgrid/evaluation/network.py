@@ -19,6 +19,8 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from lossgrid.data.batch import Tree, at
+from lossgrid.evaluation.calling import call
 from lossgrid.evaluation.device import Place
 from lossgrid.evaluation.folded import Folds, fold_norms
 from lossgrid.evaluation.fused import fuse_layers, library_for
@@ -41,15 +43,20 @@ class Network:
 
     Attributes:
         variant: Which one.
-        run: Maps a batch of inputs to outputs.
+        run: Maps a batch of inputs to outputs, called as :func:`lossgrid.evaluation.calling.call` does.
         steps: What to refresh at every point, in this order.
         about: What was done, in words.
     """
 
     variant: str
-    run: Callable[[torch.Tensor], torch.Tensor]
+    run: Callable[..., torch.Tensor]
     steps: Sequence[Step] = field(default=())
     about: str = ""
+
+    def __call__(self, inputs: Tree) -> torch.Tensor:
+        """Return the outputs of a batch of inputs."""
+        outputs: torch.Tensor = call(self.run, inputs)
+        return outputs
 
     @torch.inference_mode()
     def refresh(self) -> None:
@@ -63,7 +70,7 @@ class Network:
 
 
 @torch.inference_mode()
-def make_network(variant: str, model: nn.Module, sample: torch.Tensor, place: Place) -> Network:
+def make_network(variant: str, model: nn.Module, sample: Tree, place: Place) -> Network:
     """Return ``model``, which stays as it is, as the variant of that name, not yet compared with it.
 
     Args:
@@ -81,10 +88,10 @@ def make_network(variant: str, model: nn.Module, sample: torch.Tensor, place: Pl
     return make(variant, model, sample, place)
 
 
-def _rewritten(variant: str, model: nn.Module, sample: torch.Tensor, place: Place) -> Network:
+def _rewritten(variant: str, model: nn.Module, sample: Tree, place: Place) -> Network:
     try:
         with place.autocast():
-            graph = trace(model, sample[:FEW])
+            graph = trace(model, at(sample, slice(FEW)))
     except Exception as error:  # what users write into a network is not limited to what torch.fx can follow
         why = str(error) if isinstance(error, Frozen) else type(error).__name__
         raise Unsuitable(f"torch.fx cannot follow the network ({why})") from None
@@ -115,7 +122,7 @@ def _count(things: Sequence[object], name: str) -> str:
     return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
 
 
-def _compiled(variant: str, model: nn.Module, sample: torch.Tensor, place: Place) -> Network:
+def _compiled(variant: str, model: nn.Module, sample: Tree, place: Place) -> Network:
     """Compile the folded network, or the plain one where nothing can be folded."""
     from torch import _inductor
 

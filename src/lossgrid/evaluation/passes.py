@@ -55,7 +55,7 @@ def _of_split(
     states = [measure.start(place.device) for measure in measures]
     for inputs, targets in islice(batches, most):
         with place.autocast():
-            outputs = network.run(inputs)
+            outputs = network(inputs)
         for measure, state in zip(measures, states, strict=True):
             measure.add(state, outputs, targets)
         tick()

@@ -13,11 +13,13 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
+from lossgrid.data.batch import Tree
+from lossgrid.evaluation.calling import call
 from lossgrid.evaluation.device import Place
 from lossgrid.evaluation.plane import Plane
 from lossgrid.evaluation.settling import entries_of
 
-Run = Callable[[torch.Tensor], torch.Tensor]
+Run = Callable[..., torch.Tensor]
 Point = tuple[float, float]
 
 # How far apart rounding alone can bring two variants, as a share of the largest output.
@@ -38,7 +40,7 @@ class Differs(Unsuitable):
 
 
 @torch.inference_mode()
-def far_point(model: nn.Module, plane: Plane, reach: Point, inputs: torch.Tensor, place: Place) -> Point:
+def far_point(model: nn.Module, plane: Plane, reach: Point, inputs: Tree, place: Place) -> Point:
     """Return the furthest point towards ``reach`` at which the outputs are still finite; theta* where there is none.
 
     Args:
@@ -54,7 +56,7 @@ def far_point(model: nn.Module, plane: Plane, reach: Point, inputs: torch.Tensor
         point = (share * end[0], share * end[1])
         plane.move(*point)
         with place.autocast():
-            outputs = model(inputs)
+            outputs = call(model, inputs)
         if outputs.isfinite().all():
             plane.restore()
             return point
@@ -69,7 +71,7 @@ def refuse_other_function(
     model: nn.Module,
     plane: Plane,
     points: Sequence[Point],
-    samples: Sequence[torch.Tensor],
+    samples: Sequence[Tree],
     place: Place,
 ) -> None:
     """Compare ``run`` with ``model`` on batches, at points of the plane; the network is at theta* afterwards.
@@ -98,11 +100,11 @@ def refuse_other_function(
         refresh()
 
 
-def _compare(run: Run, model: nn.Module, plane: Plane, point: Point, inputs: torch.Tensor, place: Place) -> None:
+def _compare(run: Run, model: nn.Module, plane: Plane, point: Point, inputs: Tree, place: Place) -> None:
     with place.autocast():
-        expected = model(inputs)
+        expected = call(model, inputs)
         try:
-            found = run(inputs)
+            found = call(run, inputs)
         except Exception as error:  # kernels and compilers that are missing here, or do not take this network
             raise Unsuitable(f"it fails ({describe(error)})") from None
     apart = distance(expected, found)
@@ -114,16 +116,14 @@ def _compare(run: Run, model: nn.Module, plane: Plane, point: Point, inputs: tor
     raise Differs(f"its outputs differ by {apart:.1e} of the largest{where}")
 
 
-def noise(
-    model: nn.Module, plane: Plane, point: Point, inputs: torch.Tensor, expected: torch.Tensor, place: Place
-) -> float:
+def noise(model: nn.Module, plane: Plane, point: Point, inputs: Tree, expected: torch.Tensor, place: Place) -> float:
     """Return how far roundings of the weights move the outputs: what no way to compute them can be held to.
 
     Far from theta* some networks multiply the smallest difference. The network is back at ``point`` afterwards.
     """
     plane.shake(ROUNDINGS[place.precision])
     with place.autocast():
-        shaken = model(inputs)
+        shaken = call(model, inputs)
     plane.move(*point)
     return distance(expected, shaken)
 
@@ -153,7 +153,7 @@ def twin_of(model: nn.Module) -> nn.Module | None:
 
 @torch.inference_mode()
 def follows_its_entries(
-    model: nn.Module, twin: nn.Module, plane: Plane, point: Point, inputs: torch.Tensor, place: Place
+    model: nn.Module, twin: nn.Module, plane: Plane, point: Point, inputs: Tree, place: Place
 ) -> bool:
     """Tell whether ``model``, moved, computes what a fresh copy with the same entries computes.
 
@@ -176,7 +176,7 @@ def follows_its_entries(
             return True
         fresh[name].copy_(own[name])
     with place.autocast():
-        expected, found = twin(inputs), model(inputs)
+        expected, found = call(twin, inputs), call(model, inputs)
     same = distance(expected, found) <= SAME[place.precision]
     plane.restore()
     return same

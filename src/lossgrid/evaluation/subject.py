@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import nn
 
+from lossgrid.data.batch import Tree, at
 from lossgrid.evaluation.device import Place
 from lossgrid.evaluation.head import keep_head_in_float32
 from lossgrid.evaluation.plane import Plane
@@ -32,14 +33,14 @@ class Subject:
     plane: Plane
     place: Place
     reach: Point
-    few: torch.Tensor
+    few: Tree
 
     @classmethod
     def settled(
         cls,
         model: nn.Module,
         place: Place,
-        few: torch.Tensor,
+        few: Tree,
         *,
         delta: Mapping[str, torch.Tensor],
         eta: Mapping[str, torch.Tensor] | None,
@@ -71,8 +72,8 @@ class Subject:
         return self.plane.why_not_finite()
 
 
-def _at(model: nn.Module, place: Place, few: torch.Tensor) -> nn.Module:
+def _at(model: nn.Module, place: Place, few: Tree) -> nn.Module:
     model = to_place(model, place)
     if place.precision == "bfloat16":
-        keep_head_in_float32(model, few[:1], place)
+        keep_head_in_float32(model, at(few, slice(1)), place)
     return model

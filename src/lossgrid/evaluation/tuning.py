@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import torch
 
+from lossgrid.data.batch import count
 from lossgrid.evaluation.evaluator import Evaluator
 from lossgrid.evaluation.network import Network
 
@@ -33,7 +34,7 @@ def seconds_per_sample(evaluator: Evaluator, batch_size: int) -> float:
     began, best, runs = time.perf_counter(), math.inf, 0
     while (taken := time.perf_counter() - began) < LEAST_SECONDS or (runs < RUNS and taken < MOST_SECONDS):
         best, runs = min(best, evaluator.seconds_of(inputs)), runs + 1
-    return best / len(inputs)
+    return best / count(inputs)
 
 
 def seconds_in_turns(evaluator: Evaluator, networks: Sequence[Network]) -> list[float]:

@@ -11,6 +11,7 @@ import math
 
 import torch
 
+from lossgrid.data.batch import Tree, at, divided
 from lossgrid.errors import InputError
 from lossgrid.measures.objective import Objective
 
@@ -19,9 +20,7 @@ SMALL = 1e-7  # a loss near 0 may be a sum of large terms of both signs, whose r
 SINGLE = 4  # samples whose losses are taken one by one: a loss may be slow
 
 
-def refuse_loss_that_does_not_add_up(
-    objective: Objective, split: str, outputs: torch.Tensor, targets: torch.Tensor
-) -> None:
+def refuse_loss_that_does_not_add_up(objective: Objective, split: str, outputs: torch.Tensor, targets: Tree) -> None:
     """Compare the loss of a batch with that of its halves, and the loss of some samples with that of each.
 
     Args:
@@ -33,25 +32,25 @@ def refuse_loss_that_does_not_add_up(
     Raises:
         InputError: The parts come to something else, or a weight is negative.
     """
-    count = len(targets)
+    count = len(outputs)
     if not outputs.isfinite().all():
         return
     terms, _ = objective.terms(outputs, targets)
     if len(terms) == count > 1:  # a number per sample: each must be the same in a smaller batch
-        halves = zip(outputs.tensor_split(2), targets.tensor_split(2), strict=True)
+        halves = zip(outputs.tensor_split(2), divided(targets, 2), strict=True)
         alone = torch.cat([objective.terms(*half)[0].reshape(-1) for half in halves])
         if torch.allclose(alone, terms, rtol=SAME, atol=SMALL, equal_nan=True):
             return
     _compare(objective, split, outputs, targets, parts=min(count, 2))
     few = torch.linspace(0, count - 1, min(count, SINGLE), device=outputs.device).round().long()
-    _compare(objective, split, outputs[few], targets[few], parts=len(few))
+    _compare(objective, split, outputs[few], at(targets, few), parts=len(few))
 
 
-def _compare(objective: Objective, split: str, outputs: torch.Tensor, targets: torch.Tensor, *, parts: int) -> None:
+def _compare(objective: Objective, split: str, outputs: torch.Tensor, targets: Tree, *, parts: int) -> None:
     total, weight = _total(objective, outputs, targets)
     if weight < 0:
         raise InputError(f"{objective.role} {objective.name}: expected a weight of at least 0, got {weight:g}")
-    pieces = zip(outputs.tensor_split(parts), targets.tensor_split(parts), strict=True)
+    pieces = zip(outputs.tensor_split(parts), divided(targets, parts), strict=True)
     sums = [sum(values) for values in zip(*(_total(objective, *piece) for piece in pieces), strict=True)]
     if _close(weight, sums[1], 0.0) and _close(total, sums[0], SMALL * weight):
         return
@@ -68,6 +67,6 @@ def _close(a: float, b: float, small: float) -> bool:
     return not math.isfinite(a) or abs(a - b) <= max(SAME * max(abs(a), abs(b)), small)
 
 
-def _total(objective: Objective, outputs: torch.Tensor, targets: torch.Tensor) -> tuple[float, float]:
+def _total(objective: Objective, outputs: torch.Tensor, targets: Tree) -> tuple[float, float]:
     total, weight = objective.without_accuracy().sums(outputs, targets)[0].tolist()
     return total, weight

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lossgrid import user_code
+from lossgrid.data.batch import Tree, count
 from lossgrid.errors import InputError
 
 # Numbers whose sum is the loss of a batch times its weight, and that weight.
@@ -179,10 +180,10 @@ def full_precision(outputs: torch.Tensor) -> torch.Tensor:
 def _users_terms(function: Callable[..., object], name: str, role: str) -> Callable[..., Terms]:
     """Wrap a user's loss: a number per sample, ``(n,)``; the mean over the batch, a scalar; or (total, weight)."""
 
-    def terms(outputs: torch.Tensor, targets: torch.Tensor, **model: nn.Module) -> Terms:
+    def terms(outputs: torch.Tensor, targets: Tree, **model: nn.Module) -> Terms:
         given = full_precision(outputs) if isinstance(outputs, torch.Tensor) else outputs
         loss = user_code.call(function, given, targets, name=name, role=role, **model)
-        samples = len(targets)
+        samples = count(targets)
         if isinstance(loss, (tuple, list)) and len(loss) == 2:
             total, weight = (_scalar(part, outputs) for part in loss)
             if total is not None and weight is not None:

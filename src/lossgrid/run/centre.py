@@ -7,11 +7,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lossgrid import readers
 from lossgrid.surface import Axis, Grid, Quantity
 
 log = logging.getLogger(__name__)
 
-NORMALISE = " (--data-arg normalize=li, imagenet or none)"
 DEVIATIONS = 3.0  # standard deviations above the accuracy of guessing, up to which it is no better
 
 
@@ -63,8 +63,15 @@ def warn_of_guessing(
             log.warning(
                 "the %s accuracy at the centre, %.4f, is that of guessing among %d classes: does the checkpoint belong "
                 "to this network, and are the data normalised as in its training%s?",
-                split, value, count, NORMALISE if data.startswith("cifar10") else "",
+                split, value, count, _normalisations(data),
             )  # fmt: skip
+
+
+def _normalisations(data: str) -> str:
+    """Say which normalisations the data can be given; empty where they have no such option."""
+    found = readers.find(data)
+    *others, last = (found[0].options.get("normalize") if found else None) or [""]
+    return f" (--data-arg normalize={', '.join(others)} or {last})" if others else ""
 
 
 def about_weights(weights: str, model: Any) -> str | None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from lossgrid.data.batch import count
 from lossgrid.errors import InputError
 from lossgrid.evaluation import (
     USUAL_BATCH,
@@ -135,7 +136,7 @@ def tune(
     variant = asked.get("variant")
     samples = sum(evaluator.samples.values()) * points / world.size  # that each rank will compute
     inputs = evaluator.first_inputs(evaluator.batch_size)
-    needed = broadcast(world, samples * evaluator.seconds_of(inputs) / len(inputs))
+    needed = broadcast(world, samples * evaluator.seconds_of(inputs) / count(inputs))
 
     def expected() -> float:
         return min(needed, *gather(world, seconds_left()))  # a rank may have been told to stop

@@ -9,9 +9,10 @@ from typing import Any
 
 import torch
 
-from lossgrid import data, directions, models, user_code
+from lossgrid import data, directions, models, readers, user_code
 from lossgrid.digest import digest
 from lossgrid.directions import DirectionSource, source_of
+from lossgrid.errors import InputError
 from lossgrid.evaluation.closure import refuse_aliases
 from lossgrid.measures import Made, Objective, make_objective
 from lossgrid.measures import make as make_measure
@@ -72,7 +73,23 @@ def objectives_of(loss: str | Callable[..., object], splits: Mapping[str, data.S
     Raises:
         InputError: The loss is unknown or does not fit the targets.
     """
+    for name, split in splits.items():
+        refuse_several_targets(loss, name, split)
     return {name: make_objective(loss, classification=split.classification) for name, split in splits.items()}
+
+
+def refuse_several_targets(loss: str | Callable[..., object], name: str, split: data.Split) -> None:
+    """Refuse a built-in loss of targets that are several tensors.
+
+    Raises:
+        InputError: It is one of such.
+    """
+    if isinstance(loss, str) and not user_code.is_reference(loss) and "targets" not in split.names:
+        several = ", ".join(part for part in split.names if part.startswith("targets"))
+        raise InputError(
+            f"--loss {loss} needs one tensor of targets, split {name!r} has {several}; give your own loss as "
+            "package.module:function, which gets them as they are"
+        )
 
 
 def load_model(config: ModelConfig, facts: Mapping[str, int]) -> torch.nn.Module:
@@ -94,10 +111,11 @@ def load_model(config: ModelConfig, facts: Mapping[str, int]) -> torch.nn.Module
 
 def _sources_of(config: RunConfig) -> dict[str, str | None]:
     """Return the digests of the source of each function of a user that the settings name."""
-    users = {"model": config.model, "data": config.data, "loss": config.loss}
+    own_data = config.data if readers.find(config.data) is None else ""
+    users = {"model": config.model, "data": own_data, "loss": config.loss}
     users |= {f"metric {name}": source for name, _, source in (text.partition("=") for text in config.metric)}
     return {
         role: user_code.source_digest(user_code.load(name, role=role))
         for role, name in users.items()
-        if user_code.is_reference(name) and not name.startswith("cifar10:")
+        if user_code.is_reference(name)
     }

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from lossgrid import readers
 from lossgrid.settings.option import DATA, NETWORK, About, option
 from lossgrid.settings.types import MOST, Arguments, Commas
 
@@ -51,21 +52,16 @@ class NetworkConfig(BaseModel):
     model_arg: Arguments = arguments("Argument of the network's factory; repeatable.", NETWORK)
     data: str = option(
         "digits",
-        metavar="digits|cifar10:FOLDER|pkg.mod:function",
+        metavar="|".join(readers.forms("pkg.mod:function")),
         help="The data. Pictures must be normalised as in training: see --data-arg.",
         group=DATA,
     )
-    data_arg: Arguments = arguments(
-        "Argument of the data; repeatable. cifar10 takes normalize=li (default, the paper's), imagenet (akamaster's "
-        "and torchvision's), none.",
-        DATA,
-    )
+    data_arg: Arguments = arguments(f"Argument of the data; repeatable. {readers.about_options()}", DATA)
 
     def as_json(self, *, without: Iterable[str]) -> dict[str, Any]:
-        """Return the settings as JSON types, but for some, and for the folder of data whose contents a digest tells."""
+        """Return the settings as JSON types, but for some, and for where data lie whose contents a digest tells."""
         settings = self.model_dump(mode="json", exclude=set(without))
-        if self.data.startswith("cifar10:"):
-            settings["data"] = "cifar10"
+        settings["data"] = readers.identity(self.data)
         return settings
 
 

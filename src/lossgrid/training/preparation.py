@@ -34,7 +34,8 @@ def prepare(config: TrainConfig, splits: Mapping[str, data.Split], place: Place)
         InputError: They do not fit each other or the settings, or the data do not fit into memory.
     """
     first = splits[config.splits[0]]
-    if config.augment and len(first.shape) != 3:
+    refuse_several(splits)
+    if config.augment and len(first.shape or ()) != 3:
         raise InputError(
             f"--augment {','.join(config.augment)}: expected pictures (channels, height, width), the data have samples "
             f"of shape {first.shape}; leave it out"
@@ -60,6 +61,20 @@ def prepare(config: TrainConfig, splits: Mapping[str, data.Split], place: Place)
     optimizer = make_optimizer(config, model.train())
     schedule = make_schedule(config, optimizer, updates(config, first.samples))
     return Learner(model, optimizer, schedule, objectives, place, part, channels_last), samples
+
+
+def refuse_several(splits: Mapping[str, data.Split]) -> None:
+    """Refuse data whose inputs or targets are several tensors.
+
+    Raises:
+        InputError: Some are.
+    """
+    for name, split in splits.items():
+        if split.names != ["inputs", "targets"]:
+            raise InputError(
+                f"--data: lossgrid train takes one tensor of inputs and one of targets, split {name!r} has "
+                f"{', '.join(split.names)}; train with code of your own, and give its checkpoints to lossgrid run"
+            )
 
 
 def updates(config: TrainConfig, samples: int) -> int:

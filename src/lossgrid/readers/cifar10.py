@@ -9,16 +9,19 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lossgrid.data.arrays import read_pickle
-from lossgrid.data.spread import spread
 from lossgrid.errors import InputError, in_short
-from lossgrid.files import read_file
+from lossgrid.files import fault_of_name, read_file
+from lossgrid.readers.arrays import read_pickle
+from lossgrid.readers.reader import Options
+from lossgrid.readers.spread import spread
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +51,41 @@ NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
 
+MEANINGS = {"li": "default, the paper's", "imagenet": "akamaster's and torchvision's", "none": ""}
+
 Pictures = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Cifar10:
+    """The pictures as a data set with a name."""
+
+    name: str = "cifar10"
+    location: str = "FOLDER"
+    options: Options = field(default_factory=lambda: {"normalize": MEANINGS})
+    splits: tuple[str, ...] = tuple(BATCHES)
+    classes: int | None = CLASSES
+
+    def read(
+        self, split: str, *, location: str, max_samples: int | None = None, normalize: str = "li"
+    ) -> tuple[npt.NDArray[np.float32], Labels]:
+        """Return pictures and classes of the folder at ``location``; see :func:`read`.
+
+        Raises:
+            InputError: See :func:`read`.
+        """
+        folder = Path(location)
+        if fault := fault_of_name(folder):
+            raise InputError(f"--data cifar10:FOLDER: {fault}")
+        with suppress(RuntimeError):  # of a user who does not exist
+            folder = folder.expanduser()
+        return read(split, folder=folder, normalize=normalize, max_samples=max_samples)
+
+    def identity(self, location: str) -> str:
+        """Return the name."""
+        del location
+        return self.name
 
 
 def read(

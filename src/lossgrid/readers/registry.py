@@ -1,0 +1,59 @@
+"""The data sets that have a name. To add one: a module with its reader, and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lossgrid.readers.cifar10 import Cifar10
+from lossgrid.readers.digits import Digits
+from lossgrid.readers.reader import Reader
+
+_OWN: tuple[Reader, ...] = (
+    Digits(),
+    Cifar10(),
+)
+READERS: dict[str, Reader] = {reader.name: reader for reader in _OWN}
+
+USERS = "package.module:function"
+
+
+def find(data: str) -> tuple[Reader, str] | None:
+    """Return the reader that ``--data`` names, and the location; None where it names none, such as a user's function.
+
+    >>> find("digits")[1], find("cifar10:pictures/here")[1], find("mine:digits")
+    ('', 'pictures/here', None)
+    """
+    name, colon, location = data.partition(":")
+    reader = READERS.get(name)
+    return (reader, location) if reader is not None and bool(colon) == bool(reader.location) else None
+
+
+def identity(data: str) -> str:
+    """Return what two texts of ``--data`` that may name the same samples have in common."""
+    found = find(data)
+    return data if found is None else found[0].identity(found[1])
+
+
+def form(reader: Reader) -> str:
+    """Return how a data set is named: ``cifar10:FOLDER``."""
+    return f"{reader.name}:{reader.location}" if reader.location else reader.name
+
+
+def forms(users: str = USERS) -> list[str]:
+    """Return the ways to name data, that of users last."""
+    return [*map(form, READERS.values()), users]
+
+
+def about_options() -> str:
+    """Say which data sets take which arguments: ``cifar10 takes normalize=li (the paper's), none.``."""
+    return " ".join(
+        f"{reader.name} takes {', '.join(f'{key}={_values(values)}' for key, values in reader.options.items())}."
+        for reader in READERS.values()
+        if reader.options
+    )
+
+
+def _values(values: Mapping[str, str]) -> str:
+    if not values:
+        return "V"
+    return ", ".join(f"{value} ({meaning})" if meaning else value for value, meaning in values.items())
