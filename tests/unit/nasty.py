@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Surface
+from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Origin, Surface
 from tests.builders import measured
 
 NAN, INF = np.nan, np.inf
@@ -81,7 +79,6 @@ def surface_of(metrics: dict[str, np.ndarray], axes: list[np.ndarray], chance: n
     shape = next(iter(metrics.values())).shape
     finite = np.all([np.isfinite(values) for values in metrics.values()], axis=0)
     unknown = chance.choice(np.array([PENDING, NOT_FINITE, FAILED]), shape)
-    config: dict[str, Any] = {"model": "mlp", "loss": "cross_entropy"}
     return Surface(
         alpha=axes[-1],
         beta=axes[0] if len(axes) == 2 else None,
@@ -89,8 +86,7 @@ def surface_of(metrics: dict[str, np.ndarray], axes: list[np.ndarray], chance: n
         status=np.where(finite, DONE, unknown).astype(np.uint8),
         seconds=np.ones(shape, dtype=np.float32),
         rank=np.zeros(shape, dtype=np.int32),
-        config=config,
-        provenance={},
+        origin=Origin({"model": "mlp", "loss": "cross_entropy"}),
         complete=bool(finite.all()),
         created="2026-01-01T00:00:00+00:00",
         finished=None,

@@ -27,7 +27,7 @@ from lossgrid.errors import InputError
 from lossgrid.formats import FORMATS, export_file, formats, page
 from lossgrid.formats.heights import HeightOptions
 from lossgrid.run.problem import save_directions
-from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Session, Surface
+from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Origin, Session, Surface
 from tests.builders import measured
 
 NAN = np.nan
@@ -45,8 +45,9 @@ def surface_of(loss: Any, status: Any, *, accuracy: Any = None) -> Surface:
         status=status,
         seconds=np.where(pending, NAN, 0.1).astype(np.float32),
         rank=np.where(pending, -1, 3).astype(np.int32),
-        config={"model": "mlp", "loss": "cross_entropy", "directions": "random", "precision": "float32"},
-        provenance={"writer": "root"},
+        origin=Origin(
+            {"model": "mlp", "loss": "cross_entropy", "directions": "random", "precision": "float32"}, writer="root"
+        ),
         complete=not pending.any(),
         created="2026-01-01T00:00:00+00:00",
         finished=None if pending.any() else "2026-01-01T00:00:01+00:00",
@@ -339,7 +340,7 @@ def test_the_page_needs_no_network(tmp_path: Path) -> None:
 
 
 def test_a_name_cannot_break_the_page(tmp_path: Path) -> None:
-    surface = replace(PLANE, config=PLANE.config | {"model": "</script><b>"})
+    surface = replace(PLANE, origin=Origin({**PLANE.config, "model": "</script><b>"}))
     path = exported(tmp_path, surface, "html")
     assert "</script><b>" not in path.read_text(encoding="utf-8")
     title = read_page(path)[1]["title"]["text"]

@@ -20,7 +20,7 @@ from lossgrid.formats.loss_landscape import import_file
 from lossgrid.merge import merge_files
 from lossgrid.run.provenance import going_on
 from lossgrid.settings import RunConfig, resolve
-from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Surface
+from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Origin, Surface
 from lossgrid.surface.summary import as_lines, summarise
 from tests.builders import measured
 
@@ -288,8 +288,7 @@ def surface_of(loss: Any, status: Any, accuracy: Any = None) -> Surface:
         status=status,
         seconds=np.full(loss.shape, NAN, dtype=np.float32),
         rank=np.full(loss.shape, -1, dtype=np.int32),
-        config={"model": "mlp", "directions": "random"},
-        provenance={},
+        origin=Origin({"model": "mlp", "directions": "random"}),
         complete=False,
         created="2026-01-01T00:00:00+00:00",
         finished=None,

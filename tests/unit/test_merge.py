@@ -23,7 +23,7 @@ from lossgrid.merge import merge_files, merged
 from lossgrid.plot.words import missing
 from lossgrid.run.provenance import going_on
 from lossgrid.settings import RunConfig, resolve
-from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Axis, Session, Surface
+from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Axis, Origin, Session, Surface
 from lossgrid.surface.grid import equally_spaced, union
 from tests.builders import measured
 
@@ -79,8 +79,7 @@ def part(
         "status": np.where(done, DONE, PENDING).astype(np.uint8),
         "seconds": np.where(done, 2.0, np.nan).astype(np.float32),
         "rank": np.where(done, 3, -1).astype(np.int32),
-        "config": config.model_dump(mode="json"),
-        "provenance": origin | (provenance or {}),
+        "origin": Origin.from_json(config.model_dump(mode="json"), origin | (provenance or {})),
         "complete": bool(done.all()),
         "created": "2026-01-01T00:00:00+00:00",
         "finished": "2026-01-01T00:01:00+00:00" if done.all() else None,

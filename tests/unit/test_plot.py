@@ -12,7 +12,7 @@ from lossgrid import plot, store
 from lossgrid.cli.pictures import draw_files
 from lossgrid.errors import InputError
 from lossgrid.plot.scale import ScaleOptions, choose_scale, round_values
-from lossgrid.surface import DONE, NOT_FINITE, PENDING, Axis, Grid, Surface, Work
+from lossgrid.surface import DONE, NOT_FINITE, PENDING, Axis, Grid, Origin, Surface, Work
 from tests.builders import measured, quantities
 
 METRICS = quantities("train")
@@ -31,8 +31,7 @@ def surface_of(metrics: dict[str, Any], *, alpha: Any = None, beta: Any = None, 
         status=np.where(finite, DONE, NOT_FINITE).astype(np.uint8) if status is None else status,
         seconds=np.ones(shape, dtype=np.float32),
         rank=np.zeros(shape, dtype=np.int32),
-        config={"model": "mlp", "loss": "cross_entropy"},
-        provenance={},
+        origin=Origin({"model": "mlp", "loss": "cross_entropy"}),
         complete=True,
         created="2026-01-01T00:00:00+00:00",
         finished=None,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lossgrid.progress import ProgressDisplay
-from lossgrid.surface import Session, Surface
+from lossgrid.surface import Origin, Session, Surface
 from lossgrid.surface.summary import as_lines, summarise
 from lossgrid.wording import duration
 from tests.builders import measured
@@ -64,8 +64,7 @@ def surface(status: list[int], **changes: object) -> Surface:
         "status": np.array(status, np.uint8),
         "seconds": np.full(count, 2.0, np.float32),
         "rank": np.array([i % 2 for i in range(count)], np.int32),
-        "config": {"model": "mlp"},
-        "provenance": {"writer": "root"},
+        "origin": Origin({"model": "mlp"}, writer="root"),
         "complete": False,
         "created": "2026-01-01T00:00:00+00:00",
         "finished": None,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lossgrid.run.rounding import compare, sample_points
-from lossgrid.surface import Axis, Grid, Surface
+from lossgrid.surface import Axis, Grid, Origin, Surface
 from tests.builders import measured, quantities
 
 
@@ -24,7 +24,7 @@ def test_differences_are_relative_for_losses_and_plain_for_accuracies() -> None:
     surface = Surface(
         alpha=np.array([0.0, 1.0]), beta=np.array([0.0, 1.0]),
         **measured({"train_loss": loss, "train_accuracy": accuracy}),
-        status=book, seconds=book, rank=book, config={}, provenance={}, complete=True, created="", finished=None,
+        status=book, seconds=book, rank=book, origin=Origin(), complete=True, created="", finished=None,
     )  # fmt: skip
     exact = {(0, 1): [2.0, 0.5], (1, 0): [math.inf, 0.1], (1, 1): [math.nan, 0.1]}
     found = compare(surface, exact, quantities("train"), "bfloat16")

@@ -17,10 +17,10 @@ from lossgrid.files import locked
 from lossgrid.origin import refuse_unknown_origin
 from lossgrid.parallel import Stop, World
 from lossgrid.run.centre import about_weights, hint_where_missing
-from lossgrid.run.problem import DESCRIBES_DIRECTIONS, Problem, save_directions
+from lossgrid.run.problem import Problem, save_directions
 from lossgrid.run.provenance import going_on
 from lossgrid.settings import RunConfig
-from lossgrid.surface import FAILED, NOT_FINITE, PENDING, Surface
+from lossgrid.surface import FAILED, NOT_FINITE, PENDING, Origin, Surface
 from lossgrid.surface.summary import centre_of, lines_of_centre, lines_of_ranks, summarise
 from lossgrid.wording import duration
 
@@ -64,7 +64,7 @@ def open_book(
     config: RunConfig,
     problem: Problem,
     evaluator: Evaluator,
-    provenance: Mapping[str, Any],
+    origin: Origin,
     old: Surface | None,
 ) -> tuple[np.ndarray[Any, Any], store.Identity]:
     """Make the file where there is none; return which points are pending, ``(n_beta, n_alpha)``, and which file it is.
@@ -74,35 +74,32 @@ def open_book(
         RankError: The old one was replaced in the meantime.
     """
     if config.save_directions is not None:
-        about = config.model_dump(mode="json", include=DESCRIBES_DIRECTIONS)
+        about = config.about_directions()
         made = (problem.delta, problem.eta)
         save_directions(config.save_directions, problem.model, *made, about=about, overwrite=config.overwrite)
     if (told := about_weights(problem.weights, config.model)) is not None:
         log.warning(told)
     hint_where_missing(config.grid)
     if old is not None:
-        if old.provenance["threads"] != provenance["threads"]:
+        if old.origin.threads != origin.threads:
             log.warning(
                 "%s was computed with %s CPU threads per rank, now there are %s: last bits may differ",
-                config.out, old.provenance["threads"], provenance["threads"],
+                config.out, old.origin.threads, origin.threads,
             )  # fmt: skip
         pending = np.isin(old.status, (PENDING, FAILED)).reshape(config.grid.rows)
         log.info("resuming %s: %d of %d points are pending", config.out, np.count_nonzero(pending), pending.size)
         for line in lines_of_centre(*centre_of(old)):
             log.info(line)
         return pending, store.identify(config.out, old.id)
-    settings = config.model_dump(mode="json")
     identity = store.create(
         config.out,
         config.grid,
         evaluator.quantities,
-        config=settings,
-        provenance=provenance,
+        config=origin.settings,
+        provenance=origin.as_json(),
         overwrite=config.overwrite,
     )
-    log.info(
-        "computing %s: %s points, writer %s", config.out, " x ".join(map(str, config.grid.shape)), provenance["writer"]
-    )
+    log.info("computing %s: %s points, writer %s", config.out, " x ".join(map(str, config.grid.shape)), origin.writer)
     return np.ones(config.grid.rows, dtype=bool), identity
 
 

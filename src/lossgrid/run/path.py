@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -78,8 +79,8 @@ def run(
             return False
         problem = collectively(world, lambda: load(config))
         arithmetic.set_to(arithmetic.wanted(config.precision))  # again: what was imported may have changed it
-        same_everywhere(world, problem.digests)
-        recorded = None if old is None else old.provenance.get("recipe")
+        same_everywhere(world, asdict(problem.digests))
+        recorded = None if old is None else old.origin.recipe.told()
         if old is not None:
             on_root(world, lambda: refuse_other_contents(old, problem.digests, place.device.type, config.out))
         evaluator = collectively(
@@ -91,13 +92,13 @@ def run(
             points=len(config.grid) if old is None else old.pending, seconds_left=left,
         )  # fmt: skip
         collectively(world, lambda: arithmetic.refuse_other_arithmetic(config.precision))
-        provenance = describe(problem, place, threads, writer, recipe, world, by_batch=evaluator.fit.by_batch)
+        origin = describe(config, problem, place, threads, writer, recipe, world, by_batch=evaluator.fit.by_batch)
         steady = all(gather(world, evaluator.fit.deterministic))  # values of a noisy network cannot be found again
         if old is not None and steady:
-            refuse_other_function(old, config, evaluator, provenance, world)
+            refuse_other_function(old, config, evaluator, origin, world)
         if old is None or old.pending:
             refuse_rounding(config, evaluator, world)
-        pending, identity = on_root(world, lambda: open_book(config, problem, evaluator, provenance, old))
+        pending, identity = on_root(world, lambda: open_book(config, problem, evaluator, origin, old))
         report = reporter(config, problem, evaluator)
         complete, rounding = compute(config, world, evaluator, pending, writer, stop, left, report, identity), None
         if complete and not (old is not None and old.complete):

@@ -19,9 +19,7 @@ from lossgrid.evaluation.closure import refuse_aliases
 from lossgrid.measures import Made, Objective, make_objective
 from lossgrid.measures import make as make_measure
 from lossgrid.settings import DirectionsConfig, ModelConfig, RunConfig
-from lossgrid.settings.option import names_of
-
-DESCRIBES_DIRECTIONS = {"model", *names_of(ModelConfig, "directions")}
+from lossgrid.surface.origin import Digests
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Problem:
         delta: Direction of the alpha axis, by entry.
         eta: Direction of the beta axis; None for a line.
         objectives: What is measured on each split.
-        digests: What identifies all of these, for resuming: ``theta``, ``delta``, ``eta``, and ``data`` by split.
+        digests: What identifies all of these, for resuming.
         weights: Where theta* comes from: ``checkpoint``; ``given`` from Python; ``random``, of a built-in network
             without checkpoint; ``factory``, of a user's.
         sources: Digests of the source of what users wrote: ``model``, ``data``, ``loss``; to say what has changed.
@@ -46,7 +44,7 @@ class Problem:
     delta: Entries
     eta: Entries | None
     objectives: Mapping[str, Objective]
-    digests: Mapping[str, Any]
+    digests: Digests
     weights: str
     sources: Mapping[str, str | None]
     metrics: Sequence[Made] = ()
@@ -97,12 +95,12 @@ def make_problem(
                 "or more dimensions; give --perturb-bias-and-norm or another direction"
             )
     objectives = {name: make_objective(loss, classification=split.classification) for name, split in splits.items()}
-    digests = {
-        "theta": digest(directions.states(model)),
-        "delta": digest(delta),
-        "eta": None if eta is None else digest(eta),
-        "data": {name: split.digest() for name, split in splits.items()},
-    }
+    digests = Digests(
+        theta=digest(directions.states(model)),
+        delta=digest(delta),
+        eta=None if eta is None else digest(eta),
+        data={name: split.digest() for name, split in splits.items()},
+    )
     return Problem(model, splits, delta, eta, objectives, digests, weights, sources, metrics)
 
 
@@ -214,8 +212,7 @@ def write_direction_file(config: DirectionsConfig) -> None:
     facts = data.facts(one)
     model = load_model(config, facts)
     delta, eta = make_directions(config, model, axes=config.axes)
-    about = config.model_dump(mode="json", include=DESCRIBES_DIRECTIONS)
-    save_directions(config.out, model, delta, eta, about=about, overwrite=config.overwrite)
+    save_directions(config.out, model, delta, eta, about=config.about_directions(), overwrite=config.overwrite)
 
 
 def _holds(path: Path, arrays: list[dict[str, Any]]) -> bool:

@@ -148,6 +148,16 @@ def equally_spaced(coordinates: npt.NDArray[np.float64]) -> Axis | None:
     return axis if distance <= SAME_COORDINATE * np.abs(coordinates).max() else None
 
 
+def range_of(coordinates: npt.NDArray[np.float64]) -> str:
+    """Return the setting of an axis, ``MIN:MAX:N``, or how many coordinates it has where they are not equally spaced.
+
+    >>> range_of(np.array([0.0, 0.5, 1.0])), range_of(np.array([0.0, 0.1, 1.0]))
+    ('0.0:1.0:3', '3 coordinates, not equally spaced')
+    """
+    axis = equally_spaced(coordinates)
+    return f"{len(coordinates)} coordinates, not equally spaced" if axis is None else str(axis)
+
+
 def union(
     axes: Sequence[npt.NDArray[np.float64]],
 ) -> tuple[npt.NDArray[np.float64], list[npt.NDArray[np.intp]]]:
