@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lossgrid.errors import InputError
-from lossgrid.settings import FunctionConfig, recorded_function
+from lossgrid.settings import FunctionConfig, RunConfig, recorded, recorded_function
 from lossgrid.settings.option import names_of
 from lossgrid.surface import Surface
+from lossgrid.surface.grid import equally_spaced
 from lossgrid.surface.identity import Identity, differences
 
 log = logging.getLogger(__name__)
@@ -55,6 +57,37 @@ def identity_of(surface: Surface) -> Identity:
         batch_size=told.recipe.batch_size if told.by_batch else None,
         digests=told.digests,
     )
+
+
+def settings_of(surface: Surface) -> dict[str, Any]:
+    """Return the settings with which ``lossgrid run`` computes a surface again, as JSON types; without what is unset.
+
+    What was left open of how points are evaluated is as it was chosen, as last bits depend on it. Leave to overwrite
+    was given once, and is not given again.
+
+    Raises:
+        InputError: No run has such settings; the text says why.
+    """
+    told, path = surface.origin, surface.path
+    if told.imported is not None:
+        raise InputError(f"{path} was imported from a file of another tool, which does not tell its settings")
+    if any(equally_spaced(values) is None for values in axes_of(surface).values()):
+        raise InputError(
+            f"{path} was merged, and its coordinates are not equally spaced, as those of a run are; ask the files "
+            "it was merged from"
+        )
+    if told.weights == "given" or told.setting("data") == "given":
+        raise InputError(f"{path} was computed from Python, of a network and data that no settings name")
+    graphs = {True: "yes", False: "no"}
+    recipe = {name: graphs[value] if isinstance(value, bool) else value for name, value in told.recipe.told().items()}
+    recipe.pop("about", None)
+    try:
+        config = recorded({**told.settings, **recipe})
+    except InputError as error:
+        raise InputError(f"{path} has settings that this lossgrid does not take: {error}") from None
+    of_file = names_of(RunConfig, "directions") - {"directions"} if config.directions != "random" else frozenset()
+    settings = config.model_dump(mode="json", exclude={"overwrite", *of_file})
+    return {name: value for name, value in settings.items() if value not in (None, [], {})}
 
 
 def refuse_strangers(surfaces: Sequence[Surface]) -> None:

@@ -14,7 +14,7 @@ from lossgrid import store
 from lossgrid.errors import InputError
 from lossgrid.formats import export_file
 from lossgrid.merge import merge_files
-from lossgrid.origin import refuse_unknown_origin
+from lossgrid.origin import refuse_unknown_origin, settings_of
 from lossgrid.surface import Origin, Surface
 from lossgrid.surface.summary import as_lines, summarise
 from tests.builders import measured
@@ -53,6 +53,20 @@ def test_a_part_of_the_origin_that_is_missing_is_named(tmp_path: Path, inside: s
     with pytest.raises(InputError, match=rf"c\.h5 does not tell .*{name}"):
         computed(lacking, "0:1:3")
     refuse_unknown_origin(surface)
+
+
+@pytest.mark.parametrize("size", ["imported", 0, -5])
+def test_batches_that_none_has_are_refused(tmp_path: Path, size: Any) -> None:
+    surface = computed(tmp_path / "a.h5", "-1:0:3")
+    told = {**surface.provenance, "recipe": {**surface.provenance["recipe"], "batch_size": size}}
+    forged = changed(surface, tmp_path / "b.h5", origin=Origin.from_json(surface.config, told))
+    with pytest.raises(InputError, match=rf"b\.h5 tells batches of {size} samples, which none has; choose another"):
+        computed(forged, "-1:0:3")
+
+
+def test_a_surface_computed_from_python_has_no_settings_to_print(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.h5 was computed from Python, of a network and data that no settings"):
+        settings_of(computed(tmp_path / "a.h5", "-1:0:3"))
 
 
 def test_a_split_without_a_digest_is_named(tmp_path: Path) -> None:
