@@ -13,7 +13,7 @@ from torch import nn
 from lossgrid import data, directions
 from lossgrid.evaluation import Evaluator, choose_place
 from lossgrid.measures import make_objective
-from lossgrid.surface import DONE, NOT_FINITE, PENDING, Axis, Grid, Quantity, Results, Surface, Work
+from lossgrid.surface import DONE, NOT_FINITE, PENDING, Axis, Grid, Origin, Quantity, Results, Surface, Work
 from lossgrid.surface.quantity import accuracy, named
 
 NATS = "nats per sample"
@@ -70,8 +70,7 @@ def a_surface(
         "status": np.asarray(status, dtype=np.uint8),
         "seconds": np.where(known, 0.1, np.nan).astype(np.float32),
         "rank": np.where(known, 3, -1).astype(np.int32),
-        "config": {"model": "mlp", "loss": "cross_entropy"},
-        "provenance": {},
+        "origin": Origin({"model": "mlp", "loss": "cross_entropy"}),
         "complete": bool(known.all()),
         "created": "2026-01-01T00:00:00+00:00",
         "finished": "2026-01-01T00:01:00+00:00" if known.all() else None,

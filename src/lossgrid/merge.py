@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ import numpy.typing as npt
 
 from lossgrid import store
 from lossgrid.errors import InputError
-from lossgrid.origin import axes_of, digests, refuse_strangers, refuse_unknown_origin, warn_of_other_ways
-from lossgrid.surface import NOT_FINITE, PENDING, Quantity, Session, Surface, status_of
+from lossgrid.origin import axes_of, refuse_strangers, refuse_unknown_origin, warn_of_other_ways
+from lossgrid.surface import NOT_FINITE, PENDING, Origin, Quantity, Session, Surface, status_of
 from lossgrid.surface.grid import equally_spaced, range_in_words, union
+from lossgrid.surface.origin import Parent
 from lossgrid.wording import of_shape
 
 log = logging.getLogger(__name__)
@@ -59,8 +61,8 @@ def describe(surface: Surface) -> str:
     text = f"{points}, of which {surface.pending} are pending"
     if uneven := [name for name, values in axes_of(surface).items() if equally_spaced(values) is None]:
         return f"{text}; {' and '.join(uneven)} not equally spaced: to fill them, compute them apart and merge again"
-    ranges = [f"--{name} {surface.config[name]}" for name in axes_of(surface)]
-    return f"{text}; lossgrid run goes on with {' '.join(ranges)} --splits {','.join(surface.config['splits'])}"
+    ranges = [f"--{name} {range_in_words(values)}" for name, values in axes_of(surface).items()]
+    return f"{text}; lossgrid run goes on with {' '.join(ranges)} --splits {','.join(surface.origin.splits or ())}"
 
 
 def merged(surfaces: Sequence[Surface], out: Path) -> Surface:
@@ -97,8 +99,7 @@ def merged(surfaces: Sequence[Surface], out: Path) -> Surface:
         status=status.reshape(shape),
         seconds=seconds.reshape(shape),
         rank=rank.reshape(shape),
-        config=join_configs(surfaces, alpha, beta, out),
-        provenance=join_provenances(surfaces),
+        origin=join_origins(surfaces, alpha, beta, out),
         complete=complete,
         created=store.now(),
         finished=store.now() if complete else None,
@@ -167,7 +168,7 @@ def join_values(
 def _knows(surface: Surface, name: str) -> npt.NDArray[np.bool_]:
     """Tell where a surface knows a quantity: where it is done, and where merging has left what was known."""
     done = surface.computed
-    return done | ~np.isnan(surface[name]) if "merged" in surface.provenance else done
+    return done if surface.origin.merged is None else done | ~np.isnan(surface[name])
 
 
 def _agree(quantity: Quantity, ours: Values, theirs: Values, surface: Surface) -> npt.NDArray[np.bool_]:
@@ -175,7 +176,7 @@ def _agree(quantity: Quantity, ours: Values, theirs: Values, surface: Surface) -
     if quantity.varies == "by differences":  # an accuracy means nothing where the outputs are not finite
         meaningless: npt.NDArray[np.bool_] = _rows(surface, surface.status) == NOT_FINITE
         return meaningless | np.isclose(ours, theirs, rtol=0, atol=AGREE_ACCURACY)
-    share = AGREE[surface.config["precision"]]
+    share = AGREE[surface.origin.setting("precision") or "float32"]
     with np.errstate(invalid="ignore"):
         close = np.abs(ours - theirs) <= share * np.maximum(np.abs(ours), SMALL_LOSS)
     return (close & np.isfinite(ours) & np.isfinite(theirs)) | ~(np.isfinite(ours) | np.isfinite(theirs))
@@ -195,29 +196,28 @@ def join_bookkeeping(
     return np.where(unknown, np.float32(np.nan), seconds), rank
 
 
-def join_configs(surfaces: Sequence[Surface], alpha: Values, beta: Values | None, out: Path) -> dict[str, Any]:
-    """Return the settings of the first surface with the axes and splits of all."""
+def join_origins(surfaces: Sequence[Surface], alpha: Values, beta: Values | None, out: Path) -> Origin:
+    """Return the origin of the first surface, with axes, splits and data of all, and what they were."""
+    first = surfaces[0].origin
+    origins = [surface.origin for surface in surfaces]
     ranges = {name: range_in_words(values) for name, values in (("alpha", alpha), ("beta", beta)) if values is not None}
-    splits = list(dict.fromkeys(split for surface in surfaces for split in surface.config["splits"]))
-    return {**surfaces[0].config, **ranges, "splits": splits, "out": str(out)}
-
-
-def join_provenances(surfaces: Sequence[Surface]) -> dict[str, Any]:
-    """Return where the first surface comes from, with the data of all, and the files that were merged."""
-    first = surfaces[0].provenance
-    data = {split: digest for surface in surfaces for split, digest in digests(surface)["data"].items()}
-    sources = []
+    splits = list(dict.fromkeys(split for origin in origins for split in origin.splits or ()))
+    data = {split: digest for origin in origins for split, digest in (origin.digests.data or {}).items()}
+    parents: list[Parent] = []
     for surface in surfaces:
-        own = {
-            "file": str(surface.path),
-            "created": surface.created,
-            "shape": list(surface.shape),
-            "command": surface.provenance["command"],
-        }
-        sources += surface.provenance.get("merged", [own])
-    joined = {**first, "digests": {**first["digests"], "data": data}, "merged": sources}
-    wrong = next((surface.provenance["differs"] for surface in surfaces if "differs" in surface.provenance), None)
-    return joined if wrong is None else {**joined, "differs": wrong}
+        parents += [parent_of(surface)] if surface.origin.merged is None else surface.origin.merged
+    return replace(
+        first,
+        settings={**first.settings, **ranges, "splits": splits, "out": str(out)},
+        digests=replace(first.digests, data=data),
+        merged=parents,
+        differs=next((origin.differs for origin in origins if origin.differs is not None), None),
+    )
+
+
+def parent_of(surface: Surface) -> Parent:
+    """Return what a merged surface keeps of one that became part of it."""
+    return Parent(str(surface.path), surface.created, list(surface.shape), surface.origin.command)
 
 
 def join_roundings(

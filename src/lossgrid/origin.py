@@ -1,23 +1,23 @@
-"""The origin of a surface, as its file tells it: network, directions, data and settings that decide its values."""
+"""Whether surfaces belong together, or a run goes on with one, by what their files tell of their origin."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from lossgrid.errors import InputError
-from lossgrid.settings import RunConfig, recorded
+from lossgrid.settings import FunctionConfig, RunConfig, recorded, recorded_function
 from lossgrid.settings.option import names_of
 from lossgrid.surface import Surface
+from lossgrid.surface.grid import equally_spaced
+from lossgrid.surface.identity import Identity, differences
 
 log = logging.getLogger(__name__)
-
-AXES = ("alpha", "beta")
-CONTENTS = {"theta": "the network (model or checkpoint)", "delta": "direction delta", "eta": "direction eta"}
 
 Values = npt.NDArray[np.float64]
 
@@ -28,20 +28,66 @@ def refuse_unknown_origin(surface: Surface) -> None:
     Raises:
         InputError: Something is missing; the text names it.
     """
-    told = surface.provenance
-    missing = [name for name in ("digests", "device_type", "recipe", "threads", "command") if name not in told]
-    missing += [f"digests.{part}" for part in (*CONTENTS, "data") if part not in told.get("digests", {})]
-    missing += [
-        f"recipe.{part}" for part in ("variant", "batch_size", "cuda_graphs") if part not in told.get("recipe", {})
-    ]
-    missing += [f"config.{name}" for name in ("splits", "precision") if name not in surface.config]
-    if missing:
+    if missing := surface.origin.untold():
         raise InputError(
             f"{surface.path} does not tell {', '.join(missing)}, by which it is known what it holds; leave it out"
         )
-    for split in surface.config["splits"]:
-        if split not in told["digests"]["data"]:
+    for split in surface.origin.splits or ():
+        if split not in (surface.origin.digests.data or {}):
             raise InputError(f"{surface.path} has no digest of the data of split {split}; leave it out")
+
+
+def identity_of(surface: Surface) -> Identity:
+    """Return what decides the values of a surface, which must tell its origin.
+
+    The settings say which of them decide values; a surface alone does not know. So this is no method of it.
+
+    Raises:
+        InputError: Its settings are none that this lossgrid knows.
+    """
+    told = surface.origin
+    decide = recorded_function(told.settings).identity()
+    made = {name: decide.pop(name) for name in names_of(FunctionConfig, "directions")}
+    del decide["splits"]
+    return Identity(
+        settings=decide,
+        made=made,
+        is_line=surface.is_line,
+        device_type=told.device_type,
+        batch_size=told.recipe.batch_size if told.by_batch else None,
+        digests=told.digests,
+    )
+
+
+def settings_of(surface: Surface) -> dict[str, Any]:
+    """Return the settings with which ``lossgrid run`` computes a surface again, as JSON types; without what is unset.
+
+    What was left open of how points are evaluated is as it was chosen, as last bits depend on it. Leave to overwrite
+    was given once, and is not given again.
+
+    Raises:
+        InputError: No run has such settings; the text says why.
+    """
+    told, path = surface.origin, surface.path
+    if told.imported is not None:
+        raise InputError(f"{path} was imported from a file of another tool, which does not tell its settings")
+    if any(equally_spaced(values) is None for values in axes_of(surface).values()):
+        raise InputError(
+            f"{path} was merged, and its coordinates are not equally spaced, as those of a run are; ask the files "
+            "it was merged from"
+        )
+    if told.weights == "given" or told.setting("data") == "given":
+        raise InputError(f"{path} was computed from Python, of a network and data that no settings name")
+    graphs = {True: "yes", False: "no"}
+    recipe = {name: graphs[value] if isinstance(value, bool) else value for name, value in told.recipe.told().items()}
+    recipe.pop("about", None)
+    try:
+        config = recorded({**told.settings, **recipe})
+    except InputError as error:
+        raise InputError(f"{path} has settings that this lossgrid does not take: {error}") from None
+    of_file = names_of(RunConfig, "directions") - {"directions"} if config.directions != "random" else frozenset()
+    settings = config.model_dump(mode="json", exclude={"overwrite", *of_file})
+    return {name: value for name, value in settings.items() if value not in (None, [], {})}
 
 
 def refuse_strangers(surfaces: Sequence[Surface]) -> None:
@@ -51,45 +97,17 @@ def refuse_strangers(surfaces: Sequence[Surface]) -> None:
         InputError: One does not belong to those before it; the text names all that differs.
     """
     first = surfaces[0]
-    holders: dict[str, Surface] = {}
+    known = identity_of(first)
+    holders: dict[str, object] = {}
     for surface in surfaces:
-        found = differences(surface, first)
-        for split, digest in digests(surface)["data"].items():
-            holder = holders.setdefault(split, surface)
-            if digests(holder)["data"][split] != digest:
-                found.append(f"the data of split {split} differ from those in {holder.path}")
-        if found:
+        own = identity_of(surface)
+        if found := differences(own, known, holders=holders):
             raise InputError(
                 f"{surface.path} does not belong to {first.path}: {'; '.join(found)}; leave one of them out"
             )
-
-
-def differences(surface: Surface, first: Surface) -> list[str]:
-    """Return in words what makes ``surface`` one of another run than ``first``, but for axes and splits."""
-    theirs, ours = settings(surface), settings(first)
-    contents = [part for part in CONTENTS if digests(surface)[part] != digests(first)[part]]
-    found = []
-    if surface.is_line != first.is_line:
-        found = [f"it is a {'line' if surface.is_line else 'plane'}, not a {'line' if first.is_line else 'plane'}"]
-        contents = [part for part in contents if part != "eta"]
-    # How directions were made does not matter where they are the same, as with a file that holds random ones.
-    free = frozenset() if contents else names_of(RunConfig, "directions")
-    found += [
-        f"{name.replace('_', '-')} is {_short(theirs[name])}, not {_short(ours[name])}"
-        for name in ours
-        if theirs[name] != ours[name] and name not in free
-    ]
-    return found + [f"{CONTENTS[part]} differs" for part in contents]
-
-
-def settings(surface: Surface) -> dict[str, Any]:
-    """Return the settings that decide the values of a surface, but for axes and splits, and the kind of device."""
-    ranges = dict.fromkeys(axes_of(surface), "0:0:1")  # those of a merged surface may be none
-    identity = recorded({**surface.config, **ranges}).identity()
-    own = {name: value for name, value in identity.items() if name not in (*AXES, "splits")}
-    # Where the outputs of a sample depend on its batch, so does the surface.
-    batch = surface.provenance["recipe"]["batch_size"] if surface.provenance.get("by_batch") is True else None
-    return {**own, "device": surface.provenance["device_type"], "batch_size": batch}
+        data = {**(own.digests.data or {}), **(known.digests.data or {})}
+        known = replace(known, digests=replace(known.digests, data=data))
+        holders = {split: holders.get(split, surface.path) for split in data}
 
 
 def warn_of_other_ways(surfaces: Sequence[Surface]) -> None:
@@ -101,8 +119,7 @@ def warn_of_other_ways(surfaces: Sequence[Surface]) -> None:
             first.path, _way(first), other[0].path, _way(other[0]),
             f"; {len(other) - 1} more of other ways than the first" if len(other) > 1 else "",
         )  # fmt: skip
-    sources = first.provenance.get("sources")
-    if other := [surface for surface in others if surface.provenance.get("sources") != sources]:
+    if other := [surface for surface in others if surface.origin.sources != first.origin.sources]:
         log.warning(
             "the source of the network, the loss or the data was another one for %s than for %s: make sure they are "
             "the same functions", other[0].path, first.path,
@@ -110,22 +127,11 @@ def warn_of_other_ways(surfaces: Sequence[Surface]) -> None:
 
 
 def _way(surface: Surface) -> str:
-    recipe, threads = surface.provenance["recipe"], surface.provenance["threads"]
-    graphs = "with" if recipe["cuda_graphs"] else "no"
-    return f"variant {recipe['variant']}, batches of {recipe['batch_size']}, {graphs} CUDA graphs, {threads} threads"
+    recipe, threads = surface.origin.recipe, surface.origin.threads
+    graphs = "with" if recipe.cuda_graphs else "no"
+    return f"variant {recipe.variant}, batches of {recipe.batch_size}, {graphs} CUDA graphs, {threads} threads"
 
 
 def axes_of(surface: Surface) -> dict[str, Values]:
     """Return the coordinates of a surface by the name of their axis, alpha first."""
     return {"alpha": surface.alpha} if surface.beta is None else {"alpha": surface.alpha, "beta": surface.beta}
-
-
-def digests(surface: Surface) -> Mapping[str, Any]:
-    """Return what identifies network, directions and data of a surface."""
-    found: Mapping[str, Any] = surface.provenance["digests"]
-    return found
-
-
-def _short(value: Any) -> str:
-    text = "unset" if value is None else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -18,7 +18,7 @@ from lossgrid import plot, store
 from lossgrid.cli.comparison import as_csv, as_json, as_table, compare_files
 from lossgrid.formats import export_file
 from lossgrid.plot.notes import COLOUR, MOST_LINES
-from lossgrid.surface import Surface
+from lossgrid.surface import Origin, Surface
 from lossgrid.surface import summary as summary_of
 from lossgrid.surface.caveats import caveats_of
 from tests.builders import measured
@@ -33,7 +33,7 @@ BEYOND = "bfloat16: train loss up to 92 %, train accuracy up to 12 points from f
 
 
 def noted(surface: Surface, **provenance: Any) -> Surface:
-    return replace(surface, provenance={"weights": "random"} | provenance, rounding=ROUNDING)
+    return replace(surface, origin=Origin.from_json({}, {"weights": "random"} | provenance), rounding=ROUNDING)
 
 
 def notes_on(figure: Figure) -> list[str]:
@@ -64,7 +64,7 @@ def test_random_weights_rounding_and_differences_are_named() -> None:
         "weights as the model factory made them: no checkpoint was given"
     )
     assert caveats_of(bowl()) == []
-    assert caveats_of(replace(bowl(), provenance={"weights": "checkpoint"})) == []
+    assert caveats_of(replace(bowl(), origin=Origin(weights="checkpoint"))) == []
 
 
 def test_rounding_within_the_promise_is_no_caveat() -> None:
@@ -101,7 +101,8 @@ HOSTILE: list[Any] = [None, True, 3, math.nan, [], {}, ["random"], {"random": 1}
 @pytest.mark.parametrize("value", HOSTILE, ids=range(len(HOSTILE)))
 def test_entries_of_any_type_make_short_lines_or_none(value: Any) -> None:
     for rounding in (value, {"beyond": value}, dict.fromkeys(ROUNDING, value) | {"beyond": True}):
-        surface = replace(bowl(), provenance={"weights": value, "differs": value}, rounding=rounding)
+        origin = Origin.from_json({}, {"weights": value, "differs": value})
+        surface = replace(bowl(), origin=origin, rounding=rounding)
         for text in caveats_of(surface):
             assert text.isprintable()
             assert 0 < len(text) <= 160
@@ -134,7 +135,7 @@ def test_a_picture_without_caveats_has_no_notes() -> None:
 
 
 def test_notes_on_many_surfaces_stay_few_lines() -> None:
-    surfaces = [replace(line(), provenance={"differs": f"point {number} is another"}) for number in range(50)]
+    surfaces = [replace(line(), origin=Origin(differs=f"point {number} is another")) for number in range(50)]
     lines = notes_on(plot.side_by_side(surfaces, [f"{number}" for number in range(50)]))
     assert len(lines) == MOST_LINES
     assert lines[-1] == f"and {50 - MOST_LINES + 1} more lines of notes"
@@ -154,7 +155,7 @@ def test_interpolated_and_pending_points_are_hatched_beside_the_notes() -> None:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    store.save(tmp_path / "s.h5", replace(bowl(), provenance={"weights": "random"}), overwrite=False)
+    store.save(tmp_path / "s.h5", replace(bowl(), origin=Origin(weights="random")), overwrite=False)
     return tmp_path / "s.h5"
 
 

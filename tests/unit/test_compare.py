@@ -17,7 +17,7 @@ from lossgrid.cli import comparison
 from lossgrid.cli.comparison import as_csv, as_json, as_table, compare_files
 from lossgrid.errors import InputError
 from lossgrid.numbers.measured import Measured
-from lossgrid.surface import DONE, PENDING, Surface
+from lossgrid.surface import DONE, PENDING, Origin, Surface
 from tests.builders import a_surface, measured
 
 DEFAULTS: dict[str, Any] = {
@@ -151,7 +151,7 @@ def test_what_is_above_vmax_counts_nowhere(tmp_path: Path) -> None:
 
 
 def test_different_units_are_warned_about(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    other = dataclasses.replace(valley(), config={"model": "mlp", "loss": "mse"})
+    other = dataclasses.replace(valley(), origin=Origin({"model": "mlp", "loss": "mse"}))
     with caplog.at_level(logging.WARNING):
         compare_files(saved(tmp_path, a=valley(), b=other), **DEFAULTS)
     assert re.search(r"loss differs.*: cross_entropy in .*a\.h5, mse in .*b\.h5", caplog.text)

@@ -27,7 +27,7 @@ from lossgrid.errors import InputError
 from lossgrid.formats import FORMATS, export_file, figure
 from lossgrid.formats.heights import HeightOptions
 from lossgrid.run.axes import Axes, save_directions
-from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Session, Surface
+from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Origin, Session, Surface
 from tests.builders import a_surface
 
 NAN = np.nan
@@ -41,8 +41,9 @@ def surface_of(loss: Any, status: Any, *, accuracy: Any = None) -> Surface:
         metrics,
         beta=None if loss.ndim == 1 else np.linspace(0, 0.7, loss.shape[0]),
         status=status,
-        config={"model": "mlp", "loss": "cross_entropy", "directions": "random", "precision": "float32"},
-        provenance={"writer": "root"},
+        origin=Origin(
+            {"model": "mlp", "loss": "cross_entropy", "directions": "random", "precision": "float32"}, writer="root"
+        ),
         sessions=(Session(2, 1.0, 3.0),),
     )
 
@@ -332,7 +333,7 @@ def test_the_page_needs_no_network(tmp_path: Path) -> None:
 
 
 def test_a_name_cannot_break_the_page(tmp_path: Path) -> None:
-    surface = replace(PLANE, config=PLANE.config | {"model": "</script><b>"})
+    surface = replace(PLANE, origin=Origin({**PLANE.config, "model": "</script><b>"}))
     path = exported(tmp_path, surface, "html")
     assert "</script><b>" not in path.read_text(encoding="utf-8")
     title = read_page(path)[1]["title"]["text"]

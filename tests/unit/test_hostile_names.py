@@ -21,7 +21,7 @@ from lossgrid.errors import InputError
 from lossgrid.formats import export_file
 from lossgrid.numbers.measured import Measured
 from lossgrid.plot.words import plain
-from lossgrid.surface import Surface
+from lossgrid.surface import Origin, Surface
 from lossgrid.surface.caveats import caveats_of
 from lossgrid.wording import one_line
 from tests.builders import measured
@@ -46,8 +46,7 @@ def named(text: str) -> Surface:
     """Return a plane whose settings and notes are ``text``, as far as a file can hold it."""
     return replace(
         PLANE,
-        config=PLANE.config | {"model": text, "loss": text},
-        provenance={"weights": "random", "differs": text},
+        origin=Origin({**PLANE.config, "model": text, "loss": text}, weights="random", differs=text),
         rounding={"beyond": True, "precision": text, "largest": {text: 0.5}, "limit": 0.1, "points": []},
     )
 
@@ -73,7 +72,7 @@ def test_a_long_text_keeps_both_its_ends() -> None:
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_pictures_show_names_as_they_are_and_keep_their_layout(text: str) -> None:
-    surface, curve = named(text), replace(line(), config={"model": text}, provenance={"differs": text})
+    surface, curve = named(text), replace(line(), origin=Origin({"model": text}, differs=text))
     for figure in (
         plot.draw(surface, kind="heat"),
         plot.draw(surface, kind="surface", title=text),

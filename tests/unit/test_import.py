@@ -20,7 +20,7 @@ from lossgrid.formats.loss_landscape import import_file
 from lossgrid.merge import merge_files
 from lossgrid.run.provenance import going_on
 from lossgrid.settings import RunConfig, resolve
-from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Surface
+from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Origin, Surface
 from lossgrid.surface.summary import as_lines, summarise
 from tests.builders import a_surface
 
@@ -288,7 +288,7 @@ def surface_of(loss: Any, status: Any, accuracy: Any = None) -> Surface:
         units="",
         seconds=np.full(loss.shape, NAN, dtype=np.float32),
         rank=np.full(loss.shape, -1, dtype=np.int32),
-        config={"model": "mlp", "directions": "random"},
+        origin=Origin({"model": "mlp", "directions": "random"}),
         complete=False,
         finished=None,
     )

@@ -23,7 +23,7 @@ from lossgrid.merge import merge_files, merged
 from lossgrid.plot.words import missing
 from lossgrid.run.provenance import going_on
 from lossgrid.settings import RunConfig, resolve
-from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Axis, Session, Surface
+from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Axis, Origin, Session, Surface
 from lossgrid.surface.grid import equally_spaced, union
 from tests.builders import a_surface, measured
 
@@ -78,8 +78,7 @@ def part(
         beta=betas,
         status=np.where(done, DONE, PENDING),
         seconds=np.where(done, 2.0, np.nan).astype(np.float32),
-        config=config.model_dump(mode="json"),
-        provenance=origin | (provenance or {}),
+        origin=Origin.from_json(config.model_dump(mode="json"), origin | (provenance or {})),
         path=Path(name),
     )
     return replace(surface, **changes)

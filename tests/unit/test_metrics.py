@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lossgrid import numbers
 from lossgrid.errors import InputError
 from lossgrid.numbers import Landscape, Level, envelope, of_arrays
-from lossgrid.surface import PENDING
+from lossgrid.surface import PENDING, Origin
 from tests.builders import a_surface
 
 RISE = Level(rise=0.1)
@@ -113,7 +113,7 @@ def test_accuracies_become_shares_of_wrong_answers() -> None:
 def test_noise_is_what_was_measured_or_what_the_precision_costs() -> None:
     surface = a_surface({"train_loss": np.ones(3)})
     assert numbers.of_surface(surface, "train_loss").noise == 1e-6
-    lower = dataclasses.replace(surface, config={"precision": "bfloat16"})
+    lower = dataclasses.replace(surface, origin=Origin({"precision": "bfloat16"}))
     assert numbers.of_surface(lower, "train_loss").noise == 1e-2
     measured = dataclasses.replace(lower, rounding={"largest": {"train_loss": 3e-3}})
     assert numbers.of_surface(measured, "train_loss").noise == 3e-3

@@ -15,8 +15,8 @@ from lossgrid import store
 from lossgrid.errors import InputError
 from lossgrid.formats import export_file
 from lossgrid.merge import merge_files
-from lossgrid.origin import refuse_unknown_origin
-from lossgrid.surface import Surface
+from lossgrid.origin import refuse_unknown_origin, settings_of
+from lossgrid.surface import Origin, Surface
 from lossgrid.surface.summary import as_lines, summarise
 from tests.builders import measured
 
@@ -48,7 +48,7 @@ def test_a_part_of_the_origin_that_is_missing_is_named(tmp_path: Path, inside: s
         told[inside] = {key: value for key, value in told[inside].items() if key != name}
     else:
         del told[name]
-    lacking = changed(other, tmp_path / "c.h5", provenance=told)
+    lacking = changed(other, tmp_path / "c.h5", origin=Origin.from_json(other.config, told))
     with pytest.raises(InputError, match=rf"c\.h5 does not tell .*{name}"):
         merge_files([tmp_path / "a.h5", lacking], tmp_path / "out.h5", overwrite=False)
     with pytest.raises(InputError, match=rf"c\.h5 does not tell .*{name}"):
@@ -56,11 +56,27 @@ def test_a_part_of_the_origin_that_is_missing_is_named(tmp_path: Path, inside: s
     refuse_unknown_origin(surface)
 
 
+@pytest.mark.parametrize("size", ["imported", 0, -5])
+def test_batches_that_none_has_are_refused(tmp_path: Path, size: Any) -> None:
+    surface = computed(tmp_path / "a.h5", "-1:0:3")
+    told = {**surface.provenance, "recipe": {**surface.provenance["recipe"], "batch_size": size}}
+    forged = changed(surface, tmp_path / "b.h5", origin=Origin.from_json(surface.config, told))
+    with pytest.raises(InputError, match=rf"b\.h5 tells batches of {size} samples, which none has; choose another"):
+        computed(forged, "-1:0:3")
+
+
+def test_a_surface_computed_from_python_has_no_settings_to_print(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.h5 was computed from Python, of a network and data that no settings"):
+        settings_of(computed(tmp_path / "a.h5", "-1:0:3"))
+
+
 def test_a_split_without_a_digest_is_named(tmp_path: Path) -> None:
     surface = computed(tmp_path / "a.h5", "-1:0:3")
     told = {**surface.provenance, "digests": {**surface.provenance["digests"], "data": {"test": "d"}}}
     with pytest.raises(InputError, match=r"b\.h5 has no digest of the data of split train"):
-        refuse_unknown_origin(store.read(changed(surface, tmp_path / "b.h5", provenance=told)))
+        refuse_unknown_origin(
+            store.read(changed(surface, tmp_path / "b.h5", origin=Origin.from_json(surface.config, told)))
+        )
 
 
 def test_parts_that_make_a_surface_too_large_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lossgrid.progress import ProgressDisplay
-from lossgrid.surface import Session, Surface
+from lossgrid.surface import Origin, Session, Surface
 from lossgrid.surface.summary import as_lines, summarise
 from lossgrid.wording import duration
 from tests.builders import a_surface
@@ -59,8 +59,7 @@ def surface(status: list[int], **changes: object) -> Surface:
     fields: dict[str, object] = {
         "seconds": np.full(count, 2.0, np.float32),
         "rank": np.array([i % 2 for i in range(count)], np.int32),
-        "config": {"model": "mlp"},
-        "provenance": {"writer": "root"},
+        "origin": Origin({"model": "mlp"}, writer="root"),
         "complete": False,
         "finished": None,
     }

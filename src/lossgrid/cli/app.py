@@ -39,7 +39,7 @@ EXAMPLES: dict[str, Sequence[str]] = {
         "lossgrid run --config run.toml --precision float64",
     ),
     "directions": ("lossgrid directions --model resnet20 --checkpoint resnet20.pt --out directions.h5",),
-    "status": ("lossgrid status surface.h5",),
+    "status": ("lossgrid status surface.h5", "lossgrid status surface.h5 --config > run.toml"),
     "plot": ("lossgrid plot a.h5 b.h5 --label short --label long --out both.png",),
     "merge": ("lossgrid merge left.h5 right.h5 --out whole.h5",),
     "export": ("lossgrid export surface.h5 --to vtk",),

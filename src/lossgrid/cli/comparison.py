@@ -114,7 +114,7 @@ def _refuse_taken(own: Sequence[Definition], radius: float, levels: Sequence[Lev
 def _warn_of_units(files: Sequence[Path], surfaces: Sequence[Surface]) -> None:
     """Say where numbers of two surfaces are not in the same unit."""
     for name in UNIT_OF:
-        found = {str(surface.config.get(name, "unknown")): file for file, surface in zip(files, surfaces, strict=True)}
+        found = {surface.origin.setting(name) or "unknown": file for file, surface in zip(files, surfaces, strict=True)}
         if len(found) > 1:
             pairs = ", ".join(f"{one_line(value)} in {file}" for value, file in found.items())
             log_of_module.warning("%s differs, and with it the unit of some numbers: %s", name, pairs)

@@ -83,7 +83,7 @@ def read_drawable(file: Path) -> Surface:
     known = np.any([~np.isnan(values) for values in surface.values.values()], axis=0)
     blank = int(np.count_nonzero((surface.status == PENDING) & ~known))
     if blank == surface.status.size:
-        was_imported = "imported" in surface.provenance
+        was_imported = surface.origin.imported is not None
         way_out = "the file it was imported from holds none" if was_imported else "run lossgrid run first"
         raise InputError(f"{file}: no point has been computed yet; {way_out}")
     if blank:

@@ -17,11 +17,22 @@ from lossgrid.errors import EXIT_COMPLETE, InputError
 def status(
     file: Annotated[Path, typer.Argument(callback=named, help="A surface, also one being written.")],
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    config: Annotated[
+        bool, typer.Option("--config", help="Instead, its settings in TOML, which lossgrid run --config takes.")
+    ] = False,
 ) -> int:
-    """Tell how far a surface is."""
+    """Tell how far a surface is, or with which settings it is computed."""
     from lossgrid import store
     from lossgrid.surface.summary import as_lines, summarise
 
+    if config and as_json:
+        raise InputError("--config is TOML and --json is not; give one of them")
+    if config:
+        from lossgrid.origin import settings_of
+        from lossgrid.settings.toml import as_toml
+
+        typer.echo(as_toml(settings_of(store.read(file))).encode(), nl=False)  # TOML is UTF-8, whatever the terminal
+        return EXIT_COMPLETE
     summary = summarise(store.read(file))
     typer.echo(json.dumps(summary, indent=2) if as_json else "\n".join(as_lines(summary)))
     return EXIT_COMPLETE

@@ -15,7 +15,6 @@ import logging
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +22,9 @@ import numpy.typing as npt
 from lossgrid import store
 from lossgrid.errors import InputError
 from lossgrid.store import ReferenceSurface
-from lossgrid.surface import Quantity, Surface, status_of
+from lossgrid.surface import Origin, Quantity, Surface, status_of
 from lossgrid.surface.grid import range_in_words
+from lossgrid.surface.origin import Digests, Imported, RecordedRecipe
 from lossgrid.surface.quantity import accuracy, loss
 from lossgrid.wording import of_shape
 
@@ -65,7 +65,7 @@ def to_reference(surface: Surface) -> ReferenceSurface:
         )
         if low := int(np.count_nonzero(~not_computed & (ours <= 0))):
             log.warning("%s is not above 0 at %d points, which loss-landscape takes for not computed", one.name, low)
-    return ReferenceSurface(surface.alpha, surface.beta, values, str(surface.config.get("directions", "")))
+    return ReferenceSurface(surface.alpha, surface.beta, values, surface.origin.setting("directions") or "")
 
 
 def _marked(values: Values, not_computed: npt.NDArray[np.bool_]) -> Values:
@@ -116,8 +116,7 @@ def imported(reference: ReferenceSurface, file: Path, out: Path) -> Surface:
         status=status_of(ours.values(), known),
         seconds=np.full(shape, np.nan, dtype=np.float32),
         rank=np.full(shape, -1, dtype=np.int32),
-        config=_config(reference, alpha, beta, splits, out),
-        provenance=_provenance(reference, splits, file),
+        origin=_origin(reference, alpha, beta, splits, file, out),
         complete=bool(known.all()),
         created=store.now(),
         finished=store.now() if known.all() else None,
@@ -176,32 +175,25 @@ def _in_order(values: Values, shape: tuple[int, ...], name: str, file: Path) -> 
     raise InputError(f"{file}: {name} has shape {values.shape}, expected {shape} of its coordinates")
 
 
-def _config(
-    reference: ReferenceSurface, alpha: Values, beta: Values | None, splits: list[str], out: Path
-) -> dict[str, Any]:
-    """Return what there is of the settings: enough to name what differs from a run that would go on with it."""
+def _origin(
+    reference: ReferenceSurface, alpha: Values, beta: Values | None, splits: list[str], file: Path, out: Path
+) -> Origin:
+    """Return where the surface comes from. Digests are those of the file: it belongs to no other surface.
+
+    Of the settings there is enough to name what differs from a run that would go on with it.
+    """
     ranges = {name: range_in_words(values) for name, values in (("alpha", alpha), ("beta", beta)) if values is not None}
-    return {
-        "model": UNKNOWN,
-        "data": UNKNOWN,
-        "directions": reference.directions or UNKNOWN,
-        "splits": splits,
-        **ranges,
-        "precision": "float32",
-        "out": str(out),
-    }
-
-
-def _provenance(reference: ReferenceSurface, splits: list[str], file: Path) -> dict[str, Any]:
-    """Return where the surface comes from. Digests are those of the file: it belongs to no other surface."""
+    directions = reference.directions or UNKNOWN
+    settings = {"model": UNKNOWN, "data": UNKNOWN, "directions": directions, "splits": splits, **ranges}
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return {
-        "imported": {"tool": "loss-landscape", "file": str(file), "sha256": digest, "dir_file": reference.directions},
-        "digests": {"theta": digest, "delta": digest, "eta": digest, "data": dict.fromkeys(splits, digest)},
-        "device_type": UNKNOWN,
-        "threads": UNKNOWN,
-        "recipe": {"variant": UNKNOWN, "batch_size": UNKNOWN, "cuda_graphs": False},
-        "writer": UNKNOWN,
-        "versions": {"lossgrid": version("lossgrid")},
-        "command": sys.argv,
-    }
+    return Origin(
+        settings={**settings, "precision": "float32", "out": str(out)},
+        digests=Digests(theta=digest, delta=digest, eta=digest, data=dict.fromkeys(splits, digest)),
+        recipe=RecordedRecipe(variant=UNKNOWN, batch_size=UNKNOWN, cuda_graphs=False),
+        device_type=UNKNOWN,
+        threads=UNKNOWN,
+        command=sys.argv,
+        writer=UNKNOWN,
+        versions={"lossgrid": version("lossgrid")},
+        imported=Imported("loss-landscape", str(file), digest, reference.directions),
+    )

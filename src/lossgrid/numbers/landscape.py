@@ -160,7 +160,7 @@ def of_surface(surface: Surface, name: str, *, vmax: float | None = None) -> Lan
     Raises:
         InputError: The surface has no such quantity, or its grid is too small.
     """
-    values, noise = surface[name], NOISE.get(str(surface.config.get("precision")), NOISE["float32"])
+    values, noise = surface[name], NOISE.get(surface.origin.setting("precision") or "", NOISE["float32"])
     quantity = surface.quantities[name]
     if quantity.better == "higher":
         values = (quantity.bounds[1] or 0.0) - values

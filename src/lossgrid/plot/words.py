@@ -44,8 +44,7 @@ def _unit(surface: Surface, quantity: Quantity) -> str:
 
 def text_of(surface: Surface, setting: str) -> str:
     """Return a setting of the run that is a text, short; empty where the file holds none."""
-    value = surface.config.get(setting)
-    return one_line(value, NAME) if isinstance(value, str) else ""
+    return one_line(surface.origin.setting(setting) or "", NAME)
 
 
 def clipping(scale: Scale) -> str:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +21,7 @@ from lossgrid.evaluation import AMPLIFIED, ROUNDINGS, Evaluator
 from lossgrid.merge import AGREE, AGREE_ACCURACY, SMALL_LOSS
 from lossgrid.parallel import World, gather, on_root
 from lossgrid.settings import RunConfig
-from lossgrid.surface import DONE, Quantity, Surface
+from lossgrid.surface import DONE, Origin, Quantity, Surface
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +52,7 @@ class Difference:
         return f"{where} {self.name} is {self.stored:.9g} in the file and {self.found:.9g} computed now"
 
 
-def refuse_other_function(
-    old: Surface, config: RunConfig, evaluator: Evaluator, provenance: Mapping[str, Any], world: World
-) -> None:
+def refuse_other_function(old: Surface, config: RunConfig, evaluator: Evaluator, origin: Origin, world: World) -> None:
     """Refuse to go on with a file whose stored points have other values now.
 
     Collective: all ranks of ``world`` must call this. Each computes another point: root that at the centre if it is
@@ -65,7 +62,7 @@ def refuse_other_function(
         old: What the file holds.
         config: The settings.
         evaluator: The network and the data, to be run as the file says.
-        provenance: The origin of this run.
+        origin: That of this run.
         world: The ranks.
 
     Raises:
@@ -81,7 +78,7 @@ def refuse_other_function(
                 "replace it"
             )
         )
-    promised = _same_conditions(old.provenance, provenance)
+    promised = _same_conditions(old.origin, origin)
     tolerance = (SAME if promised else ALIKE)[config.precision]
     points = _chosen(old, config, config.seed, centre_first=True)
     difference = None
@@ -96,28 +93,33 @@ def refuse_other_function(
     if first is not None:
         raise agreed(
             InputError(
-                f"--out: {config.out} holds values of another function: {first}{_what_changed(old, provenance)}; "
+                f"--out: {config.out} holds values of another function: {first}{_what_changed(old.origin, origin)}; "
                 "choose another file, or --overwrite to replace it"
             )
         )
 
 
-def _same_conditions(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
+def _same_conditions(theirs: Origin, ours: Origin) -> bool:
     """Tell whether the same bits are promised: equal libraries, processors, threads and way to evaluate points."""
-    if "merged" in theirs:  # of several runs, each in its way
+    if theirs.merged is not None:  # of several runs, each in its way
         return False
-    keys = ("versions", "processors", "threads", "arithmetic")
-    recipes = [{**about.get("recipe", {}), "about": ""} for about in (theirs, ours)]
-    return recipes[0] == recipes[1] and all(theirs.get(key) == ours.get(key) for key in keys)
+    there, now = (
+        (replace(one.recipe, about=None), one.versions, one.processors, one.threads, one.arithmetic)
+        for one in (theirs, ours)
+    )
+    return there == now
 
 
-def _what_changed(old: Surface, provenance: Mapping[str, Any]) -> str:
+def _what_changed(theirs: Origin, ours: Origin) -> str:
     """Say which source or library is another one than when the file was made."""
-    theirs, ours = old.provenance.get("sources", {}), provenance["sources"]
-    changed = [f"the source of the {role}" for role in ours if theirs.get(role) != ours[role]]
-    theirs, ours = old.provenance.get("versions", {}), provenance["versions"]
-    known = [name for name in ours if name in theirs]
-    changed += [f"{name} ({theirs[name]} there, {ours[name]} now)" for name in known if theirs[name] != ours[name]]
+    there, now = theirs.sources or {}, ours.sources or {}
+    changed = [f"the source of the {role}" for role in now if there.get(role) != now[role]]
+    before, after = theirs.versions or {}, ours.versions or {}
+    changed += [
+        f"{name} ({before[name]} there, {after[name]} now)"
+        for name in after
+        if name in before and before[name] != after[name]
+    ]
     return f" ({', '.join(changed)} changed since)" if changed else ""
 
 

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from lossgrid import data, directions, store
-from lossgrid.digest import digest
 from lossgrid.directions import Around, DirectionSource, Entries, source_of
 from lossgrid.errors import InputError
 from lossgrid.parallel import World
 from lossgrid.run.study import load_model
-from lossgrid.settings import DirectionsConfig, ModelConfig
-from lossgrid.settings.option import names_of
-
-DESCRIBES_DIRECTIONS = {"model", *names_of(ModelConfig, "directions")}
+from lossgrid.settings import DirectionsConfig
 
 
 @dataclass(frozen=True)
@@ -33,11 +28,6 @@ class Axes:
 
     delta: Entries
     eta: Entries | None
-
-    @cached_property
-    def digests(self) -> dict[str, Any]:
-        """What identifies them, for resuming: ``delta`` and ``eta``."""
-        return {"delta": digest(self.delta), "eta": None if self.eta is None else digest(self.eta)}
 
 
 def make_axes(
@@ -71,12 +61,7 @@ def write_direction_file(config: DirectionsConfig, world: World) -> None:
     splits = data.load(config.data, config.data_arg, splits=("train",), max_samples=samples)
     model = load_model(config, data.facts(splits))
     made = make_axes(source, model, splits, world, axes=config.axes)
-    save_directions(config.out, model, made, about=about(config), overwrite=config.overwrite)
-
-
-def about(config: ModelConfig) -> dict[str, Any]:
-    """Return what a direction file tells of how it was made."""
-    return config.model_dump(mode="json", include=DESCRIBES_DIRECTIONS)
+    save_directions(config.out, model, made, about=config.about_directions(), overwrite=config.overwrite)
 
 
 def save_directions(

@@ -15,7 +15,7 @@ from lossgrid.parallel import World, on_root
 from lossgrid.run.budget import Budget
 from lossgrid.run.claim import Claim
 from lossgrid.settings import RunConfig
-from lossgrid.surface import NOT_FINITE, Quantity, Surface
+from lossgrid.surface import NOT_FINITE, Origin, Quantity, Surface
 from lossgrid.surface.summary import centre_of, lines_of_centre, lines_of_ranks, summarise
 from lossgrid.wording import duration, of_shape
 
@@ -43,7 +43,7 @@ class Book:
     identity: store.Identity
 
     @classmethod
-    def begun(cls, claim: Claim, quantities: Sequence[Quantity], provenance: Mapping[str, Any]) -> Book:
+    def begun(cls, claim: Claim, quantities: Sequence[Quantity], origin: Origin) -> Book:
         """Make the file where there is none, or go on with it.
 
         Collective: all ranks must call this.
@@ -52,9 +52,9 @@ class Book:
             InputError: The file cannot be made.
             RankError: The old one was replaced in the meantime.
         """
-        writer = provenance["writer"]
+        writer = origin.writer or "root"
         make = _made if claim.old is None else _gone_on_with
-        identity = on_root(claim.world, lambda: make(claim, quantities, provenance))
+        identity = on_root(claim.world, lambda: make(claim, quantities, origin))
         return cls(claim.config, claim.world, quantities, writer, claim.pending, identity)
 
     def open_session(self) -> float:
@@ -134,27 +134,27 @@ class Book:
         on_root(self.world, finish)
 
 
-def _made(claim: Claim, quantities: Sequence[Quantity], provenance: Mapping[str, Any]) -> store.Identity:
+def _made(claim: Claim, quantities: Sequence[Quantity], origin: Origin) -> store.Identity:
     config = claim.config
     identity = store.create(
         config.out,
         config.grid,
         quantities,
-        config=config.model_dump(mode="json"),
-        provenance=provenance,
+        config=origin.settings,
+        provenance=origin.as_json(),
         overwrite=config.overwrite,
     )
-    log.info("computing %s: %s points, writer %s", config.out, of_shape(config.grid.shape), provenance["writer"])
+    log.info("computing %s: %s points, writer %s", config.out, of_shape(config.grid.shape), origin.writer)
     return identity
 
 
-def _gone_on_with(claim: Claim, _: Sequence[Quantity], provenance: Mapping[str, Any]) -> store.Identity:
+def _gone_on_with(claim: Claim, _: Sequence[Quantity], origin: Origin) -> store.Identity:
     old, path = claim.old, claim.config.out
     assert old is not None
-    if old.provenance["threads"] != provenance["threads"]:
+    if old.origin.threads != origin.threads:
         log.warning(
             "%s was computed with %s CPU threads per rank, now there are %s: last bits may differ",
-            path, old.provenance["threads"], provenance["threads"],
+            path, old.origin.threads, origin.threads,
         )  # fmt: skip
     log.info("resuming %s: %d of %d points are pending", path, np.count_nonzero(claim.pending), claim.pending.size)
     for line in lines_of_centre(*centre_of(old)):

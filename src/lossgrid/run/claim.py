@@ -19,6 +19,7 @@ from lossgrid.parallel import World, on_root
 from lossgrid.run.provenance import going_on, refuse_other_contents
 from lossgrid.settings import RunConfig
 from lossgrid.surface import Surface
+from lossgrid.surface.origin import Digests
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Claim:
     @property
     def recipe(self) -> Mapping[str, Any] | None:
         """How the points of the file were evaluated; None where there are none."""
-        return None if self.old is None else self.old.provenance.get("recipe")
+        return None if self.old is None else self.old.origin.recipe.told()
 
     @property
     def pending(self) -> npt.NDArray[np.bool_]:
@@ -47,7 +48,7 @@ class Claim:
             return np.ones(self.config.grid.rows, dtype=bool)
         return self.old.missing.reshape(self.config.grid.rows)
 
-    def refuse_other_contents(self, digests: Mapping[str, Any], device_type: str) -> None:
+    def refuse_other_contents(self, digests: Digests, device_type: str) -> None:
         """Refuse to go on with a surface of another network, other directions or data, or of another device.
 
         Collective: all ranks must call this.

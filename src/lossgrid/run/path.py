@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from dataclasses import fields
 
 from lossgrid.errors import RankError
 from lossgrid.evaluation import Evaluator, arithmetic
 from lossgrid.machine.allocator import freed_memory_kept
 from lossgrid.parallel import World, broadcast, collectively, gather, on_root
 from lossgrid.run.audit import audit, refuse_other_function
-from lossgrid.run.axes import Axes, about, make_axes, save_directions
+from lossgrid.run.axes import Axes, make_axes, save_directions
 from lossgrid.run.book import Book
 from lossgrid.run.budget import Budget
 from lossgrid.run.centre import about_weights, hint_where_missing, warn_of_guessing
@@ -24,6 +24,7 @@ from lossgrid.run.rounding import measure_rounding, refuse_rounding
 from lossgrid.run.sharing import Report, share
 from lossgrid.run.study import Study, load_study
 from lossgrid.settings import RunConfig
+from lossgrid.surface.origin import Digests
 from lossgrid.surface.summary import lines_of_centre
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ def run(config: RunConfig, world: World, budget: Budget, *, load: Callable[[RunC
             world, lambda: make_axes(study.source, study.model, study.splits, world, axes=len(config.grid.shape))
         )
         arithmetic.set_to(arithmetic.wanted(config.precision))  # again: what was imported may have changed it
-        digests = same_everywhere(world, study.digests | axes.digests)
+        digests = same_everywhere(world, study.digests(axes.delta, axes.eta))
         claim.refuse_other_contents(digests, place.device.type)
         evaluator, fit = collectively(
             world,
@@ -67,14 +68,14 @@ def run(config: RunConfig, world: World, budget: Budget, *, load: Callable[[RunC
                 points=int(claim.pending.sum()), seconds_left=budget.seconds_left,
             )  # fmt: skip
             collectively(world, lambda: arithmetic.refuse_other_arithmetic(config.precision))
-            provenance = describe(study, digests, equipment, recipe, world, by_batch=fit.by_batch)
+            origin = describe(config, study, digests, equipment, recipe, world, by_batch=fit.by_batch)
             steady = all(gather(world, fit.deterministic))  # values of a noisy network cannot be found again
             if old is not None and steady:
-                refuse_other_function(old, config, evaluator, provenance, world)
+                refuse_other_function(old, config, evaluator, origin, world)
             if claim.pending.any():
                 refuse_rounding(config, evaluator, world)
             on_root(world, lambda: announce(config, study, axes))
-            book = Book.begun(claim, evaluator.quantities, provenance)
+            book = Book.begun(claim, evaluator.quantities, origin)
             complete, rounding = share(book, evaluator, budget, reporter(config, study, evaluator)), None
             if complete and not (old is not None and old.complete):
                 if steady:
@@ -84,15 +85,16 @@ def run(config: RunConfig, world: World, budget: Budget, *, load: Callable[[RunC
     return complete
 
 
-def same_everywhere(world: World, digests: Mapping[str, Any]) -> Mapping[str, Any]:
+def same_everywhere(world: World, digests: Digests) -> Digests:
     """Make sure that all ranks hold the same network, directions and data, to the bit; return the digests.
 
     Collective: all ranks of ``world`` must call this.
     """
-    expected = broadcast(world, dict(digests))
+    expected = broadcast(world, digests)
 
     def compare() -> None:
-        different = [name for name in expected if digests[name] != expected[name]]
+        names = (one.name for one in fields(expected))
+        different = [name for name in names if getattr(digests, name) != getattr(expected, name)]
         if different:
             raise RankError(f"{', '.join(different)} differ from those of rank 0: does every node see the same files?")
 
@@ -108,7 +110,7 @@ def announce(config: RunConfig, study: Study, axes: Axes) -> None:
     """
     if config.save_directions is not None:
         path = config.save_directions
-        save_directions(path, study.model, axes, about=about(config), overwrite=config.overwrite)
+        save_directions(path, study.model, axes, about=config.about_directions(), overwrite=config.overwrite)
     if (told := about_weights(study.weights, config.model)) is not None:
         log.warning(told)
     hint_where_missing(config.grid)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
 
 import torch
 
 from lossgrid import data, directions, models, readers, user_code
 from lossgrid.digest import digest
-from lossgrid.directions import DirectionSource, source_of
+from lossgrid.directions import DirectionSource, Entries, source_of
 from lossgrid.errors import InputError
 from lossgrid.evaluation.closure import refuse_aliases
 from lossgrid.measures import Made, Objective, make_objective
 from lossgrid.measures import make as make_measure
 from lossgrid.settings import ModelConfig, RunConfig
+from lossgrid.surface.origin import Digests
 
 
 @dataclass(frozen=True)
@@ -42,13 +41,14 @@ class Study:
     sources: Mapping[str, str | None] = field(default_factory=dict)
     metrics: Sequence[Made] = ()
 
-    @cached_property
-    def digests(self) -> dict[str, Any]:
-        """What identifies network and data, for resuming: ``theta``, and ``data`` by split."""
-        return {
-            "theta": digest(directions.states(self.model)),
-            "data": {name: split.digest() for name, split in self.splits.items()},
-        }
+    def digests(self, delta: Entries, eta: Entries | None) -> Digests:
+        """Return what identifies network, directions and data, for resuming; the network must be at theta*."""
+        return Digests(
+            theta=digest(directions.states(self.model)),
+            delta=digest(delta),
+            eta=None if eta is None else digest(eta),
+            data={name: split.digest() for name, split in self.splits.items()},
+        )
 
 
 def load_study(config: RunConfig) -> Study:

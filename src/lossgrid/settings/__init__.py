@@ -2,11 +2,12 @@
 
 from lossgrid.settings.layers import read_toml, read_value, resolve
 from lossgrid.settings.network import NetworkConfig
-from lossgrid.settings.run import DirectionsConfig, ModelConfig, RunConfig, recorded
+from lossgrid.settings.run import DirectionsConfig, FunctionConfig, ModelConfig, RunConfig, recorded, recorded_function
 from lossgrid.settings.train import TrainConfig
 
 __all__ = [
     "DirectionsConfig",
+    "FunctionConfig",
     "ModelConfig",
     "NetworkConfig",
     "RunConfig",
@@ -14,5 +15,6 @@ __all__ = [
     "read_toml",
     "read_value",
     "recorded",
+    "recorded_function",
     "resolve",
 ]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import model_validator
 
 from lossgrid.files import fault_of_name
-from lossgrid.settings.layers import resolve
+from lossgrid.settings.layers import Settings, resolve
 from lossgrid.settings.network import (
     Device,
     MeasuredConfig,
@@ -103,6 +103,10 @@ class ModelConfig(NetworkConfig):
     )
     overwrite: bool = option(False, help="Replace an existing file of another run.", role="where", group=OUTPUT)
 
+    def about_directions(self) -> dict[str, Any]:
+        """Return what a direction file tells of how its directions were made, as JSON types."""
+        return self.model_dump(mode="json", include={"model", *names_of(ModelConfig, "directions")})
+
     @model_validator(mode="after")
     def _directions_have_one_source(self) -> ModelConfig:
         if self.to and self.directions != "random":
@@ -120,8 +124,8 @@ class ModelConfig(NetworkConfig):
         return self
 
 
-class RunConfig(ModelConfig, MeasuredConfig):
-    """Everything ``lossgrid run`` can be told; the command line's options and the keys of ``--config`` are these."""
+class FunctionConfig(ModelConfig, MeasuredConfig):
+    """What decides the values of a surface, wherever its points are: network, directions, data, what is measured."""
 
     metric: Annotated[tuple[str, ...], Repeated] = option(
         (),
@@ -129,6 +133,32 @@ class RunConfig(ModelConfig, MeasuredConfig):
         help="What to measure too: top5 or another number, error, ece, or a function of yours; repeatable.",
         group=DATA,
     )
+    precision: Precision = precision_option(EVALUATION)
+
+    @model_validator(mode="after")
+    def _metrics_differ(self) -> FunctionConfig:
+        names = [text.partition("=")[0] for text in self.metric]
+        if len(set(names)) != len(names):
+            raise ValueError(f"--metric needs different names, got {', '.join(names)}")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that decide the values of the surface, as JSON types.
+
+        Where data and directions lie is left out, like the paths of checkpoints: their digests tell whether they
+        differ.
+        """
+        settings = self.as_json(without=names_of(type(self), "contents", "recipe", "where"))
+        if self.directions != "random":
+            settings["directions"] = "file"
+        settings["splits"].sort()  # their order changes nothing
+        settings["metric"].sort()
+        return settings
+
+
+class RunConfig(FunctionConfig):
+    """Everything ``lossgrid run`` can be told; the command line's options and the keys of ``--config`` are these."""
+
     alpha: AxisSetting = option(
         Axis(-1.0, 1.0, 51),
         metavar="MIN:MAX:N",
@@ -147,7 +177,6 @@ class RunConfig(ModelConfig, MeasuredConfig):
         group=EVALUATION,
     )
     device: Device = device_option(EVALUATION)
-    precision: Precision = precision_option(EVALUATION)
     max_rounding: float = option(
         0.05,
         metavar="X",
@@ -213,9 +242,6 @@ class RunConfig(ModelConfig, MeasuredConfig):
     def _plane_needs_beta(self) -> RunConfig:
         if len(self.to) == 2 and self.beta is None:
             raise ValueError("--to twice spans a plane and needs --beta MIN:MAX:N")
-        names = [text.partition("=")[0] for text in self.metric]
-        if len(set(names)) != len(names):
-            raise ValueError(f"--metric needs different names, got {', '.join(names)}")
         for name, axis in (("alpha", self.alpha), ("beta", self.beta)):
             if axis is not None and self.precision != "float64" and max(-axis.minimum, axis.maximum) > FLOAT32_MAX:
                 raise ValueError(f"--{name}: float32 ends at {FLOAT32_MAX:.3g}, got {axis}; give --precision float64")
@@ -226,19 +252,6 @@ class RunConfig(ModelConfig, MeasuredConfig):
         """The points of the run."""
         return Grid(self.alpha, self.beta)
 
-    def identity(self) -> dict[str, Any]:
-        """Return the settings that decide the values of the surface, as JSON types.
-
-        Where data and directions lie is left out, like the paths of checkpoints: their digests tell whether they
-        differ.
-        """
-        settings = self.as_json(without=names_of(type(self), "contents", "recipe", "where"))
-        if self.directions != "random":
-            settings["directions"] = "file"
-        settings["splits"].sort()  # their order changes nothing
-        settings["metric"].sort()
-        return settings
-
     def going_on_with(self, recorded: RunConfig) -> RunConfig:
         """Return these settings with what was left open as it was chosen for the surface that the run goes on with."""
         open_ones = {"model_seed", "direction_version"} - self.model_fields_set
@@ -246,15 +259,29 @@ class RunConfig(ModelConfig, MeasuredConfig):
 
 
 def recorded(config: Mapping[str, Any]) -> RunConfig:
-    """Return the settings that a surface keeps.
+    """Return the settings of a run that a surface keeps.
 
     Raises:
         InputError: They are none that this lossgrid knows.
     """
+    return _recorded(RunConfig, config)
+
+
+def recorded_function(config: Mapping[str, Any]) -> FunctionConfig:
+    """Return what decides values, of the settings that a surface keeps; of a merged one the axes may be none of a run.
+
+    Raises:
+        InputError: They are none that this lossgrid knows.
+    """
+    of_runs = RunConfig.model_fields.keys() - FunctionConfig.model_fields.keys()
+    return _recorded(FunctionConfig, {name: value for name, value in config.items() if name not in of_runs})
+
+
+def _recorded(kind: type[Settings], config: Mapping[str, Any]) -> Settings:
     before = {"model_seed": config["seed"]} if "seed" in config else {}  # there was one seed for both
     if config.get("directions") == "random":
         before["direction_version"] = 1
-    return resolve(RunConfig, before, config)
+    return resolve(kind, before, config)
 
 
 class DirectionsConfig(ModelConfig):

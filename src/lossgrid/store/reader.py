@@ -17,7 +17,7 @@ from lossgrid.store.agreement import check_axes, check_kinds, check_rounding, ch
 from lossgrid.store.contents import Contents, DamagedError, DeadlyError, contents, refuse_no_file
 from lossgrid.store.digest import digest
 from lossgrid.store.schema import BOOKKEEPING, COORDINATES, ERROR, FORMAT, FORMAT_VERSION, ID_BYTES, OPTIONAL
-from lossgrid.surface import DONE, FAILED, INTERPOLATED, PENDING, Quantity, Surface, sessions
+from lossgrid.surface import DONE, FAILED, INTERPOLATED, PENDING, Origin, Quantity, Surface, sessions
 from lossgrid.surface.quantity import from_json, named
 from lossgrid.wording import one_line
 
@@ -98,8 +98,7 @@ def _surface(held: Contents, path: Path) -> Surface:
         status=status,
         seconds=arrays["seconds"],
         rank=arrays["rank"],
-        config=config,
-        provenance=provenance,
+        origin=Origin.from_json(config, provenance),
         complete=bool(about["complete"]) and not np.isin(status, (PENDING, FAILED)).any(),
         created=_text(about, "created"),
         finished=_text(about, "finished").strip() or None,

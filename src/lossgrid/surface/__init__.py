@@ -1,6 +1,7 @@
 """A surface in memory, and what is true of any surface; NumPy is all it needs."""
 
 from lossgrid.surface.grid import Axis, Grid
+from lossgrid.surface.origin import Origin
 from lossgrid.surface.quantity import Quantity
 from lossgrid.surface.sessions import Session, seconds_of
 from lossgrid.surface.surface import DONE, FAILED, INTERPOLATED, NOT_FINITE, PENDING, Surface, status_of
@@ -14,6 +15,7 @@ __all__ = [
     "PENDING",
     "Axis",
     "Grid",
+    "Origin",
     "Quantity",
     "Results",
     "Session",

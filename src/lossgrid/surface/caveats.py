@@ -23,11 +23,11 @@ def caveats_of(surface: Surface) -> list[str]:
 
     The phrases are made of what its file holds. Entries of other types than a run writes are passed over.
     """
-    weights, differs = surface.provenance.get("weights"), surface.provenance.get("differs")
-    found = [WEIGHTS[weights]] if isinstance(weights, str) and weights in WEIGHTS else []
+    weights, differs = surface.origin.weights, surface.origin.differs
+    found = [WEIGHTS[weights]] if weights in WEIGHTS else []
     if isinstance(surface.rounding, Mapping) and surface.rounding.get("beyond") is True:
         found.append(_rounding(surface.rounding, surface.quantities))
-    if isinstance(differs, str) and differs.strip():
+    if differs is not None and differs.strip():
         found.append(differs)
     return [one_line(text, MOST) for text in found]
 

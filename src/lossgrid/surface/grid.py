@@ -149,7 +149,11 @@ def equally_spaced(coordinates: npt.NDArray[np.float64]) -> Axis | None:
 
 
 def range_in_words(coordinates: npt.NDArray[np.float64]) -> str:
-    """Write rising coordinates, shape ``(n,)``, as the setting they could be, such as ``-1:1:51``, or count them."""
+    """Return the setting of an axis, ``MIN:MAX:N``, or how many coordinates it has where they are not equally spaced.
+
+    >>> range_in_words(np.array([0.0, 0.5, 1.0])), range_in_words(np.array([0.0, 0.1, 1.0]))
+    ('0.0:1.0:3', '3 coordinates, not equally spaced')
+    """
     axis = equally_spaced(coordinates)
     return f"{len(coordinates)} coordinates, not equally spaced" if axis is None else str(axis)
 

@@ -56,10 +56,10 @@ def summarise(surface: Surface) -> dict[str, Any]:
         "centre": _by_split(*centre_of(surface)),
         "rounding": surface.rounding,
         "notes": caveats_of(surface),
-        "model": surface.config.get("model"),
-        "writer": surface.provenance.get("writer"),
-        "merged_from": len(surface.provenance.get("merged", [])),
-        "imported_from": surface.provenance.get("imported", {}).get("tool"),
+        "model": surface.origin.setting("model"),
+        "writer": surface.origin.writer,
+        "merged_from": len(surface.origin.merged or ()),
+        "imported_from": None if surface.origin.imported is None else surface.origin.imported.tool,
     }
 
 

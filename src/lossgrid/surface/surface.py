@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from lossgrid.errors import InputError
 from lossgrid.surface.grid import zero_of
+from lossgrid.surface.origin import Origin
 from lossgrid.surface.quantity import Quantity, in_order
 from lossgrid.surface.sessions import Session
 
@@ -31,8 +32,7 @@ class Surface:
         status: ``PENDING``, ``DONE``, ``NOT_FINITE``, ``FAILED`` or ``INTERPOLATED``, ``shape``, uint8.
         seconds: What each point cost, ``shape``, float32, NaN where pending.
         rank: Which rank computed each point, ``shape``, int32, -1 where pending.
-        config: The resolved settings of the run.
-        provenance: Versions, digests, devices and the ranks of the run.
+        origin: What it was computed from, with and on.
         complete: True when the run that wrote the file finished every point.
         created: ISO 8601 time the file was made.
         finished: ISO 8601 time it was completed, None before.
@@ -54,8 +54,7 @@ class Surface:
     status: npt.NDArray[np.uint8]
     seconds: npt.NDArray[np.float32]
     rank: npt.NDArray[np.int32]
-    config: Mapping[str, Any]
-    provenance: Mapping[str, Any]
+    origin: Origin
     complete: bool
     created: str
     finished: str | None
@@ -67,6 +66,16 @@ class Surface:
     stride: int = 1
     path: Path | None = None
     id: str = ""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The settings of the run, as the file keeps them in JSON."""
+        return self.origin.settings
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """The rest of the origin, as the file keeps it in JSON."""
+        return self.origin.as_json()
 
     @property
     def centre(self) -> tuple[int, int] | None:
