@@ -30,15 +30,18 @@ surface = np.full((rows, columns), np.nan)
 owner = np.full((rows, columns), -1)
 computed: list[tuple[int, int]] = []
 ended: list[float] = []
+took: list[float] = []  # s, of each point of this rank, by the clock
 snapshots: list[int] = []
 
 
 def compute(row: int, column: int, tick: Callable[[], None]) -> np.ndarray:
+    began = time.monotonic()
     for _ in range(3):
         time.sleep(seconds / 3)
         tick()
     computed.append((row, column))
     ended.append(time.monotonic())
+    took.append(ended[-1] - began)
     return np.array([1000.0 * row + column, seconds])
 
 
@@ -65,9 +68,10 @@ if "centre" in sys.argv:
 task = Task(compute, put, collect=put, wants_stop=wants_stop)
 began = time.monotonic()
 complete = coordinate(world, plan, task, on_progress=progress)
-took = time.monotonic() - began
 points = world.comm.gather(len(computed), root=0)
 last = world.comm.gather(ended[-1] if ended else began, root=0)
+busy = world.comm.gather(sum(took), root=0)
+late = world.comm.gather(max(took, default=0.0) - seconds, root=0)  # the machine let a rank wait so long in a point
 if world.is_root:
     expected = 1000.0 * np.arange(rows)[:, None] + np.arange(columns)
     done = ~np.isnan(surface)
@@ -85,7 +89,8 @@ if world.is_root:
                 "done": int(done.sum()),
                 "pending": int(pending.sum()),
                 "points": points,
-                "seconds": took,
+                "busy": busy,
+                "late": max(late),
                 "apart": max(last) - min(last),
             }
         )

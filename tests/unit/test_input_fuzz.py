@@ -25,6 +25,7 @@ from lossgrid.settings import RunConfig, TrainConfig, read_toml, read_value, res
 from lossgrid.training import folder
 from lossgrid.training.preparation import prepare, updates
 from lossgrid.training.resumption import resume
+from tests.pace import soon
 
 HOSTILE: list[Any] = [
     None, True, -1, 0, 2**31, 2**70, 10**400, 1e400, float("nan"), "", "x" * 10_000, "\0", "\ud800", b"bytes", [], {},
@@ -272,7 +273,7 @@ def test_pickles_without_end(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "test_batch").write_bytes(content)
     began = time.monotonic()
     assert refused_in_one_line(lambda: data.load(f"cifar10:{tmp_path}", {}, splits=("test",)))
-    assert time.monotonic() - began < 20  # that of C takes memory for a minute
+    assert time.monotonic() - began < soon(20)  # that of C takes memory for a minute
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
