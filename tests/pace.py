@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-SPIN = 0.03  # s of computing
+SPIN = 0.1  # s of computing: many turns of the scheduler
 WAKES, NAP = 5, 0.01
 MOST = 5.0  # beyond that the bounds would say nothing
 
