@@ -42,6 +42,7 @@ def test_a_plane_in_one_call_leaves_the_model_as_it_was(model: torch.nn.Module) 
     assert surface["test_loss"][1, 2] == pytest.approx(loss_of(model, "test"), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_same_as_the_command_line(model: torch.nn.Module, tmp_path: Path, start: object) -> None:
     torch.save(model.state_dict(), tmp_path / "net.pt")
     run = (
@@ -115,6 +116,7 @@ def test_refusals(model: torch.nn.Module, options: dict[str, object], words: str
     assert words in str(caught.value)
 
 
+@pytest.mark.slow
 def test_ranks_of_a_script_share_the_points(start: object, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(
         "import torch, lossgrid\nfrom users import net, pictures\ntorch.manual_seed(0)\n"

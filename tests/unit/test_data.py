@@ -15,6 +15,7 @@ from lossgrid.data.spread import spread
 from lossgrid.errors import InputError
 
 
+@pytest.mark.slow
 def test_digits_are_split_and_scaled() -> None:
     splits = data.load("digits", {}, splits=("train", "test"))
     assert (splits["train"].samples, splits["test"].samples) == (1438, 359)

@@ -71,6 +71,7 @@ def test_values_are_those_of_the_reference(alpha: float, beta: float, precision:
     assert values[2] > 0  # seconds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["plain", "folded", "fused"])
 def test_float32_is_right_to_five_digits_at_every_point_of_a_surface(variant: str) -> None:
     """25 x 25 points against the plain network in float64, whose points are checked against the reference above."""

@@ -450,6 +450,7 @@ def test_logarithms_need_positive_values(tmp_path: Path) -> None:
             exported(tmp_path, some, to, log=True, clip=2.0)
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_wrote_and_what_is_pending(tmp_path: Path, start: Any) -> None:
     saved(tmp_path, PLANE)
     done = start(0, "lossgrid", "export", "s.h5", "--to", "vtk", "--log", "--clip", "50")

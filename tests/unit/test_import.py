@@ -257,6 +257,7 @@ def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["other.h5", "r.h5", "s.h5"]
 
 
+@pytest.mark.slow
 def test_the_command_imports_what_export_wrote(tmp_path: Path, start: Any) -> None:
     as_the_tool_computes(tmp_path / "r.h5", [0, 1, 2], [0, 1], skip=(4,))
     for arguments, said in (
@@ -349,6 +350,7 @@ def surfaces(draw: st.DrawFn) -> Surface:
     return surface_of(loss, status, accuracy)
 
 
+@pytest.mark.slow
 @QUICK
 @given(surface=surfaces())
 def test_there_and_back_again_is_the_same_surface(tmp_path: Path, surface: Surface) -> None:

@@ -140,6 +140,7 @@ def reference(start: nn.Module, end: nn.Module, alpha: float) -> float:
     return float(torch.stack(losses).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["auto", "plain", "compiled"])
 @pytest.mark.parametrize("kind", FOLLOWS)
 def test_both_ends_of_a_line_are_the_two_networks(kind: type[nn.Module], variant: str) -> None:
