@@ -1,18 +1,44 @@
 #!/usr/bin/env bash
-# All checks: style, types, imports, shell scripts, tests.
+# All checks, in three sizes.
 #
-#   jobs/test.sh [PYTEST ARGUMENTS]
+#   jobs/test.sh [quick|full|campaign] [PYTEST ARGUMENTS]
 #
-# Sets up .venv first, where it is missing.
+#   quick      style, types, imports, and the unit tests that are not slow: under two minutes, before each commit
+#   full       style, types, imports, shell scripts, all tests: what is run where no size is named
+#   campaign   full, then faults at random moments, a soak, every MPI and the smallest experiments: hours, before a release
+#
+# Unit tests share the cores; all others start ranks of their own and run one after the other. PYTEST ARGUMENTS, such as
+# a folder, replace that choice: what they name runs in one process. Sets up .venv first, where it is missing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+size=full
+case "${1:-}" in quick | full | campaign) size=$1; shift ;; esac
+
 bash jobs/setup.sh test,lint
 export PATH="$PWD/.venv/bin:$PATH"
+# A thread for each process of the unit tests; with more they would stand in each other's way.
+units() { OMP_NUM_THREADS=1 python -m pytest tests/unit --numprocesses "$(nproc)" --dist worksteal "$@"; }
 
 ruff check .
 ruff format --check .
 mypy
 lint-imports
+if [ "$size" = quick ]; then
+    if [ $# -gt 0 ]; then python -m pytest -m "not slow" "$@"; else units -m "not slow"; fi
+    exit
+fi
+
 shellcheck jobs/*.sh jobs/slurm/* jobs/sites/*.env tests/slurm/*.sh benchmarks/*.sh .ci/run
-python -m pytest "$@"
+if [ $# -gt 0 ]; then
+    python -m pytest "$@"
+else
+    units --durations 20
+    python -m pytest --ignore tests/unit --durations 40
+fi
+[ "$size" = campaign ] || exit 0
+
+python -m tests.campaign
+python -m tests.soak
+bash jobs/test_mpis.sh
+bash jobs/test_experiments.sh

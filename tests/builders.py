@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,51 @@ def results(work: Work, table: npt.ArrayLike) -> Results:
     """Return the results of a work: ``table`` has the quantities of each point, then its seconds; errors are 0."""
     numbers = np.asarray(table, dtype=np.float64)
     return Results(work, numbers[:, :-1], np.zeros_like(numbers[:, :-1]), numbers[:, -1])
+
+
+def a_network(
+    channels: int = 2,
+    width: int = 3,
+    classes: int = 4,
+    *,
+    side: int = 3,
+    activation: type[nn.Module] | None = None,
+    statistics: bool = False,
+    seed: int = 0,
+) -> nn.Sequential:
+    """Return a convolution, a normalisation and a head, for pictures of ``side`` x ``side``.
+
+    Args:
+        channels: Of the pictures.
+        width: Channels within.
+        classes: Outputs.
+        side: Rows and columns of the pictures.
+        activation: What comes after the normalisation; None: nothing.
+        statistics: Take it as trained: in evaluation mode, with statistics that are not the defaults.
+        seed: Of its weights.
+    """
+    torch.manual_seed(seed)
+    between = [] if activation is None else [activation()]
+    norm = nn.BatchNorm2d(width)
+    model = nn.Sequential(
+        nn.Conv2d(channels, width, 3), norm, *between, nn.Flatten(), nn.Linear(width * (side - 2) ** 2, classes)
+    )
+    if statistics:
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2)
+        model.eval().requires_grad_(False)
+    return model
+
+
+def a_perceptron(*sizes: int, activation: type[nn.Module] = nn.ReLU, seed: int = 0) -> nn.Sequential:
+    """Return linear layers of ``sizes``, inputs first, with ``activation`` between them."""
+    torch.manual_seed(seed)
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        layers += [activation(), nn.Linear(inputs, outputs)]
+    return nn.Sequential(*layers[1:])
 
 
 def a_batch(*shape: int, classes: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

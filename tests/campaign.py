@@ -1,6 +1,6 @@
 """A campaign of faults: jobs that are killed, frozen, stopped, fail or run out of disk at random moments.
 
-    python -m tests.campaign [--rounds 200] [--seed 0] [--ranks 3] [--fault NAME]... [--json FILE]
+    python -m tests.campaign [--rounds 200] [--seed N] [--ranks 3] [--fault NAME]... [--json FILE]
 
 Every round starts the same run on the same surface, does one thing to it at a random moment between its start and its
 end, and looks at the file: it must open, hold every point it was seen to hold before, and every point marked done must
@@ -33,7 +33,7 @@ from pathlib import Path
 from lossgrid import store
 from lossgrid.errors import InputError
 from lossgrid.surface import PENDING
-from tests.conftest import ROOT, launch
+from tests.conftest import ROOT, SEED, launch
 from tests.system.conftest import done_points, pid_of, running, values
 
 GRID = ("--alpha", "-1:1:25", "--beta", "-0.5:0.5:20")
@@ -270,11 +270,12 @@ def main() -> int:
     """Read the options, run the campaign, print its table."""
     parser = argparse.ArgumentParser(description="Faults at random moments; see the head of the file.")
     parser.add_argument("--rounds", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=int(SEED), help="by default LOSSGRID_TEST_SEED, or a new one")
     parser.add_argument("--ranks", type=int, default=3)
     parser.add_argument("--fault", action="append", choices=FAULTS, help="only this one; repeatable")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    print(f"--seed {options.seed}", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory() as folder:
         disk = Path(folder) / "disk"
         disk.mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,9 @@ from lossgrid.parallel.stop import SIGNALS  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
+
+# Of what tests draw at random, such as the moment of a fault. Processes of pytest-xdist inherit it.
+SEED = os.environ.setdefault("LOSSGRID_TEST_SEED", str(random.SystemRandom().randrange(10**6)))
 
 HANDLERS = {number: signal.getsignal(number) for number in SIGNALS}
 
@@ -60,6 +64,18 @@ def launch(
         command_line(ranks, command),
         cwd=cwd, env=environment(env), text=True, capture_output=True, timeout=timeout, check=False,
     )  # fmt: skip
+
+
+def pytest_report_header() -> str:
+    """Tell the seed, by which a failure can be repeated."""
+    return f"random faults: LOSSGRID_TEST_SEED={SEED}"
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """Return what a test draws from: the same for the same seed and test, whatever runs beside it."""
+    print(f"LOSSGRID_TEST_SEED={SEED}")
+    return random.Random(f"{SEED} {request.node.nodeid}")
 
 
 @pytest.fixture(autouse=True)

@@ -87,6 +87,11 @@ def merged(surfaces: Sequence[Surface], out: Path) -> Surface:
     values, givers = {}, {}
     for name in names:
         values[name], givers[name] = join_values(quantities[name], surfaces, places, size)
+    errors = {
+        name: join_errors(name, surfaces, places, givers[name])
+        for name in names
+        if any(name in surface.errors for surface in surfaces)
+    }
     status = status_of(values.values(), np.all([giver >= 0 for giver in givers.values()], axis=0))
     seconds, rank = join_bookkeeping(surfaces, places, givers)
     complete = not np.count_nonzero(status == PENDING)
@@ -96,6 +101,7 @@ def merged(surfaces: Sequence[Surface], out: Path) -> Surface:
         beta=beta,
         quantities={name: quantities[name] for name in names},
         values={name: array.reshape(shape) for name, array in values.items()},
+        errors={name: array.reshape(shape) for name, array in errors.items()},
         status=status.reshape(shape),
         seconds=seconds.reshape(shape),
         rank=rank.reshape(shape),
@@ -163,6 +169,18 @@ def join_values(
         values[place] = np.where(offered & ~known, theirs, ours)
         giver[place] = np.where(offered & ~known, number, giver[place])
     return values, giver
+
+
+def join_errors(
+    name: str, surfaces: Sequence[Surface], places: Sequence[Place], giver: npt.NDArray[np.intp]
+) -> npt.NDArray[np.float32]:
+    """Return the standard errors of a quantity, each of the surface that gave the value; NaN where it tells none."""
+    errors = np.full(giver.shape, np.nan, dtype=np.float32)
+    for number, (surface, place) in enumerate(zip(surfaces, places, strict=True)):
+        if name in surface.errors:
+            own = _rows(surface, surface.errors[name])
+            errors[place] = np.where(giver[place] == number, own, errors[place])
+    return errors
 
 
 def _knows(surface: Surface, name: str) -> npt.NDArray[np.bool_]:

@@ -8,7 +8,16 @@ import pytest
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4])
 @pytest.mark.parametrize(
-    ("rows", "columns"), [(1, 1), (1, 3), (1, 40), (7, 5), (2, 31), (31, 2)], ids=lambda number: str(number)
+    ("rows", "columns"),
+    [
+        (1, 1),
+        pytest.param(1, 3, marks=pytest.mark.any_mpi),
+        (1, 40),
+        (7, 5),
+        (2, 31),
+        pytest.param(31, 2, marks=pytest.mark.any_mpi),
+    ],
+    ids=str,
 )
 def test_every_pending_point_is_computed_once(start: Any, program: Any, ranks: int, rows: int, columns: int) -> None:
     done = start(ranks, program("coordinate.py"), rows, columns, 0.003)
@@ -18,11 +27,13 @@ def test_every_pending_point_is_computed_once(start: Any, program: Any, ranks: i
     assert report["done"] == report["pending"] == rows * columns - columns // 3
 
 
+@pytest.mark.any_mpi
 def test_all_ranks_work(start: Any, program: Any) -> None:
     report = json.loads(start(4, program("coordinate.py"), 6, 20, 0.02).stdout)
-    assert min(report["points"]) > 0.5 * report["done"] / 4
+    assert min(report["busy"]) > 0.5 * sum(report["busy"]) / 4
 
 
+@pytest.mark.any_mpi
 @pytest.mark.parametrize("ranks", [1, 2, 4])
 def test_any_rank_can_stop_all(start: Any, program: Any, ranks: int) -> None:
     done = start(ranks, program("coordinate.py"), 20, 20, 0.02, "stop")
@@ -32,14 +43,16 @@ def test_any_rank_can_stop_all(start: Any, program: Any, ranks: int) -> None:
     assert 3 <= report["done"] < report["pending"]
 
 
+@pytest.mark.any_mpi
 @pytest.mark.parametrize("ranks", [2, 3, 4])
 def test_ranks_of_different_speed_end_within_one_point_of_each_other(start: Any, program: Any, ranks: int) -> None:
+    """Where the machine lets ranks wait, points take longer; the bounds are of what they took."""
     fast = 0.04
     report = json.loads(start(ranks, program("coordinate.py"), 12, 15, fast, "slow").stdout)
     slow = 5 * fast
     assert report["complete"]
-    assert report["points"][-1] < min(report["points"][:-1]) / 3
-    assert report["apart"] < slow + 0.05
+    assert report["busy"][-1] < min(report["busy"][:-1]) * 5 / 3  # a third of the points, each five times as long
+    assert report["apart"] < slow + 0.05 + 2 * report["late"]  # within the last point, and as it is handed over
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4])

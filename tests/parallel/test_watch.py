@@ -14,9 +14,11 @@ import pytest
 
 from lossgrid.parallel import watch
 from tests.conftest import command_line, environment
+from tests.pace import soon
 
 SECONDS_TO_END = 12
 SECONDS_TO_VANISH = 5
+PATIENCE = 2
 
 
 def began(text: str) -> float:
@@ -33,7 +35,7 @@ def processes(text: str) -> list[int]:
 
 def are_gone(found: list[int], seconds: float = SECONDS_TO_VANISH) -> bool:
     """Tell whether no process of ``found`` is left within some seconds."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + soon(seconds)
     left = set(found)
     while left and time.monotonic() < deadline:
         left = {process for process in left if is_there(process)}
@@ -57,7 +59,7 @@ def said_by_others(text: str) -> str:
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4])
 @pytest.mark.parametrize("case", ["peace", "refusal"])
 def test_ranks_that_are_well_are_left_alone(start: Any, program: Any, ranks: int, case: str) -> None:
-    done = start(ranks, program("watching.py"), case)
+    done = start(ranks, program("watching.py"), case, soon(PATIENCE))
     assert done.returncode == 0, done.stderr
     assert done.stdout == "all left\n"
     assert said_by_others(done.stderr) == ""
@@ -68,7 +70,7 @@ def test_ranks_that_are_well_are_left_alone(start: Any, program: Any, ranks: int
 
 @pytest.mark.parametrize("case", ["stopped together", "watchers and ranks stopped together"])
 def test_a_job_that_was_suspended_as_a_whole_goes_on(start: Any, program: Any, case: str) -> None:
-    done = start(3, program("watching.py"), case)
+    done = start(3, program("watching.py"), case, soon(PATIENCE))
     assert done.returncode == 0, done.stderr
     assert done.stdout == "all left\n"
 
@@ -76,7 +78,7 @@ def test_a_job_that_was_suspended_as_a_whole_goes_on(start: Any, program: Any, c
 @pytest.mark.parametrize("case", ["keeps the lock", "root keeps the lock"])
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_a_rank_that_keeps_the_interpreter_lock_is_alive(start: Any, program: Any, ranks: int, case: str) -> None:
-    done = start(ranks, program("watching.py"), case)
+    done = start(ranks, program("watching.py"), case, soon(PATIENCE))
     assert done.returncode == 0, done.stderr
     assert done.stdout == "all left\n"
     assert said_by_others(done.stderr) == ""
@@ -84,48 +86,48 @@ def test_a_rank_that_keeps_the_interpreter_lock_is_alive(start: Any, program: An
 
 @pytest.mark.parametrize(("case", "victim"), [("freezes", 2), ("root freezes", 0)])
 def test_a_frozen_rank_ends_the_job_and_is_named(start: Any, program: Any, case: str, victim: int) -> None:
-    done = start(3, program("watching.py"), case)
+    done = start(3, program("watching.py"), case, soon(PATIENCE))
     assert done.returncode != 0
-    assert time.time() - began(done.stderr) < SECONDS_TO_END
+    assert time.time() - began(done.stderr) < soon(SECONDS_TO_END)
     assert f"error: rank {victim} of 3 on {socket.gethostname()} has not been heard from for" in done.stderr
     assert "start again" in done.stderr
     assert are_gone(processes(done.stderr))
 
 
 def test_a_frozen_rank_is_found_also_by_one_that_keeps_the_interpreter_lock(start: Any, program: Any) -> None:
-    done = start(2, program("watching.py"), "freezes beside a lock")
+    done = start(2, program("watching.py"), "freezes beside a lock", soon(PATIENCE))
     assert done.returncode not in (0, 75)
-    assert time.time() - began(done.stderr) < SECONDS_TO_END + 10
+    assert time.time() - began(done.stderr) < soon(SECONDS_TO_END + 10)
     assert "error: rank 1 of 2 on" in done.stderr
     assert are_gone(processes(done.stderr))
 
 
 @pytest.mark.parametrize("case", ["dies", "root dies", "forks"])
 def test_a_killed_rank_ends_the_job(start: Any, program: Any, case: str) -> None:
-    done = start(3, program("watching.py"), case)
+    done = start(3, program("watching.py"), case, soon(PATIENCE))
     assert done.returncode != 0
-    assert time.time() - began(done.stderr) < SECONDS_TO_END
+    assert time.time() - began(done.stderr) < soon(SECONDS_TO_END)
     assert are_gone(processes(done.stderr))
 
 
 def test_a_rank_that_fails_has_the_word(start: Any, program: Any) -> None:
-    done = start(3, program("watching.py"), "fails")
+    done = start(3, program("watching.py"), "fails", soon(PATIENCE))
     assert done.returncode == 1
     assert "ZeroDivisionError: a fault nobody expected" in done.stderr
     assert "ended without a word" not in done.stderr
 
 
 def test_a_rank_whose_watcher_is_killed_says_so(start: Any, program: Any) -> None:
-    done = start(3, program("watching.py"), "loses its watcher")
+    done = start(3, program("watching.py"), "loses its watcher", soon(PATIENCE))
     assert done.returncode not in (0, 75)
-    assert time.time() - began(done.stderr) < SECONDS_TO_END
+    assert time.time() - began(done.stderr) < soon(SECONDS_TO_END)
     assert "rank 2 of 3 on" in done.stderr
     assert "the process that hears the other ranks has ended" in done.stderr
     assert are_gone(processes(done.stderr))
 
 
 def test_stop_signals_to_all_processes_of_a_rank_leave_its_watcher_at_work(start: Any, program: Any) -> None:
-    done = start(3, program("watching.py"), "signals")
+    done = start(3, program("watching.py"), "signals", soon(PATIENCE))
     assert done.returncode == 0, done.stderr
     assert done.stdout == "all left\n"
 
@@ -141,13 +143,13 @@ def test_nothing_is_left_of_a_job_whose_launcher_was_killed(
             command_line(2, [program("watching.py"), "peace", "20"]), env=environment(), stderr=stderr, cwd=tmp_path
         ) as job,
     ):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + soon(30)
         while len(processes(said.read_text())) < 4 and time.monotonic() < deadline:
             time.sleep(0.05)
         found = processes(said.read_text())
         assert len(found) == 4
         job.send_signal(number)
-        job.wait(timeout=SECONDS_TO_END)
+        job.wait(timeout=soon(SECONDS_TO_END))
     try:
         assert are_gone(found, SECONDS_TO_END)
     finally:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from lossgrid.parallel import watcher
+from tests.pace import soon, stretch
 
 DIED = "rank 1 of 2 on there ended without a word: killed, perhaps for lack of memory, or crashed"
 
@@ -55,17 +56,18 @@ def watching() -> Iterator[Callable[[float], Watching]]:
 def test_a_neighbour_that_speaks_is_alive_and_one_that_leaves_is_not_missed(
     watching: Callable[[float], Watching],
 ) -> None:
-    made = watching(0.8)
+    pace = stretch()
+    made = watching(0.8 * pace)
     made.start()
     for _ in range(8):
         made.neighbour.send(watcher.ALIVE)
-        time.sleep(0.2)
+        time.sleep(0.2 * pace)
     assert made.is_alive()
     made.neighbour.send(watcher.LEAVING)
-    time.sleep(1.5)
+    time.sleep(1.5 * pace)
     assert made.is_alive()  # its own rank has not left
     made.rank.send(watcher.LEAVING)
-    made.join(timeout=3)
+    made.join(timeout=3 * pace)
     assert not made.is_alive()
     assert made.lost is None
     assert watcher.LEAVING in made.neighbour.recv(1000)
@@ -77,28 +79,29 @@ def test_silence_and_a_broken_connection_are_told_apart(
     monkeypatch.setattr(watcher, "GRACE", 0.2)
     silent = watching(0.5)
     silent.start()
-    silent.join(timeout=5)
+    silent.join(timeout=soon(5))
     assert silent.lost is not None
     assert silent.lost.startswith("rank 1 of 2 on there has not been heard from for")
     broken = watching(60.0)
     broken.start()
     broken.neighbour.close()
-    broken.join(timeout=5)
+    broken.join(timeout=soon(5))
     assert broken.lost == DIED
 
 
 def test_a_neighbour_that_failed_has_time_to_end_the_job_itself(
     monkeypatch: pytest.MonkeyPatch, watching: Callable[[float], Watching]
 ) -> None:
+    pace = stretch()
     monkeypatch.setattr(watcher, "GRACE", 0.1)
-    monkeypatch.setattr(watcher, "FAILING_SECONDS", 0.8)
+    monkeypatch.setattr(watcher, "FAILING_SECONDS", 0.8 * pace)
     made = watching(60.0)
     made.start()
     made.neighbour.send(watcher.FAILING)
     made.neighbour.close()
-    made.join(timeout=0.5)
+    made.join(timeout=0.5 * pace)
     assert made.is_alive()
-    made.join(timeout=5)
+    made.join(timeout=soon(5))
     assert made.lost == "rank 1 of 2 on there failed and could not end the job"
 
 
@@ -122,7 +125,7 @@ def test_beside_a_stopped_rank_it_says_nothing_and_judges_nobody(
         made.neighbour.recv(1)
     assert made.is_alive()
     monkeypatch.setattr(made.process, "is_stopped", lambda: False)  # goes on, the neighbour does not
-    made.join(timeout=5)
+    made.join(timeout=soon(5))
     assert made.lost is not None
     assert "has not been heard from for" in made.lost
 
@@ -133,7 +136,7 @@ def test_it_ends_without_a_word_when_its_rank_has_gone(
     made = watching(60.0)
     made.start()
     monkeypatch.setattr(made.process, "process", 1 << 30)
-    made.join(timeout=5)
+    made.join(timeout=soon(5))
     assert not made.is_alive()
     assert made.lost is None
 
@@ -145,7 +148,7 @@ def test_a_stopped_process_is_known_by_its_state(number: signal.Signals, is_stop
         try:
             rank = watcher.Rank(process.pid, ours)
             process.send_signal(number)
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + soon(5)
             while rank.is_stopped() != is_stopped and time.monotonic() < deadline:
                 time.sleep(0.02)
             assert rank.is_stopped() == is_stopped

@@ -31,15 +31,18 @@ surface = np.full((rows, columns), np.nan)
 owner = np.full((rows, columns), -1)
 computed: list[tuple[int, int]] = []
 ended: list[float] = []
+took: list[float] = []  # s, of each point of this rank, by the clock
 snapshots: list[int] = []
 
 
 def evaluate(work: Work, tick: Callable[[], object]) -> Results:
+    began = time.monotonic()
     for _ in range(3):
         time.sleep(seconds / 3)
         tick()
     computed.append((work.row, work.start))
     ended.append(time.monotonic())
+    took.append(ended[-1] - began)
     return Results.of_point(work, np.array([1000.0 * work.row + work.start]), np.zeros(1), seconds)
 
 
@@ -70,9 +73,10 @@ if "centre" in sys.argv:
 task = Task(evaluate, put, collect=put, seconds_left=seconds_left)
 began = time.monotonic()
 complete = coordinate(world, plan, task, on_progress=progress)
-took = time.monotonic() - began
 points = world.comm.gather(len(computed), root=0)
 last = world.comm.gather(ended[-1] if ended else began, root=0)
+busy = world.comm.gather(sum(took), root=0)
+late = world.comm.gather(max(took, default=0.0) - seconds, root=0)  # the machine let a rank wait so long in a point
 if world.is_root:
     expected = 1000.0 * np.arange(rows)[:, None] + np.arange(columns)
     done = ~np.isnan(surface)
@@ -90,7 +94,8 @@ if world.is_root:
                 "done": int(done.sum()),
                 "pending": int(pending.sum()),
                 "points": points,
-                "seconds": took,
+                "busy": busy,
+                "late": max(late),
                 "apart": max(last) - min(last),
             }
         )

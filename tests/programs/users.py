@@ -122,12 +122,12 @@ def uneven_data(split: str) -> object:
     return torch.ones(3, 4), torch.zeros(2)
 
 
-def keeps_the_lock_on_rank_1(seconds: int = 5) -> None:
-    """Sleep with Python's interpreter lock held, on rank 1."""
+def keeps_the_lock_on_rank_1() -> None:
+    """Sleep for 5 s, or as long as the test says, with Python's interpreter lock held, on rank 1."""
     if rank() == 1:
         sys.stderr.write("keeps the lock\n")
         sys.stderr.flush()
-        ctypes.PyDLL(None).sleep(seconds)
+        ctypes.PyDLL(None).sleep(int(os.environ.get("SECONDS_LOCKED", "5")))
 
 
 def keeps_the_lock_on_rank_1_model(in_channels: int, num_classes: int) -> torch.nn.Module:

@@ -17,6 +17,7 @@ import pytest
 
 from lossgrid import store
 from lossgrid.surface import PENDING
+from tests.pace import soon
 from tests.system.conftest import running, wait_for_points
 
 SLOW = ("--model", "mlp", "--data", "users:pictures", "--loss", "users:slow_loss", "--alpha", "-1:1:12")
@@ -44,7 +45,7 @@ def test_a_file_that_is_replaced_in_mid_run_ends_the_run_by_name(start: Any, out
             shutil.copyfile(other, out)
         else:
             os.truncate(out, 1000)
-        _, said = job.communicate(timeout=SECONDS_TO_END)
+        _, said = job.communicate(timeout=soon(SECONDS_TO_END))
         assert job.returncode == 1, said
     assert f"{out.name} was " in said
     assert "is complete" not in said
@@ -66,7 +67,7 @@ def test_three_runs_through_three_names_are_one(start: Any, out: Path) -> None:
         assert refused.returncode == 2
         assert "second.h5 has 2 names (hard links)" in refused.stderr
         job.send_signal(signal.SIGUSR1)
-        _, said = job.communicate(timeout=SECONDS_TO_END)
+        _, said = job.communicate(timeout=soon(SECONDS_TO_END))
         assert job.returncode == 75, said
     link.unlink()
     link.symlink_to("nowhere.h5")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from lossgrid import store
+from tests.pace import soon
 from tests.system.conftest import pid_of, running, wait_for_points
 
 RUN = ("run", "--model", "users:net", "--data", "users:pictures", "--loss", "users:slow_loss", "--alpha", "-1:1:20")
@@ -45,5 +46,5 @@ def test_a_signal_to_all_ranks_about_the_last_point_is_no_failure(out: Path, ran
         for process in ids:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGTERM)
-        code = job.wait(timeout=30)
+        code = job.wait(timeout=soon(30))
     assert code == right_code(out)

@@ -81,6 +81,7 @@ def reference_directions(model: torch.nn.Module, seed: int) -> list[dict[str, np
     return made
 
 
+@pytest.mark.any_mpi
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 2e-5), ("float64", 1e-12)])
 def test_values_are_those_of_a_slow_reference(
     alone: Path, start: Any, tmp_path: Path, precision: str, tolerance: float
@@ -104,6 +105,7 @@ def test_values_are_those_of_a_slow_reference(
                 assert got[f"{split}_accuracy"][j, i] == pytest.approx(accuracy, abs=1e-12)
 
 
+@pytest.mark.any_mpi
 @pytest.mark.parametrize("ranks", [1, 2, 3, 4])
 @pytest.mark.parametrize("writer", ["parallel", "root"])
 def test_the_same_bits_whoever_computes_and_writes(
@@ -120,7 +122,7 @@ def test_the_same_bits_whoever_computes_and_writes(
     assert_same_bytes(tmp_path / "surface.h5", alone)
 
 
-@pytest.mark.parametrize("ranks", [0, 1, 2, 4])
+@pytest.mark.parametrize("ranks", [0, 1, 2, pytest.param(4, marks=pytest.mark.any_mpi)])
 @pytest.mark.parametrize("grid", [("--alpha", "0:1:2"), ("--alpha", "0:0:1"), ("--alpha", "0:1:2", "--beta", "0:0:1")])
 def test_grids_with_fewer_points_than_ranks(start: Any, tmp_path: Path, ranks: int, grid: tuple[str, ...]) -> None:
     done = start(ranks, "lossgrid", "run", "--model", "users:net", "--data", "users:pictures", *grid)
@@ -132,6 +134,7 @@ def test_grids_with_fewer_points_than_ranks(start: Any, tmp_path: Path, ranks: i
     assert surface.shape == ((1, 2) if "--beta" in grid else (int(grid[1].split(":")[2]),))
 
 
+@pytest.mark.any_mpi
 def test_order_and_balance_do_not_change_a_bit(alone: Path, start: Any, tmp_path: Path) -> None:
     """With a slow rank 0 the points are computed in quite another order, by others."""
     slow = [part if part != "cross_entropy" else "users:slow_on_root" for part in RUN]
@@ -142,6 +145,7 @@ def test_order_and_balance_do_not_change_a_bit(alone: Path, start: Any, tmp_path
     assert_same_bytes(tmp_path / "surface.h5", alone)
 
 
+@pytest.mark.any_mpi
 def test_a_run_of_a_complete_file_computes_nothing(alone: Path, start: Any, tmp_path: Path) -> None:
     content = alone.read_bytes()
     (tmp_path / "surface.h5").write_bytes(content)
@@ -288,6 +292,7 @@ def test_the_values_of_a_published_network(shared: Path, start: Any, tmp_path: P
     assert 0.7 < surface["test_accuracy"][0] < 0.9
 
 
+@pytest.mark.any_mpi
 def test_metrics_are_the_promised_ones(alone: Path) -> None:
     assert set(METRICS) == set(store.read(alone).quantities)
 
@@ -303,6 +308,7 @@ def test_how_points_were_evaluated_stands_in_the_file(alone: Path, start: Any, t
     np.testing.assert_allclose(values(path)["train_loss"], values(alone)["train_loss"], rtol=1e-5)
 
 
+@pytest.mark.any_mpi
 @pytest.mark.parametrize("variant", ["plain", "folded"])
 def test_a_resumed_run_keeps_to_what_the_file_says(start: Any, tmp_path: Path, variant: str) -> None:
     path = tmp_path / "surface.h5"
@@ -342,6 +348,7 @@ def test_ranks_compute_compiled_networks_alike(alone: Path, start: Any, tmp_path
     np.testing.assert_allclose(values(tmp_path / "surface.h5")["train_loss"], values(alone)["train_loss"], rtol=1e-5)
 
 
+@pytest.mark.any_mpi
 @pytest.mark.parametrize("ranks", [0, 3])
 def test_a_lower_precision_tells_its_own_error(start: Any, tmp_path: Path, ranks: int) -> None:
     run = ("--model", "users:net", "--data", "users:pictures", *PLANE, *SEEDS)

@@ -55,6 +55,7 @@ def test_more_threads_than_cores_are_warned_of(
     assert caplog.text.count(f"{threads} threads share ") == 1
 
 
+@pytest.mark.slow
 def test_the_same_as_the_command_line(model: torch.nn.Module, tmp_path: Path, start: object) -> None:
     torch.save(model.state_dict(), tmp_path / "net.pt")
     run = (
@@ -128,6 +129,7 @@ def test_refusals(model: torch.nn.Module, options: dict[str, object], words: str
     assert words in str(caught.value)
 
 
+@pytest.mark.slow
 def test_ranks_of_a_script_share_the_points(start: object, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(
         "import torch, lossgrid\nfrom users import net, pictures\ntorch.manual_seed(0)\n"

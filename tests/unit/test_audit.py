@@ -12,6 +12,7 @@ from torch.nn import functional as F
 import lossgrid
 from lossgrid import store
 from lossgrid.errors import InputError
+from tests.builders import a_batch
 
 COUNT = 40
 
@@ -51,7 +52,7 @@ def made(kind: type[nn.Module] = Net) -> nn.Module:
 
 
 def samples() -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.randn(COUNT, 6, generator=torch.Generator().manual_seed(2)), torch.arange(COUNT) % 4
+    return a_batch(COUNT, 6, classes=4, seed=2)
 
 
 def half_done(path: Path) -> None:

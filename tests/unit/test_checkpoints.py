@@ -14,6 +14,7 @@ from torch import nn
 from lossgrid import models
 from lossgrid.errors import InputError
 from lossgrid.files import reading
+from tests.builders import a_network
 
 State = dict[str, torch.Tensor]
 TRAINED = {20: "12fca82f", 32: "d509ac18", 44: "014dd654", 56: "4bfd9763"}
@@ -21,8 +22,7 @@ TRAINED = {20: "12fca82f", 32: "d509ac18", 44: "014dd654", 56: "4bfd9763"}
 
 def small(classes: int = 2) -> nn.Sequential:
     """A network with a convolution, normalisation and a linear layer."""
-    torch.manual_seed(classes)
-    return nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(3, classes))
+    return a_network(1, 3, classes, seed=classes)
 
 
 def equal(one: State, other: State) -> bool:

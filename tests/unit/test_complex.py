@@ -14,6 +14,7 @@ from lossgrid import directions
 from lossgrid.errors import InputError
 from lossgrid.evaluation import Plane, choose_place
 from lossgrid.evaluation.settling import to_place
+from tests.builders import a_batch
 
 
 class Spectral(nn.Module):
@@ -36,7 +37,7 @@ def made(seed: int = 0) -> nn.Module:
 
 
 def samples() -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.randn(20, 6, generator=torch.Generator().manual_seed(2)), torch.arange(20) % 3
+    return a_batch(20, 6, classes=3, seed=2)
 
 
 def reference(entries: dict[str, torch.Tensor]) -> float:

@@ -39,6 +39,7 @@ def test_the_page_of_options_is_that_of_the_settings() -> None:
     assert (ROOT / "docs" / "options.md").read_text() == page(), "python -m lossgrid.settings.table > docs/options.md"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", sorted(EXAMPLES))
 @pytest.mark.parametrize("columns", ["80", "200"])
 def test_no_option_is_cut_in_the_help(verb: str, columns: str) -> None:

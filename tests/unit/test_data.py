@@ -16,6 +16,7 @@ from lossgrid.readers import cifar10
 from lossgrid.readers.spread import spread
 
 
+@pytest.mark.slow
 def test_digits_are_split_and_scaled() -> None:
     splits = data.load("digits", {}, splits=("train", "test"))
     assert (splits["train"].samples, splits["test"].samples) == (1438, 359)

@@ -6,19 +6,14 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from lossgrid import directions, store
 from lossgrid.errors import InputError
-
-
-def network() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(3, 4))
+from tests.builders import a_network
 
 
 def drawn(axis: int = 0, seed: int = 7, bias: bool = False) -> directions.Entries:
-    theta = directions.parameters(network())
+    theta = directions.parameters(a_network())
     return directions.gaussian(theta, seed=seed, axis=axis, perturb_bias_and_norm=bias)
 
 
@@ -52,7 +47,7 @@ def reference_norm(tensor: torch.Tensor) -> float:
 
 
 def test_filter_normalisation_gives_each_filter_its_norm() -> None:
-    theta = directions.parameters(network())
+    theta = directions.parameters(a_network())
     direction = directions.normalise(drawn(bias=True), theta, "filter")
     for name in ("0.weight", "3.weight"):
         for d, w in zip(direction[name], theta[name], strict=True):
@@ -65,7 +60,7 @@ def test_filter_normalisation_gives_each_filter_its_norm() -> None:
 
 
 def test_layer_weight_and_no_normalisation() -> None:
-    theta, raw = directions.parameters(network()), drawn()
+    theta, raw = directions.parameters(a_network()), drawn()
     layer = directions.normalise(raw, theta, "layer")
     weight = directions.normalise(raw, theta, "weight")
     none = directions.normalise(raw, theta, "none")
@@ -83,7 +78,7 @@ def test_a_filter_of_zeros_does_not_move() -> None:
 
 
 def test_difference_moves_parameters_and_statistics_not_counters() -> None:
-    start, end = network(), network()
+    start, end = a_network(), a_network()
     with torch.no_grad():
         for tensor in (*end.parameters(), end[1].running_mean, end[1].running_var):
             tensor.add_(0.25)
@@ -96,7 +91,7 @@ def test_difference_moves_parameters_and_statistics_not_counters() -> None:
 
 
 def test_no_difference_is_refused() -> None:
-    states = directions.states(network())
+    states = directions.states(a_network())
     with pytest.raises(InputError, match=r"b\.pt holds the same network"):
         directions.difference(states, states, source="b.pt")
 
@@ -107,7 +102,7 @@ def test_own_file_brings_back_the_same_bits(tmp_path: Path) -> None:
     arrays = [{name: tensor.numpy() for name, tensor in one.items()} for one in (delta, eta)]
     store.write_directions(path, arrays, about={"seed": 7}, overwrite=False)
     for stored, expected in zip(store.read_directions(path), (delta, eta), strict=True):
-        matched = directions.match(stored.arrays, stored.names, network(), source="d.h5")
+        matched = directions.match(stored.arrays, stored.names, a_network(), source="d.h5")
         assert list(matched) == list(expected)
         assert all(torch.equal(matched[name], expected[name]) for name in expected)
     with pytest.raises(InputError, match="exists"):
@@ -124,7 +119,7 @@ def reference_tool_file(path: Path, tensors: list[torch.Tensor], groups: tuple[s
 
 
 def test_files_of_the_reference_tool_of_type_weights(tmp_path: Path) -> None:
-    model = network()
+    model = a_network()
     tensors = [torch.full_like(p, float(i)) for i, p in enumerate(model.parameters())]
     reference_tool_file(tmp_path / "d.h5", tensors, ("xdirection", "ydirection"))
     stored = store.read_directions(tmp_path / "d.h5")
@@ -135,7 +130,7 @@ def test_files_of_the_reference_tool_of_type_weights(tmp_path: Path) -> None:
 
 
 def test_files_of_the_reference_tool_of_type_states(tmp_path: Path) -> None:
-    model = network()
+    model = a_network()
     tensors = [torch.full_like(t, 3).float() for t in model.state_dict().values()]
     reference_tool_file(tmp_path / "d.h5", tensors)
     (stored,) = store.read_directions(tmp_path / "d.h5")
@@ -153,7 +148,7 @@ def test_files_of_the_reference_tool_of_type_states(tmp_path: Path) -> None:
     ],
 )
 def test_directions_of_another_network_are_refused(spoil: object, words: str) -> None:
-    model = network()
+    model = a_network()
     tensors = spoil([torch.zeros_like(p) for p in model.parameters()])  # type: ignore[operator]
     with pytest.raises(InputError) as caught:
         directions.match([t.numpy() for t in tensors], None, model, source="d.h5")
@@ -162,7 +157,7 @@ def test_directions_of_another_network_are_refused(spoil: object, words: str) ->
 
 def test_names_another_network_does_not_have_are_refused() -> None:
     with pytest.raises(InputError, match="no 'conv9'"):
-        directions.match([np.zeros(3)], ["conv9"], network(), source="d.h5")
+        directions.match([np.zeros(3)], ["conv9"], a_network(), source="d.h5")
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x89HDF\r\n\x1a\n damaged"])

@@ -16,18 +16,13 @@ from lossgrid import directions
 from lossgrid.errors import InputError
 from lossgrid.evaluation import Evaluator, Place, Plane, choose_place
 from lossgrid.measures import make_objective
-from tests.builders import a_direction, an_evaluator
+from tests.builders import a_direction, a_network, an_evaluator
 
 CPU = torch.device("cpu")
 
 
 def network() -> nn.Module:
-    torch.manual_seed(3)
-    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 10)).eval()
-    with torch.no_grad():
-        model[1].running_mean.normal_()
-        model[1].running_var.uniform_(0.5, 2)
-    return model
+    return a_network(1, 4, 10, side=8, activation=nn.ReLU, statistics=True, seed=3)
 
 
 def samples(count: int = 37) -> tuple[torch.Tensor, torch.Tensor]:
@@ -76,6 +71,7 @@ def test_values_are_those_of_the_reference(alpha: float, beta: float, precision:
     assert seconds > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["plain", "folded", "fused"])
 def test_float32_is_right_to_five_digits_at_every_point_of_a_surface(variant: str) -> None:
     """25 x 25 points against the plain network in float64, whose points are checked against the reference above."""

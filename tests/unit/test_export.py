@@ -17,7 +17,6 @@ import torch
 import xarray
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from torch import nn
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkIOXdmf2 import vtkXdmfReader
 from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
@@ -28,7 +27,7 @@ from lossgrid.formats import FORMATS, export_file, figure
 from lossgrid.formats.heights import HeightOptions
 from lossgrid.run.axes import Axes, save_directions
 from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Origin, Session, Surface
-from tests.builders import a_surface
+from tests.builders import a_network, a_surface
 
 NAN = np.nan
 QUICK = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -452,6 +451,7 @@ def test_logarithms_need_positive_values(tmp_path: Path) -> None:
             exported(tmp_path, some, to, log=True, clip=2.0)
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_wrote_and_what_is_pending(tmp_path: Path, start: Any) -> None:
     saved(tmp_path, PLANE)
     done = start(0, "lossgrid", "export", "s.h5", "--to", "vtk", "--log", "--clip", "50")
@@ -468,15 +468,10 @@ def test_the_command_says_what_it_wrote_and_what_is_pending(tmp_path: Path, star
 # direction files
 
 
-def network() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(3, 4))
-
-
 @pytest.mark.parametrize("moves", ["weights", "states"])
 def test_the_reference_tool_reads_our_directions_by_number(tmp_path: Path, moves: str) -> None:
     """It pairs dataset k with parameter k, or with entry k of the state dict, and knows no names."""
-    model = network()
+    model = a_network()
     theta = directions.parameters(model)
     delta = directions.gaussian(theta, seed=1, axis=0)
     eta = directions.gaussian(theta, seed=1, axis=1)

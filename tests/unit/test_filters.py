@@ -242,6 +242,7 @@ SAME = [(kind, rescaled_under_normalisation) for kind in NORMALISED] + [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "rescale"), SAME, ids=lambda part: getattr(part, "__name__", part))
 def test_with_filter_normalisation_the_surface_is_that_of_the_function(
     kind: str, rescale: Callable[[nn.Module], nn.Module]
@@ -261,6 +262,7 @@ def difference(twin: nn.Module, model: nn.Module, norm: str, data: object) -> fl
     return float(np.abs(surface(twin, norm, data) / surface(model, norm, data) - 1).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["resnet20", "vgg9"])
 def test_in_float32_it_is_so_to_five_digits_too(kind: str) -> None:
     model = built(kind)

@@ -103,6 +103,7 @@ def places(content: bytes, sign: bytes) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "read", "protected"),
     [

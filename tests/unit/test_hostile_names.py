@@ -70,6 +70,7 @@ def test_a_long_text_keeps_both_its_ends() -> None:
 # pictures
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", TEXTS)
 def test_pictures_show_names_as_they_are_and_keep_their_layout(text: str) -> None:
     surface, curve = named(text), replace(line(), origin=Origin({"model": text}, differs=text))

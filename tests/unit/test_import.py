@@ -22,7 +22,7 @@ from lossgrid.run.provenance import going_on
 from lossgrid.settings import RunConfig, resolve
 from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Origin, Surface
 from lossgrid.surface.summary import as_lines, summarise
-from tests.builders import a_surface
+from tests.builders import a_network, a_surface
 
 NAN = np.nan
 QUICK = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -257,6 +257,7 @@ def test_nothing_is_replaced_unasked(tmp_path: Path) -> None:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["other.h5", "r.h5", "s.h5"]
 
 
+@pytest.mark.slow
 def test_the_command_imports_what_export_wrote(tmp_path: Path, start: Any) -> None:
     as_the_tool_computes(tmp_path / "r.h5", [0, 1, 2], [0, 1], skip=(4,))
     for arguments, said in (
@@ -349,6 +350,7 @@ def surfaces(draw: st.DrawFn) -> Surface:
     return surface_of(loss, status, accuracy)
 
 
+@pytest.mark.slow
 @QUICK
 @given(surface=surfaces())
 def test_there_and_back_again_is_the_same_surface(tmp_path: Path, surface: Surface) -> None:
@@ -369,11 +371,7 @@ def test_there_and_back_again_is_the_same_surface(tmp_path: Path, surface: Surfa
 
 
 def network() -> nn.Module:
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(3, 4))
-    model[1].running_mean.normal_()
-    model[1].running_var.uniform_(0.5, 2)
-    return model.eval().requires_grad_(False)
+    return a_network(statistics=True)
 
 
 @pytest.mark.parametrize("kind", ["weights", "states"])

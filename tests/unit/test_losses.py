@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 import lossgrid
 from lossgrid.errors import InputError
+from tests.builders import a_perceptron
 
 COUNT, CLASSES = 90, 4
 WEIGHTS = torch.tensor([1.0, 10.0, 0.1, 3.0])
@@ -19,8 +20,7 @@ DELTA = {"2.weight": torch.linspace(-1, 1, 32).reshape(4, 8)}
 
 
 def network(classes: int = CLASSES) -> nn.Module:
-    torch.manual_seed(1)
-    return nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, classes)).eval()
+    return a_perceptron(6, 8, classes, activation=nn.Tanh, seed=1).eval()
 
 
 def samples(*, is_sorted: bool = True) -> tuple[torch.Tensor, torch.Tensor]:

@@ -19,6 +19,7 @@ from lossgrid.measures import accuracy, given, make
 from lossgrid.measures.classes import Calibration, error, top
 from lossgrid.measures.measure import Measure
 from lossgrid.surface import Quantity
+from tests.builders import a_perceptron
 
 CPU = torch.device("cpu")
 
@@ -128,8 +129,7 @@ def test_names_that_are_none_are_refused(text: str, words: str, monkeypatch: pyt
 
 
 def network() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 5)).double()
+    return a_perceptron(12, 8, 5).double()
 
 
 def samples(count: int = 50) -> tuple[torch.Tensor, torch.Tensor]:
@@ -217,7 +217,7 @@ def test_a_metric_gets_the_network_that_moves() -> None:
 
 def test_a_metric_that_reads_the_network_at_theta_is_refused() -> None:
     model = network()
-    weight = model[1].weight  # type: ignore[union-attr]
+    weight = model[0].weight  # type: ignore[union-attr]
 
     class Held:
         def __init__(self) -> None:

@@ -391,6 +391,8 @@ def test_a_saved_surface_has_the_structure_of_a_created_one(tmp_path: Path) -> N
     with h5py.File(saved) as one, h5py.File(created) as other:
         assert set(one.attrs) == set(other.attrs)
         for name, dataset in other.items():
+            if name.endswith("_error"):  # which these surfaces do not tell
+                continue
             assert (one[name].shape, one[name].dtype, one[name].chunks) == (dataset.shape, dataset.dtype, None)
             assert one[name].id.get_offset() is not None
             assert [d[0].name for d in one[name].dims if len(d)] == [d[0].name for d in dataset.dims if len(d)]

@@ -102,6 +102,7 @@ LARGE: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LARGE)
 def test_numbers_of_large_surfaces_take_seconds(tmp_path: Path, name: str) -> None:
     values = 0.5 + LARGE[name](np.random.default_rng(0))

@@ -69,6 +69,7 @@ def test_the_reference_file_lists_the_networks_tested_here(shared: Path) -> None
     assert set(reference(shared / "reference_models.json")) == set(REFERENCE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFERENCE)
 def test_network_is_that_of_the_papers_code(name: str, shared: Path) -> None:
     facts = reference(shared / "reference_models.json")[name]

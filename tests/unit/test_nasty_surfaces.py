@@ -39,6 +39,7 @@ def is_done_or_refused(action: Callable[[], Any], reasons: tuple[str, ...]) -> b
         return "\n" not in str(error) and any(reason in str(error) for reason in reasons)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(24))
 def test_nasty_surfaces_are_drawn_in_every_way(seed: int) -> None:
     surface, other = nasty_surface(seed), nasty_surface(seed + 1000)
@@ -53,6 +54,7 @@ def draw(surface: Surface, kind: str, log: bool | None) -> str:
     return drawn(plot.draw(surface, kind=kind, log=log))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
 def test_every_set_of_losses_is_drawn_as_line_band_and_plane(name: str) -> None:
     among = np.array(SETS[name])
@@ -67,6 +69,7 @@ def test_every_set_of_losses_is_drawn_as_line_band_and_plane(name: str) -> None:
         assert "train loss" in drawn(figure)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in AXES if name != "rounding"])
 def test_every_axis_is_drawn(name: str) -> None:
     axis = np.array(AXES[name])

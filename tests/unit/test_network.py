@@ -225,6 +225,7 @@ def test_hooked_layers_are_left_alone() -> None:
             of(variant, model, pictures().float(), "float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet20", "resnet20_noshort", "resnet50", "vgg9", "densenet121"])
 @pytest.mark.parametrize(
     ("variant", "precision", "tolerance"), [("folded", "float64", 1e-10), ("fused", "float32", 1e-4)]
@@ -253,6 +254,7 @@ def evaluator(model: nn.Module, precision: str = "float64", batch_size: int = 4)
     return an_evaluator(model, batch, delta=delta, precision=precision, batch_size=batch_size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variant", "precision", "tolerance"),
     [

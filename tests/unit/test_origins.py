@@ -19,6 +19,7 @@ from lossgrid.origin import refuse_unknown_origin, settings_of
 from lossgrid.surface import Origin, Surface
 from lossgrid.surface.summary import as_lines, summarise
 from tests.builders import measured
+from tests.pace import soon
 
 DATA = (torch.linspace(-1, 1, 24).reshape(12, 2), torch.arange(12) % 3)
 
@@ -83,7 +84,7 @@ def test_parts_that_make_a_surface_too_large_are_refused(tmp_path: Path, monkeyp
     for name, alpha in (("a.h5", "-1:0:3"), ("b.h5", "0:1:3")):
         computed(tmp_path / name, alpha)
     monkeypatch.setattr("lossgrid.store.room.memory_left", lambda: 300.0)
-    with pytest.raises(InputError, match="a surface of 5 points needs 375 bytes of memory, and 300 bytes are left"):
+    with pytest.raises(InputError, match="a surface of 5 points needs 495 bytes of memory, and 300 bytes are left"):
         merge_files([tmp_path / "a.h5", tmp_path / "b.h5"], tmp_path / "out.h5", overwrite=False)
     assert not (tmp_path / "out.h5").exists()
 
@@ -94,7 +95,7 @@ def test_too_many_points_are_refused_from_python_too(tmp_path: Path, axes: dict[
     began = time.monotonic()
     with pytest.raises(InputError, match="a surface of 1,000,000,000,000 points needs"):
         lossgrid.evaluate(nn.Linear(2, 3), DATA, **axes, out=tmp_path / "s.h5" if kept else None)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < soon(10)
     assert list(tmp_path.iterdir()) == []
 
 

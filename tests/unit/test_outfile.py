@@ -112,6 +112,7 @@ def test_nothing_stays_of_a_file_whose_making_fails(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", COMMANDS)
 def test_a_full_disk_is_one_line_and_the_old_file_stays(tmp_path: Path, to: str) -> None:
     store.save(tmp_path / "s.h5", bowl(30, 30), overwrite=False)
@@ -134,6 +135,7 @@ def test_a_full_disk_is_one_line_and_the_old_file_stays(tmp_path: Path, to: str)
     assert sorted(one.name for one in tmp_path.iterdir()) == sorted(["s.h5", old.name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["/", ".", "folder", "fifo.h5", "dangling.h5"])
 @pytest.mark.parametrize("verb", ["plot", "compare", "export", "status"])
 def test_what_is_no_file_is_refused_in_one_line(start: Start, tmp_path: Path, file: str, verb: str) -> None:

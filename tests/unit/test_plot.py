@@ -283,6 +283,7 @@ EXTREMES: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("values", EXTREMES.values(), ids=EXTREMES)
 @pytest.mark.parametrize("log", [None, False])
 def test_no_surface_is_too_odd_to_draw(values: Any, log: bool | None) -> None:
@@ -444,6 +445,7 @@ def test_what_cannot_stand_side_by_side_is_refused() -> None:
 # files
 
 
+@pytest.mark.slow
 def test_pictures_are_the_same_bytes_every_time(tmp_path: Path) -> None:
     for suffix in plot.FORMATS:
         first, second = (plot.save(plot.draw(bowl()), tmp_path / f"{name}.{suffix}", overwrite=False) for name in "ab")
@@ -485,6 +487,7 @@ def test_names_that_cannot_be_written_are_refused(tmp_path: Path, name: str, tex
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_all_pictures_of_a_surface(tmp_path: Path) -> None:
     def names(surface: Surface, stem: str) -> list[str]:
         return [path.name for path in plot.write_all(surface, tmp_path / stem, overwrite=False, format="svg")]
@@ -513,12 +516,14 @@ DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_one_file_is_drawn_in_every_way_beside_it(tmp_path: Path) -> None:
     pictures = draw_files([surface_file(tmp_path / "s.h5")], **DEFAULTS)
     assert pictures == [tmp_path / f"s_{kind}.png" for kind in ("contourf", "contour", "heat", "surface")]
     assert all(picture.is_file() for picture in pictures)
 
 
+@pytest.mark.slow
 def test_one_kind_or_one_name_is_one_picture(tmp_path: Path) -> None:
     file = surface_file(tmp_path / "s.h5")
     assert draw_files([file], **DEFAULTS | {"kind": "heat", "format": "pdf"}) == [tmp_path / "s_heat.pdf"]
@@ -527,6 +532,7 @@ def test_one_kind_or_one_name_is_one_picture(tmp_path: Path) -> None:
     assert draw_files([line_file], **DEFAULTS) == [tmp_path / "l_line.png"]
 
 
+@pytest.mark.slow
 def test_several_files_are_drawn_side_by_side(tmp_path: Path) -> None:
     files = [surface_file(tmp_path / "a.h5"), surface_file(tmp_path / "b.h5")]
     assert draw_files(files, **DEFAULTS) == [tmp_path / "a_side_by_side.png"]
@@ -541,6 +547,7 @@ def test_files_of_several_seeds_are_drawn_as_a_band(tmp_path: Path) -> None:
     assert draw_files(files, **DEFAULTS | {"band": True}) == [tmp_path / "seed0_band.png"]
 
 
+@pytest.mark.slow
 def test_nothing_is_drawn_where_one_picture_is_in_the_way(tmp_path: Path) -> None:
     file = surface_file(tmp_path / "s.h5")
     (tmp_path / "s_surface.png").write_text("mine")

@@ -15,7 +15,7 @@ from lossgrid.evaluation.head import Float32Linear, keep_head_in_float32
 from lossgrid.run.rounding import difference
 from lossgrid.surface.caveats import caveats_of
 from lossgrid.surface.summary import as_lines, summarise
-from tests.builders import quantities
+from tests.builders import a_batch, quantities
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def made(size: float) -> nn.Module:
 
 
 def samples() -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.randn(40, 6, generator=torch.Generator().manual_seed(2)), torch.arange(40) % 4
+    return a_batch(40, 6, classes=4, seed=2)
 
 
 def test_a_precision_that_is_too_low_is_refused_before_the_work(tmp_path: Path) -> None:

@@ -104,6 +104,7 @@ def add_members(file: h5py.File) -> None:
     file["train_loss"].attrs["source"] = "later"
 
 
+@pytest.mark.slow
 def test_a_reader_passes_over_what_it_does_not_know(tmp_path: Path) -> None:
     surface = with_more(bowl())
     store.save(tmp_path / "s.h5", surface)

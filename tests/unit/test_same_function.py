@@ -15,14 +15,13 @@ from lossgrid import directions, store
 from lossgrid.errors import InputError, RankError
 from lossgrid.evaluation import Differs, Evaluator, Measured, Unsuitable
 from lossgrid.evaluation.graph import Tracer
-from tests.builders import a_direction, an_evaluator
+from tests.builders import a_batch, a_direction, an_evaluator
 
 SAMPLES = 24
 
 
 def samples() -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(5)
-    return torch.randn(SAMPLES, 3, 6, 6, generator=generator), torch.arange(SAMPLES) % 4
+    return a_batch(SAMPLES, 3, 6, 6, classes=4, seed=5)
 
 
 class Net(nn.Module):
@@ -141,6 +140,7 @@ def reference(start: nn.Module, end: nn.Module, alpha: float) -> float:
     return float(torch.stack(losses).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["auto", "plain", "compiled"])
 @pytest.mark.parametrize("kind", FOLLOWS)
 def test_both_ends_of_a_line_are_the_two_networks(kind: type[nn.Module], variant: str) -> None:
@@ -261,7 +261,7 @@ def test_a_variance_below_0_gives_no_value_in_any_variant(variant: str) -> None:
             model[1].running_var.uniform_(0.2, 3.0)  # type: ignore[operator, union-attr]
         return model
 
-    data = torch.randn(20, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 3
+    data = a_batch(20, 1, 8, 8, classes=3)
     found, expected = (
         lossgrid.evaluate(made(0), data, to=made(1), alpha=(-2, 3, 11), variant=one)["train_loss"]
         for one in (variant, "plain")

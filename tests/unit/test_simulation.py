@@ -60,6 +60,7 @@ def test_the_same_run_twice() -> None:
     assert runs[0] == runs[1]
 
 
+@pytest.mark.slow
 def test_among_thousands_root_only_coordinates() -> None:
     few, many = (shared(ranks, Points(1.0), (64, 64))["root"] for ranks in (900, 1100))
     assert few["points"] > 0

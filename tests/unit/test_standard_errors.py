@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import statistics
 from pathlib import Path
@@ -13,6 +14,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import lossgrid
+from lossgrid.formats import table
+from lossgrid.merge import merge_files
 from lossgrid.surface import Results, Work
 from tests.builders import a_batch, a_direction, an_evaluator
 
@@ -48,6 +51,20 @@ def test_errors_are_those_of_a_mean_over_samples(batch_size: int, alpha: float) 
     expected = [statistics.stdev(values) / math.sqrt(SAMPLES) for values in by_sample(alpha)]
     np.testing.assert_allclose(measured.errors, expected, rtol=1e-9)
     np.testing.assert_allclose(measured.values, [statistics.fmean(values) for values in by_sample(alpha)], rtol=1e-12)
+
+
+def test_merged_surfaces_and_tables_keep_the_errors(tmp_path: Path) -> None:
+    for name, alpha in (("left", (-1, 0, 3)), ("right", (0, 1, 3)), ("whole", (-1, 1, 5))):
+        lossgrid.evaluate(network(), batch(), alpha=alpha, out=tmp_path / f"{name}.h5")
+    merge_files([tmp_path / "left.h5", tmp_path / "right.h5"], tmp_path / "both.h5", overwrite=False)
+    both, whole = lossgrid.open(tmp_path / "both.h5"), lossgrid.open(tmp_path / "whole.h5")
+    assert both.errors.keys() == whole.errors.keys() == {"train_loss", "train_accuracy"}
+    for name, errors in whole.errors.items():
+        np.testing.assert_array_equal(both.errors[name], errors)
+    table.write(both, tmp_path / "both.csv")
+    with (tmp_path / "both.csv").open() as stream:
+        found = [np.float32(row["train_loss_error"]) for row in csv.DictReader(stream)]
+    np.testing.assert_array_equal(np.array(found), whole.errors["train_loss"])
 
 
 def test_errors_shrink_as_samples_grow() -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 
 from lossgrid.parallel import stop_on_signals
+from tests.pace import soon
 
 
 def test_a_signal_sets_the_flag_and_the_old_handlers_come_back() -> None:
@@ -33,7 +34,7 @@ def test_a_second_request_ends_the_process() -> None:
         time.sleep(1.2)
         assert child.poll() is None
         child.send_signal(signal.SIGINT)
-        assert child.wait(timeout=5) == -signal.SIGINT
+        assert child.wait(timeout=soon(5)) == -signal.SIGINT
 
 
 def test_outside_the_main_thread_the_flag_stays_down() -> None:

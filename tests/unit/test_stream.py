@@ -11,12 +11,12 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 import lossgrid
 from lossgrid import directions
 from lossgrid.directions.stream import PIECE, logarithm, normal, quantile, words
 from lossgrid.errors import InputError
+from tests.builders import a_batch, a_perceptron
 from tests.conftest import ROOT
 from tests.stream import NORMAL, quantile_of, word
 
@@ -112,13 +112,8 @@ def test_complex_numbers_take_two() -> None:
 # version 1
 
 
-def network() -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 3))
-
-
 def test_version_1_is_drawn_as_before() -> None:
-    theta = directions.parameters(network())
+    theta = directions.parameters(a_perceptron(3, 4, 3))
     generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([7, 1])))
     expected = {name: generator.standard_normal(tensor.shape) for name, tensor in theta.items()}
     drawn = directions.gaussian(theta, seed=7, axis=1, version=1)
@@ -130,17 +125,17 @@ def test_version_1_is_drawn_as_before() -> None:
 def test_a_surface_of_version_1_goes_on_with_its_directions(tmp_path: Path) -> None:
     path = tmp_path / "s.h5"
     generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([3, 0])))
-    theta = directions.parameters(network())
+    theta = directions.parameters(a_perceptron(3, 4, 3))
     drawn = {name: torch.from_numpy(generator.standard_normal(tensor.shape)) for name, tensor in theta.items()}
     moved = {name: tensor for name, tensor in drawn.items() if tensor.ndim > 1}
     delta = directions.normalise(moved, theta, "filter")
-    data = torch.randn(12, 3, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 3
-    expected = lossgrid.evaluate(network(), data, alpha="-1:1:5", directions=[delta])
+    data = a_batch(12, 3, classes=3)
+    expected = lossgrid.evaluate(a_perceptron(3, 4, 3), data, alpha="-1:1:5", directions=[delta])
 
-    lossgrid.evaluate(network(), data, alpha="-1:1:5", seed=3, out=path)
+    lossgrid.evaluate(a_perceptron(3, 4, 3), data, alpha="-1:1:5", seed=3, out=path)
     assert not np.array_equal(lossgrid.open(path)["train_loss"], expected["train_loss"])
     path.unlink()
-    first = lossgrid.evaluate(network(), data, alpha="-1:1:5", directions=[delta], out=path)
+    first = lossgrid.evaluate(a_perceptron(3, 4, 3), data, alpha="-1:1:5", directions=[delta], out=path)
     with h5py.File(path, "r+") as file:  # as it was left by a stop before there was version 2
         config = json.loads(file.attrs["config"])
         config |= {"directions": "random", "seed": 3}
@@ -150,9 +145,9 @@ def test_a_surface_of_version_1_goes_on_with_its_directions(tmp_path: Path) -> N
         file.attrs.modify("complete", 0)
         file["status"][3:] = 0
         file["train_loss"][3:] = np.nan
-    whole = lossgrid.evaluate(network(), data, alpha="-1:1:5", seed=3, out=path)
+    whole = lossgrid.evaluate(a_perceptron(3, 4, 3), data, alpha="-1:1:5", seed=3, out=path)
     assert whole.complete
     np.testing.assert_array_equal(whole["train_loss"], first["train_loss"])
     assert "direction_version" not in whole.config
     with pytest.raises(InputError, match="seed is 3 there and 4 now"):
-        lossgrid.evaluate(network(), data, alpha="-1:1:5", seed=4, out=path)
+        lossgrid.evaluate(a_perceptron(3, 4, 3), data, alpha="-1:1:5", seed=4, out=path)

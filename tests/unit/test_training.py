@@ -477,6 +477,7 @@ def kind_of(name: str) -> dict[str, Any]:
     return KINDS[name.removesuffix(" on a GPU")] | ({"device": "cuda"} if name.endswith(" on a GPU") else {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("updates", [1, 6, 8, 12])
 @pytest.mark.parametrize("kind", EVERY_KIND)
 def test_a_training_that_was_stopped_goes_on_to_the_same_bits(

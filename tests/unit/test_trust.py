@@ -169,6 +169,7 @@ def test_complex_directions_keep_both_parts(tmp_path: Path) -> None:
     np.testing.assert_array_equal(store.read_directions(tmp_path / "d.h5")[0].arrays[0], tensor)
 
 
+@pytest.mark.slow
 def test_what_is_larger_than_memory_is_refused_before_it_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,18 +18,20 @@ STATUS = {PENDING: "pending", DONE: "done", NOT_FINITE: "not finite", FAILED: "f
 
 
 def write(surface: Surface, path: Path) -> None:
-    """Write coordinates, values, status, seconds and rank of all points; numbers read back are the same bits.
+    """Write coordinates, values, status, seconds, rank and standard errors; numbers read back are the same bits.
 
     Raises:
         OSError: The file cannot be written.
     """
     names = [quantity.name for quantity in in_order(surface.quantities.values())]
+    told = [name for name in names if name in surface.errors]
     columns = {
         **{name: numbers.ravel().tolist() for name, numbers in coordinates(surface).items()},
         **{name: _written(surface[name], surface.computed | ~np.isnan(surface[name])) for name in names},
         "status": [STATUS[number] for number in surface.status.ravel().tolist()],
         "seconds": _written(surface.seconds, ~np.isnan(surface.seconds)),
         "rank": _written(surface.rank, surface.rank >= 0),
+        **{f"{name}_error": _written(surface.errors[name], ~np.isnan(surface.errors[name])) for name in told},
     }
     with path.open("x", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
