@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import shutil
@@ -86,6 +87,15 @@ def signals_as_at_first() -> None:
     """
     for number, handler in HANDLERS.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def log_as_at_first() -> Iterator[None]:
+    """Take back the handlers of the log after each test: those of the command line write where that test listened."""
+    logger = logging.getLogger("lossgrid")
+    handlers, level = list(logger.handlers), logger.level
+    yield
+    logger.handlers, logger.level = handlers, level
 
 
 @pytest.fixture

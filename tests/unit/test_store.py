@@ -53,6 +53,7 @@ def test_the_schema_is_that_of_the_contract(tmp_path: Path) -> None:
         assert shapes == {
             "alpha": ((5,), "<f8"), "beta": ((3,), "<f8"),
             "train_loss": ((3, 5), "<f8"), "train_accuracy": ((3, 5), "<f8"),
+            "train_loss_error": ((3, 5), "<f4"), "train_accuracy_error": ((3, 5), "<f4"),
             "status": ((3, 5), "|u1"), "seconds": ((3, 5), "<f4"), "rank": ((3, 5), "<i4"),
         }  # fmt: skip
         assert np.isnan(file["train_loss"][...]).all()

@@ -175,7 +175,7 @@ def test_what_is_larger_than_memory_is_refused_before_it_is_taken(
 ) -> None:
     path = surface(tmp_path / "s.h5")
     monkeypatch.setattr("lossgrid.store.contents.memory_left", lambda: 100.0)
-    with pytest.raises(InputError, match=r"its numbers take 319 bytes, and 100 bytes of memory are left"):
+    with pytest.raises(InputError, match=r"its numbers take 379 bytes, and 100 bytes of memory are left"):
         store.read(path)
     monkeypatch.undo()
     assert store.read(path).shape == SHAPE

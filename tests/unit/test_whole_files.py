@@ -17,7 +17,7 @@ from lossgrid import store
 from lossgrid.errors import InputError, RankError
 from lossgrid.files import in_use, locked, writing
 from lossgrid.surface import PENDING, Axis, Grid, Work
-from tests.builders import a_grid, quantities
+from tests.builders import a_grid, quantities, results
 from tests.pace import soon
 
 METRICS = quantities("train")
@@ -36,7 +36,7 @@ def make(path: Path, *, rows: int = 0, finish: bool = False) -> store.Identity:
 def write(path: Path, rows: int) -> None:
     file = store.SurfaceFile(path, METRICS)
     for row in range(rows):
-        file.write(Work(row, 0, 5), np.full((5, 3), row + 0.5), rank=0)
+        file.write(results(Work(row, 0, 5), np.full((5, 3), row + 0.5)), rank=0)
     file.close()
 
 
@@ -366,7 +366,7 @@ def test_a_full_disk_is_one_line(disk_of: Callable[[str], Path]) -> None:
 def test_a_surface_that_cannot_fit_is_refused_before_anything_is_made(tmp_path: Path, grid: Grid) -> None:
     began = time.monotonic()
     with pytest.raises(
-        InputError, match=r"a surface of 1,000,000,000,000 points needs 75 TB of memory, and .* are left"
+        InputError, match=r"a surface of 1,000,000,000,000 points needs 99 TB of memory, and .* are left"
     ):
         store.create(tmp_path / "s.h5", grid, METRICS, config={}, provenance={})
     assert time.monotonic() - began < soon(5)
@@ -375,7 +375,7 @@ def test_a_surface_that_cannot_fit_is_refused_before_anything_is_made(tmp_path: 
 
 def test_a_surface_that_the_disk_cannot_hold_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lossgrid.store.room.disk_left", lambda folder: 2e6)
-    with pytest.raises(InputError, match=r"s\.h5 needs 2.5 MB, and its disk has 2 MB left; give --alpha"):
+    with pytest.raises(InputError, match=r"s\.h5 needs 3.3 MB, and its disk has 2 MB left; give --alpha"):
         store.create(tmp_path / "s.h5", Grid(Axis(-1, 1, 10**5)), METRICS, config={}, provenance={})
 
 

@@ -18,15 +18,14 @@ from lossgrid.errors import InputError
 from lossgrid.machine.disks import file_system
 from lossgrid.machine.finding import Finding
 from lossgrid.machine.launcher import detect
-from lossgrid.parallel import World, on_root
+from lossgrid.parallel import World, collective, on_root
 
 
+@collective
 def check_installation(world: World, folder: Path) -> bool:
     """Print what there is and what is wrong with it, try writes in ``folder``, and return whether runs can work.
 
     What is known is printed before the next step is tried: where that hangs or crashes, it can be read.
-
-    Collective: all ranks of ``world`` must call this.
 
     Raises:
         InputError: The folder does not exist or there is no permission to write into it.

@@ -13,7 +13,7 @@ from lossgrid.machine.cores import processor
 from lossgrid.machine.gpus import nvidia_devices
 from lossgrid.machine.libraries import loaded_libraries
 from lossgrid.machine.resources import Resources, with_threads
-from lossgrid.parallel import World, gather, library
+from lossgrid.parallel import World, collective, gather, library
 from lossgrid.run.provenance import PACKAGES
 from lossgrid.run.resources import resources_of
 
@@ -44,11 +44,9 @@ class RankFacts(Resources):
         return self.device if self.uuid else f"{self.device}, {self.processor}"
 
 
+@collective
 def gather_facts(world: World) -> list[RankFacts]:
-    """Return the facts of all ranks; their devices and threads are those a run would take.
-
-    Collective: all ranks of ``world`` must call this.
-    """
+    """Return the facts of all ranks; their devices and threads are those a run would take."""
     own = RankFacts(
         **vars(resources_of(world, choose_place("auto", "float32", local_rank=world.local_rank))),
         local_rank=world.local_rank,

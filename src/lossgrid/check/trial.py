@@ -19,7 +19,7 @@ import numpy as np
 from lossgrid import store
 from lossgrid.errors import LossgridError, RankError, in_short
 from lossgrid.machine.disks import LOCKS, file_system, lock_tried
-from lossgrid.parallel import World, collectively, gather, on_root
+from lossgrid.parallel import World, collective, collectively, gather, on_root
 from lossgrid.surface import Axis, Grid, Results, Work, quantity
 
 T = TypeVar("T")
@@ -49,10 +49,9 @@ class Trial:
     bandwidth: float | None = None
 
 
+@collective
 def make_workspace(world: World, folder: Path) -> Path:
     """Make a folder for the trials within ``folder``, under a name nobody has ever looked up.
-
-    Collective: all ranks of ``world`` must call this.
 
     Raises:
         RankError: The file system refuses.
@@ -67,26 +66,21 @@ def make_workspace(world: World, folder: Path) -> Path:
     return on_root(world, make)
 
 
+@collective
 def remove_workspace(world: World, place: Path) -> None:
-    """Remove it, with what failed trials have left there.
-
-    Collective: all ranks of ``world`` must call this.
-    """
+    """Remove it, with what failed trials have left there."""
     on_root(world, lambda: shutil.rmtree(place, ignore_errors=True))
 
 
+@collective
 def find_unseen(world: World, place: Path) -> list[int]:
-    """Return the ranks that do not see ``place``, which root has made.
-
-    Collective: all ranks of ``world`` must call this.
-    """
+    """Return the ranks that do not see ``place``, which root has made."""
     return [rank for rank, sees in enumerate(gather(world, place.is_dir())) if not sees]
 
 
+@collective
 def try_locks(world: World, place: Path) -> dict[str, str | None]:
     """Lock a file on root and try to take the lock away from it.
-
-    Collective: all ranks of ``world`` must call this.
 
     Returns:
         What is wrong with each kind of lock; None where it works.
@@ -107,11 +101,9 @@ def try_locks(world: World, place: Path) -> dict[str, str | None]:
     return problems
 
 
+@collective
 def try_writing(world: World, place: Path, writer: str) -> Trial:
-    """Write a small surface as a run does, read it back, then measure how fast larger blocks are written.
-
-    Collective: all ranks of ``world`` must call this.
-    """
+    """Write a small surface as a run does, read it back, then measure how fast larger blocks are written."""
     point_seconds, bandwidth, problem = 0.0, None, None
     try:
         point_seconds = _write_points(world, place / f"{writer}.h5", writer)

@@ -15,7 +15,7 @@ import typer
 from lossgrid import parallel
 from lossgrid.errors import InputError, LossgridError, in_short
 from lossgrid.machine.launcher import detect
-from lossgrid.parallel import World
+from lossgrid.parallel import World, collective
 from lossgrid.wording import one_line
 
 # What every rank loads: root tells what there is to tell of it.
@@ -24,10 +24,9 @@ LONGEST = 2000  # characters of an error
 PATIENCE = 10.0  # s
 
 
+@collective
 def load(world: World, module: str) -> ModuleType:
     """Load a module that stands on torch, HDF5 and others, as late as this: a library may be missing on this machine.
-
-    Collective: all ranks of ``world`` must call this.
 
     Raises:
         InputError: No rank can load it.

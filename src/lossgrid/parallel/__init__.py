@@ -1,6 +1,7 @@
 """Ranks, who coordinates them and how they stop; the only package that imports mpi4py."""
 
 from lossgrid.parallel.agree import abort_guard, agree, collectively, on_root
+from lossgrid.parallel.collective import collective
 from lossgrid.parallel.coordinator import coordinate
 from lossgrid.parallel.stop import Stop, listen, stop_on_signals
 from lossgrid.parallel.task import Plan, Progress, Task
@@ -28,6 +29,7 @@ __all__ = [
     "alone",
     "barrier",
     "broadcast",
+    "collective",
     "collectively",
     "connect",
     "coordinate",

@@ -19,15 +19,15 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from lossgrid.errors import EXIT_FAILED, LossgridError, RankError, agreed
+from lossgrid.parallel.collective import collective
 from lossgrid.parallel.world import World, broadcast, gather
 
 T = TypeVar("T")
 
 
+@collective
 def on_root(world: World, function: Callable[[], T]) -> T:
     """Call ``function`` on root alone; every rank returns its result or raises its error.
-
-    Collective: all ranks of ``world`` must call this.
 
     Raises:
         LossgridError: What ``function`` raised.
@@ -44,10 +44,9 @@ def on_root(world: World, function: Callable[[], T]) -> T:
     return outcome  # type: ignore[no-any-return]
 
 
+@collective
 def agree(world: World, error: LossgridError | None) -> None:
     """Go on if no rank has an error; otherwise all ranks stop, naming who failed and why.
-
-    Collective: all ranks of ``world`` must call this.
 
     Raises:
         InputError: Every rank refuses, for the same reason: the input is at fault.
@@ -67,10 +66,9 @@ def agree(world: World, error: LossgridError | None) -> None:
     raise agreed(RankError(f"{len(failed)} of {world.size} ranks cannot go on: {lines}{more}"))
 
 
+@collective
 def collectively(world: World, function: Callable[[], T]) -> T:
     """Call ``function`` on every rank, then :func:`agree`; return this rank's result.
-
-    Collective: all ranks of ``world`` must call this.
 
     Raises:
         InputError: ``function`` refused on every rank alike.

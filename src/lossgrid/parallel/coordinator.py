@@ -26,6 +26,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from lossgrid.parallel.collective import collective
 from lossgrid.parallel.mail import SHARE_TAG, STOP_TAG, receive_share
 from lossgrid.parallel.root import Root
 from lossgrid.parallel.task import Plan, Progress, Task
@@ -33,6 +34,7 @@ from lossgrid.parallel.worker import Worker
 from lossgrid.parallel.world import World, barrier, broadcast
 
 
+@collective
 def coordinate(
     world: World,
     plan: Plan | None,
@@ -43,7 +45,7 @@ def coordinate(
 ) -> bool:
     """Compute the points of a plan; return True when none is left, False when the run was stopped before.
 
-    Collective: all ranks of ``world`` must call this; all but ``world`` and ``task`` matters on root only.
+    All but ``world`` and ``task`` matters on root only.
 
     Args:
         world: The ranks.

@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from lossgrid.machine.network import own_addresses
+from lossgrid.parallel.collective import collective
 from lossgrid.parallel.watcher import BRANCHES
 from lossgrid.parallel.world import World, broadcast, gather
 
@@ -50,11 +51,9 @@ class Link:
     connection: socket.socket
 
 
+@collective
 def meet(world: World) -> list[Link]:
-    """Connect the ranks as a tree and return the links of this rank; warn where some cannot be connected.
-
-    Collective: all ranks of ``world`` must call this.
-    """
+    """Connect the ranks as a tree and return the links of this rank; warn where some cannot be connected."""
     with listen() as server:
         addresses = gather(world, Address(world.host, own_addresses(world.host), server.getsockname()[1]))
         token = broadcast(world, secrets.token_bytes(TOKEN_BYTES))

@@ -29,6 +29,7 @@ from contextlib import contextmanager, suppress
 from lossgrid.errors import EXIT_FAILED, InputError, LossgridError
 from lossgrid.parallel import watcher
 from lossgrid.parallel.agree import abort, abort_guard, collectively
+from lossgrid.parallel.collective import collective
 from lossgrid.parallel.stop import SIGNALS
 from lossgrid.parallel.tree import Link, meet
 from lossgrid.parallel.world import PATIENCES_TO_START, World, in_time
@@ -37,22 +38,24 @@ ABORT_SECONDS = 5.0
 KEPT = ("LD_LIBRARY_PATH", "PYTHONHOME")  # of the environment: where Python itself is; nothing of launchers and tools
 
 
+@collective
 @contextmanager
 def guarded(world: World, patience: float, *, advice: str = "") -> Iterator[None]:
     """End the whole job when the block raises what the ranks have not agreed on, or a rank is not heard from any more.
 
-    Collective: all ranks of ``world`` must call this, with equal arguments. For all else see :func:`abort_guard` and
+    Its arguments are equal on all ranks. For all else see :func:`abort_guard` and
     :func:`watched`.
     """
     with abort_guard(world, advice=advice), watched(world, patience, advice=advice):
         yield
 
 
+@collective
 @contextmanager
 def watched(world: World, patience: float, *, advice: str = "") -> Iterator[None]:
     """End the whole job when a rank is not heard from while the block runs.
 
-    Collective: all ranks of ``world`` must call this, with equal arguments.
+    Its arguments are equal on all ranks.
 
     Args:
         world: The ranks.

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from lossgrid.errors import EXIT_FAILED, InputError, in_short
 from lossgrid.machine.launcher import Launch
 from lossgrid.machine.libraries import loaded_libraries
+from lossgrid.parallel.collective import collective
 from lossgrid.parallel.stop import SIGNALS
 
 log = logging.getLogger(__name__)
@@ -180,27 +181,21 @@ def _library_version() -> str:
     return str(MPI.Get_library_version()).split("\n")[0].split("\x00")[0].strip()
 
 
+@collective
 def broadcast(world: World, value: T) -> T:
-    """Return root's ``value`` on every rank.
-
-    Collective: all ranks of ``world`` must call this.
-    """
+    """Return root's ``value`` on every rank."""
     return value if world.size == 1 else world.comm.bcast(value, root=world.root)
 
 
+@collective
 def gather(world: World, value: T) -> list[T]:
-    """Return the values of all ranks, in rank order, on every rank.
-
-    Collective: all ranks of ``world`` must call this.
-    """
+    """Return the values of all ranks, in rank order, on every rank."""
     return [value] if world.size == 1 else world.comm.allgather(value)
 
 
+@collective
 def barrier(world: World, interval: float = 0.001) -> None:
-    """Wait for all ranks without keeping a core busy.
-
-    Collective: all ranks of ``world`` must call this.
-    """
+    """Wait for all ranks without keeping a core busy."""
     if world.size > 1:
         request = world.comm.Ibarrier()
         while not request.Test():

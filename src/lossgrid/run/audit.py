@@ -19,7 +19,7 @@ from lossgrid import store
 from lossgrid.errors import InputError, RankError, agreed
 from lossgrid.evaluation import AMPLIFIED, ROUNDINGS, Evaluator
 from lossgrid.merge import AGREE, AGREE_ACCURACY, SMALL_LOSS
-from lossgrid.parallel import World, gather, on_root
+from lossgrid.parallel import World, collective, gather, on_root
 from lossgrid.settings import RunConfig
 from lossgrid.surface import DONE, Origin, Quantity, Surface
 
@@ -52,10 +52,11 @@ class Difference:
         return f"{where} {self.name} is {self.stored:.9g} in the file and {self.found:.9g} computed now"
 
 
+@collective
 def refuse_other_function(old: Surface, config: RunConfig, evaluator: Evaluator, origin: Origin, world: World) -> None:
     """Refuse to go on with a file whose stored points have other values now.
 
-    Collective: all ranks of ``world`` must call this. Each computes another point: root that at the centre if it is
+    Each computes another point: root that at the centre if it is
     there, the others some chosen by the seed.
 
     Args:
@@ -123,10 +124,9 @@ def _what_changed(theirs: Origin, ours: Origin) -> str:
     return f" ({', '.join(changed)} changed since)" if changed else ""
 
 
+@collective
 def audit(config: RunConfig, evaluator: Evaluator, world: World) -> None:
     """Compute points of a surface that has become complete again, by the plain network.
-
-    Collective: all ranks of ``world`` must call this.
 
     Each rank computes up to ``MOST_POINTS`` points chosen by the seed, as many as ``SHARE_OF_RUN`` of the computing
     allows. Where that is less than one, the plain network and the one that was run are compared on some batches. A

@@ -12,7 +12,7 @@ import torch
 from lossgrid import data, directions, store
 from lossgrid.directions import Around, DirectionSource, Entries, source_of
 from lossgrid.errors import InputError
-from lossgrid.parallel import World
+from lossgrid.parallel import World, collective
 from lossgrid.run.study import load_model
 from lossgrid.settings import DirectionsConfig
 
@@ -30,12 +30,11 @@ class Axes:
     eta: Entries | None
 
 
+@collective
 def make_axes(
     source: DirectionSource, model: torch.nn.Module, splits: Mapping[str, data.Split], world: World, *, axes: int
 ) -> Axes:
     """Let ``source`` make the directions of a grid with 1 or 2 axes.
-
-    Collective: all ranks of ``world`` must call this.
 
     Raises:
         InputError: They cannot be made, or one of them moves nothing.

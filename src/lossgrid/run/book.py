@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid import store
-from lossgrid.parallel import World, on_root
+from lossgrid.parallel import World, collective, on_root
 from lossgrid.run.budget import Budget
 from lossgrid.run.claim import Claim
 from lossgrid.settings import RunConfig
@@ -43,10 +43,9 @@ class Book:
     identity: store.Identity
 
     @classmethod
+    @collective
     def begun(cls, claim: Claim, quantities: Sequence[Quantity], origin: Origin) -> Book:
         """Make the file where there is none, or go on with it.
-
-        Collective: all ranks must call this.
 
         Raises:
             InputError: The file cannot be made.
@@ -57,10 +56,9 @@ class Book:
         identity = on_root(claim.world, lambda: make(claim, quantities, origin))
         return cls(claim.config, claim.world, quantities, writer, claim.pending, identity)
 
+    @collective
     def open_session(self) -> float:
         """Note in the file that its ranks begin; return the seconds of the costliest point so far, 0 for a new one.
-
-        Collective: all ranks must call this.
 
         Raises:
             RankError: The file is not that of this run any more.
@@ -82,10 +80,9 @@ class Book:
             return store.SurfaceFile(self.config.out, self.quantities, self.world.comm)
         return store.SurfaceFile(self.config.out, self.quantities) if self.world.is_root else None
 
+    @collective
     def close_session(self, *, seconds: float) -> None:
         """Note in the file how long its ranks computed.
-
-        Collective: all ranks must call this.
 
         Raises:
             RankError: The file is not that of this run any more.
@@ -97,6 +94,7 @@ class Book:
 
         on_root(self.world, end)
 
+    @collective
     def close(
         self,
         complete: bool,
@@ -105,8 +103,6 @@ class Book:
         why_not_finite: Callable[[float, float], str | None],
     ) -> None:
         """Mark a complete surface, report, draw.
-
-        Collective: all ranks must call this.
 
         Args:
             complete: Whether all points are done.

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 
 from lossgrid.machine.launcher import end_of_job
-from lossgrid.parallel import Stop, World, gather
+from lossgrid.parallel import Stop, World, collective, gather
 from lossgrid.wording import duration
 
 log = logging.getLogger(__name__)
@@ -49,11 +49,9 @@ class Budget:
         """Return how many seconds are left, as far as this process knows; 0 after a stop signal."""
         return 0.0 if self.stop else self.end - time.monotonic()
 
+    @collective
     def is_spent(self, world: World) -> bool:
-        """Tell whether no rank can go on to load anything: one was told to stop, or there is no time left.
-
-        Collective: all ranks of ``world`` must call this.
-        """
+        """Tell whether no rank can go on to load anything: one was told to stop, or there is no time left."""
         spent = min(gather(world, self.seconds_left())) <= 0
         if spent:
             log.warning("stopped by a signal or the time limit before anything was loaded; run the same command again")

@@ -15,7 +15,7 @@ from lossgrid import store
 from lossgrid.errors import InputError
 from lossgrid.files import locked
 from lossgrid.origin import refuse_unknown_origin
-from lossgrid.parallel import World, on_root
+from lossgrid.parallel import World, collective, on_root
 from lossgrid.run.provenance import going_on, refuse_other_contents
 from lossgrid.settings import RunConfig
 from lossgrid.surface import Surface
@@ -48,10 +48,9 @@ class Claim:
             return np.ones(self.config.grid.rows, dtype=bool)
         return self.old.missing.reshape(self.config.grid.rows)
 
+    @collective
     def refuse_other_contents(self, digests: Digests, device_type: str) -> None:
         """Refuse to go on with a surface of another network, other directions or data, or of another device.
-
-        Collective: all ranks must call this.
 
         Raises:
             InputError: The file is one; the text names all that differs.
@@ -61,11 +60,10 @@ class Claim:
             on_root(self.world, lambda: refuse_other_contents(old, digests, device_type, self.config.out))
 
 
+@collective
 @contextmanager
 def claimed(config: RunConfig, world: World) -> Iterator[Claim]:
     """Hold the lock of the output while the block runs; cheap, so it comes before all loading.
-
-    Collective: all ranks of ``world`` must call this.
 
     Raises:
         InputError: The file is in use, or not a surface, or of another run, or its folder cannot be written.

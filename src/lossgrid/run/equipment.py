@@ -9,7 +9,7 @@ from lossgrid import store
 from lossgrid.errors import InputError
 from lossgrid.evaluation import Place, choose_place
 from lossgrid.machine.libraries import loaded_libraries
-from lossgrid.parallel import World, collectively
+from lossgrid.parallel import World, collective, collectively
 from lossgrid.run.resources import divide_cores
 from lossgrid.settings import RunConfig
 
@@ -31,10 +31,9 @@ class Equipment:
     writer: str
 
 
+@collective
 def take_equipment(config: RunConfig, world: World) -> Equipment:
     """Choose what every rank computes with.
-
-    Collective: all ranks of ``world`` must call this.
 
     Raises:
         InputError: There is no such device, or the file cannot be written as it is asked for.

@@ -9,7 +9,7 @@ from dataclasses import fields
 from lossgrid.errors import RankError
 from lossgrid.evaluation import Evaluator, arithmetic
 from lossgrid.machine.allocator import freed_memory_kept
-from lossgrid.parallel import World, broadcast, collectively, gather, on_root
+from lossgrid.parallel import World, broadcast, collective, collectively, gather, on_root
 from lossgrid.run.audit import audit, refuse_other_function
 from lossgrid.run.axes import Axes, make_axes, save_directions
 from lossgrid.run.book import Book
@@ -30,10 +30,11 @@ from lossgrid.surface.summary import lines_of_centre
 log = logging.getLogger(__name__)
 
 
+@collective
 def run(config: RunConfig, world: World, budget: Budget, *, load: Callable[[RunConfig], Study] = load_study) -> bool:
     """Compute the surface ``config`` asks for, or what is missing of it; return whether it is complete.
 
-    Collective: all ranks of ``world`` must call this, with equal settings, inside :func:`lossgrid.parallel.guarded`.
+    It must be called inside :func:`lossgrid.parallel.guarded`, with equal settings on all ranks.
 
     Args:
         config: The settings.
@@ -85,11 +86,9 @@ def run(config: RunConfig, world: World, budget: Budget, *, load: Callable[[RunC
     return complete
 
 
+@collective
 def same_everywhere(world: World, digests: Digests) -> Digests:
-    """Make sure that all ranks hold the same network, directions and data, to the bit; return the digests.
-
-    Collective: all ranks of ``world`` must call this.
-    """
+    """Make sure that all ranks hold the same network, directions and data, to the bit; return the digests."""
     expected = broadcast(world, digests)
 
     def compare() -> None:

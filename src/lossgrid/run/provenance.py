@@ -13,7 +13,7 @@ from lossgrid.errors import InputError
 from lossgrid.evaluation import arithmetic
 from lossgrid.machine.cores import processor
 from lossgrid.origin import identity_of
-from lossgrid.parallel import World, gather, library
+from lossgrid.parallel import World, collective, gather, library
 from lossgrid.run.equipment import Equipment
 from lossgrid.run.recipe import Recipe, by_hand
 from lossgrid.run.study import Study
@@ -27,6 +27,7 @@ from lossgrid.wording import spans
 PACKAGES = ("lossgrid", "torch", "numpy", "h5py", "mpi4py")
 
 
+@collective
 def describe(
     config: RunConfig,
     study: Study,
@@ -37,10 +38,7 @@ def describe(
     *,
     by_batch: bool = False,
 ) -> Origin:
-    """Return the origin of a surface: settings, digests, versions, and the ranks by what they compute on.
-
-    Collective: all ranks of ``world`` must call this.
-    """
+    """Return the origin of a surface: settings, digests, versions, and the ranks by what they compute on."""
     place, threads = equipment.place, equipment.threads
     machines: dict[str, list[int]] = {}
     for rank, text in enumerate(gather(world, f"{world.host}: {place.name}, {threads} threads")):

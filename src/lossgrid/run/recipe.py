@@ -26,7 +26,7 @@ from lossgrid.evaluation import (
     even_batches,
     seconds_in_turns,
 )
-from lossgrid.parallel import World, broadcast, collectively, gather
+from lossgrid.parallel import World, broadcast, collective, collectively, gather
 from lossgrid.settings import RunConfig
 from lossgrid.wording import duration
 
@@ -63,6 +63,7 @@ class Refusal:
     differs: bool
 
 
+@collective
 def choose_recipe(
     config: RunConfig,
     evaluator: Evaluator,
@@ -73,8 +74,6 @@ def choose_recipe(
     seconds_left: Callable[[], float],
 ) -> tuple[Recipe, Evaluator]:
     """Decide for all ranks; return the recipe, and an evaluator that follows it.
-
-    Collective: all ranks of ``world`` must call this.
 
     Args:
         config: The settings.
@@ -114,10 +113,11 @@ def choose_recipe(
     return Recipe(network.variant, evaluator.batch_size, captured, text), evaluator
 
 
+@collective
 def run_as_recorded(recorded: Recipe, evaluator: Evaluator, world: World) -> tuple[Recipe, Evaluator]:
     """Run the network as a complete file says, as far as that takes no time; return ``recorded`` and the evaluator.
 
-    Collective: all ranks of ``world`` must call this, with equal arguments.
+    Its arguments are equal on all ranks.
     """
     evaluator = evaluator.with_batches_of(recorded.batch_size)
     if recorded.variant != "compiled":
@@ -126,13 +126,11 @@ def run_as_recorded(recorded: Recipe, evaluator: Evaluator, world: World) -> tup
     return recorded, evaluator
 
 
+@collective
 def tune(
     evaluator: Evaluator, world: World, asked: Mapping[str, Any], *, points: int, seconds_left: Callable[[], float]
 ) -> tuple[Evaluator, list[str]]:
-    """Choose by measurement what is not ``asked`` for, where the run is long enough for it to pay; say why.
-
-    Collective: all ranks of ``world`` must call this.
-    """
+    """Choose by measurement what is not ``asked`` for, where the run is long enough for it to pay; say why."""
     variant = asked.get("variant")
     samples = sum(evaluator.samples.values()) * points / world.size  # that each rank will compute
     inputs = evaluator.first_inputs(evaluator.batch_size)
@@ -168,10 +166,9 @@ def by_hand(config: RunConfig) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value is not None}
 
 
+@collective
 def climb(evaluator: Evaluator, world: World, variant: str | None) -> Evaluator:
     """Run the network as ``variant`` on all ranks, or as the first of ``LADDER`` that all can.
-
-    Collective: all ranks of ``world`` must call this.
 
     Raises:
         InputError: ``variant`` cannot be.
@@ -186,11 +183,9 @@ def climb(evaluator: Evaluator, world: World, variant: str | None) -> Evaluator:
     return evaluator
 
 
+@collective
 def prefer_faster(fused: Evaluator, world: World) -> Evaluator:
-    """Do without fused kernels where they are not faster: libraries differ in what they are good at.
-
-    Collective: all ranks of ``world`` must call this.
-    """
+    """Do without fused kernels where they are not faster: libraries differ in what they are good at."""
     if fused.network.variant != "fused":
         return fused
     folded = attempt(world, lambda: fused.with_variant("folded"))
@@ -200,10 +195,11 @@ def prefer_faster(fused: Evaluator, world: World) -> Evaluator:
     return folded if broadcast(world, fast < WORTH * slow) else fused
 
 
+@collective
 def rebatched(evaluator: Evaluator, world: World, size: int, variant: str | None) -> Evaluator:
     """Use batches of another size, and make sure that the network is the same function in these too.
 
-    Collective: all ranks of ``world`` must call this, with equal arguments.
+    Its arguments are equal on all ranks.
 
     Raises:
         InputError: ``variant``, set by hand, is not.
@@ -215,11 +211,9 @@ def rebatched(evaluator: Evaluator, world: World, size: int, variant: str | None
     return climb(evaluator, world, variant) if isinstance(tried, Refusal) else tried
 
 
+@collective
 def try_compiled(before: Evaluator, world: World, *, samples: float) -> tuple[Evaluator, str]:
-    """Use torch.compile where it saves each rank more than it takes; say what was found.
-
-    Collective: all ranks of ``world`` must call this.
-    """
+    """Use torch.compile where it saves each rank more than it takes; say what was found."""
     began = time.monotonic()
     compiled = attempt(world, lambda: before.with_variant("compiled"))
     if isinstance(compiled, Refusal):
@@ -232,11 +226,9 @@ def try_compiled(before: Evaluator, world: World, *, samples: float) -> tuple[Ev
     return before, f"not compiled: it takes {duration(taken)} and saves {duration(saved)}"
 
 
+@collective
 def attempt(world: World, make: Callable[[], Evaluator]) -> Evaluator | Refusal:
-    """Make an evaluator on every rank; return it, or why it could not be on one of them.
-
-    Collective: all ranks of ``world`` must call this.
-    """
+    """Make an evaluator on every rank; return it, or why it could not be on one of them."""
     made, refusal = None, None
     try:
         made = make()
@@ -249,10 +241,11 @@ def attempt(world: World, make: Callable[[], Evaluator]) -> Evaluator | Refusal:
     return made
 
 
+@collective
 def insist(world: World, option: str, tried: Evaluator | Refusal) -> Evaluator:
     """Refuse the run where something it must be computed with cannot be; return the evaluator that can.
 
-    Collective: all ranks of ``world`` must call this, with equal arguments.
+    Its arguments are equal on all ranks.
 
     Raises:
         InputError: There is a refusal.

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from lossgrid.evaluation import Place, share_threads
 from lossgrid.machine.resources import Resources, own_resources
-from lossgrid.parallel import World, gather
+from lossgrid.parallel import World, collective, gather
 
 
+@collective
 def divide_cores(world: World, place: Place) -> int:
     """Give this rank its part of the CPU threads of its node and return how many these are.
 
     Root says in the log what is wrong with how the ranks share cores and GPUs.
-
-    Collective: all ranks of ``world`` must call this.
     """
     return share_threads(gather(world, resources_of(world, place)), world.rank)
 

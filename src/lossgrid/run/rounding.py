@@ -12,7 +12,7 @@ import numpy as np
 from lossgrid import store
 from lossgrid.errors import InputError, agreed
 from lossgrid.evaluation import Evaluator
-from lossgrid.parallel import World, gather, on_root
+from lossgrid.parallel import World, collective, gather, on_root
 from lossgrid.settings import RunConfig
 from lossgrid.surface import Grid, Quantity, Surface
 
@@ -24,10 +24,11 @@ GLANCED = 2  # batches of each split, before the work
 Index = tuple[int, int]
 
 
+@collective
 def refuse_rounding(config: RunConfig, evaluator: Evaluator, world: World) -> None:
     """Refuse a lower precision that is further from float32 than ``--max-rounding``, on the first batches.
 
-    Collective: all ranks of ``world`` must call this. They share the centre, the corners and some points chosen by the
+    They share the centre, the corners and some points chosen by the
     seed.
 
     Raises:
@@ -69,12 +70,11 @@ def difference(quantity: Quantity, found: float, exact: float) -> float:
     return apart if math.isfinite(apart) else math.inf
 
 
+@collective
 def measure_rounding(
     config: RunConfig, evaluator: Evaluator, world: World, seconds_left: Callable[[], float]
 ) -> tuple[bool, dict[str, Any] | None]:
     """Tell how far a finished surface in a lower precision is from float32.
-
-    Collective: all ranks of ``world`` must call this.
 
     Returns:
         Whether it was found out before the time was up, and what was found; nothing where the precision is not lower.
@@ -102,12 +102,13 @@ def sample_points(grid: Grid, seed: int) -> list[Index]:
     return sorted({(rows // 2, columns // 2)} | corners | chosen)
 
 
+@collective
 def recompute(
     evaluator: Evaluator, grid: Grid, world: World, *, seed: int, seconds_left: Callable[[], float]
 ) -> dict[Index, list[float]] | None:
     """Compute the sample points in float32, shared among the ranks; return their values by row and column.
 
-    Collective: all ranks of ``world`` must call this. None where a rank ran out of time.
+    None where a rank ran out of time.
     """
     points = sample_points(grid, seed)
     own = {}

@@ -10,7 +10,7 @@ import numpy as np
 
 from lossgrid import store
 from lossgrid.evaluation import Evaluator
-from lossgrid.parallel import Progress, Task, coordinate
+from lossgrid.parallel import Progress, Task, collective, coordinate
 from lossgrid.progress import ProgressDisplay
 from lossgrid.run.book import Book
 from lossgrid.run.budget import Budget
@@ -20,10 +20,9 @@ from lossgrid.surface import Grid, Results, Work
 Report = Callable[[list[float]], None]
 
 
+@collective
 def share(book: Book, evaluator: Evaluator, budget: Budget, report: Report) -> bool:
     """Compute the pending points into the file; return whether all are done.
-
-    Collective: all ranks must call this.
 
     Args:
         book: The file.
