@@ -15,23 +15,16 @@ from typing import Any
 
 import torch
 
-from lossgrid import data as data_module
-from lossgrid import models, parallel, store
-from lossgrid.directions import source_of
-from lossgrid.directions.registry import Directions
-from lossgrid.directions.towards import Network
-from lossgrid.errors import InputError, LossgridError
+from lossgrid import parallel, store
+from lossgrid.directions import Directions, Network
+from lossgrid.errors import LossgridError
 from lossgrid.evaluation import arithmetic
-from lossgrid.evaluation.closure import refuse_aliases, refuse_closure
 from lossgrid.machine.launcher import detect
-from lossgrid.measures import given, make
 from lossgrid.parallel import World
-from lossgrid.run import Budget, run
-from lossgrid.run.study import Study, objectives_of
+from lossgrid.run import Budget, Given, run
 from lossgrid.settings import RunConfig, resolve
 from lossgrid.settings.option import is_flag
 from lossgrid.surface import Axis, Surface
-from lossgrid.user_code import name_of, source_digest
 
 Range = str | tuple[float, float, int] | Axis
 OPTION = re.compile(r"--([a-z][a-z-]*[a-z])")
@@ -132,22 +125,15 @@ def evaluate(
         (3,)
     """
     splits = data if isinstance(data, Mapping) else {"train": data}
-    measured = _by_name(metrics)
     networks = [to] if isinstance(to, (torch.nn.Module, Mapping, str, Path)) else list(to)
-    from_file = isinstance(directions, (str, Path))
+    given = Given(model, splits, loss, _by_name(metrics), directions, networks, max_samples)
     settings = {
-        "model": f"{type(model).__module__}.{type(model).__qualname__}",
-        "data": "given",
-        "splits": tuple(splits),
-        "loss": loss if isinstance(loss, str) else name_of(loss),
-        "metric": tuple(name if thing == name else f"{name}={name_of(thing)}" for name, thing in measured),
+        **given.settings(),
         "alpha": _axis(alpha),
         "beta": None if beta is None else _axis(beta),
-        "directions": str(directions) if from_file else "given",
         "norm": norm,
         "perturb_bias_and_norm": perturb_bias_and_norm,
         "seed": seed,
-        "max_samples": max_samples,
         "batch_size": batch_size,
         "device": device,
         "precision": precision,
@@ -157,27 +143,6 @@ def evaluate(
         "overwrite": overwrite,
         "time_limit": time_limit,
     }
-
-    def load(config: RunConfig) -> Study:
-        refuse_closure(loss, model)
-        for _, thing in measured:
-            refuse_closure(thing, model, role="metric")
-        refuse_aliases(model)
-        own = models.copy_of(model, name=type(model).__name__).cpu().eval().requires_grad_(False)
-        loaded = {
-            name: data_module.split_of(own_data, source=f"data {name!r}", max_samples=max_samples)
-            for name, own_data in splits.items()
-        }
-        if networks and directions != "random":
-            raise InputError("give either to or directions, not both")
-        if len(networks) > len(config.grid.shape):
-            raise InputError(f"to names {len(networks)} networks, which span a plane: give beta too")
-        source = source_of(config, directions=directions, to=[(f"to[{i}]", one) for i, one in enumerate(networks)])
-        given_here = {"model": type(model), "loss": loss, **{f"metric {name}": thing for name, thing in measured}}
-        sources = {role: source_digest(thing) for role, thing in given_here.items() if not isinstance(thing, str)}
-        made = [make(name) if thing == name else given(name, thing, name) for name, thing in measured]
-        return Study(own, loaded, objectives_of(loss, loaded), source, sources=sources, metrics=made)
-
     world = _world()
     with ExitStack() as cleanup:
         if out is None:
@@ -189,7 +154,7 @@ def evaluate(
         cleanup.enter_context(arithmetic.restored())
         cleanup.enter_context(heard_in_notebooks())
         with parallel.stop_on_signals() as stop, parallel.guarded(world, config.heartbeat):
-            run(config, world, Budget.of(config.time_limit, stop), load=load)
+            run(config, world, Budget.of(config.time_limit, stop), load=given.load)
         return parallel.on_root(world, lambda: store.read(config.out))
 
 

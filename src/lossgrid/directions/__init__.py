@@ -3,17 +3,19 @@
 from lossgrid.directions.entries import Entries, copied, parameters, states
 from lossgrid.directions.normalise import normalise, transposed_groups
 from lossgrid.directions.random import Random, gaussian
-from lossgrid.directions.registry import source_of
+from lossgrid.directions.registry import Directions, source_of
 from lossgrid.directions.source import Around, DirectionSource
 from lossgrid.directions.stored import Given, OfFile, arrays_of, match
-from lossgrid.directions.towards import Towards, difference, towards
+from lossgrid.directions.towards import Network, Towards, difference, towards
 from lossgrid.directions.users import OfUser
 
 __all__ = [
     "Around",
     "DirectionSource",
+    "Directions",
     "Entries",
     "Given",
+    "Network",
     "OfFile",
     "OfUser",
     "Random",
