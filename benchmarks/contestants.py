@@ -160,7 +160,7 @@ def lossgrid(case: Case, world: World, precision: str) -> Surface:
 def evaluator(case: Case, world: World, precision: str) -> tuple[Callable[..., Measured], str]:
     """Return ``point(alpha, beta, tick=...)`` as a run of 51 x 51 points chooses to compute it, and what it chose."""
     from lossgrid import data  # here, as they bring h5py and with it MPI, which point.py does not need
-    from lossgrid.evaluation import choose_place
+    from lossgrid.evaluation import choose_device
     from lossgrid.machine.allocator import freed_memory_kept
     from lossgrid.run.axes import Axes
     from lossgrid.run.preparation import make_evaluator
@@ -170,12 +170,12 @@ def evaluator(case: Case, world: World, precision: str) -> tuple[Callable[..., M
     from lossgrid.settings import RunConfig, resolve
 
     config = resolve(RunConfig, {"model": case.name, "precision": precision, "device": "cpu"})
-    place = choose_place("cpu", precision, local_rank=world.local_rank)
-    divide_cores(world, place)
+    device = choose_device("cpu", precision, local_rank=world.local_rank)
+    divide_cores(world, device)
     splits = {"train": data.split_of((case.inputs(), case.labels), source=case.name)}
     axes = Axes(case.delta, case.eta)
     study = Study(case.network(), splits, objectives_of("cross_entropy", splits), source=Random())
-    made, _ = make_evaluator(config, study, axes, place, share=world.local_size)
+    made, _ = make_evaluator(config, study, axes, device, share=world.local_size)
     with freed_memory_kept():
         chosen, made = choose_recipe(config, made, None, world, points=POINTS, seconds_left=lambda: math.inf)
     return made.point, chosen.about

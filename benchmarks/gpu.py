@@ -32,7 +32,7 @@ from torch import nn
 
 from lossgrid import data, models, parallel
 from lossgrid.directions import Random
-from lossgrid.evaluation import Place, Unsuitable, best_batch_size, choose_place
+from lossgrid.evaluation import Device, Unsuitable, best_batch_size, choose_device
 from lossgrid.evaluation.graph import LINEAR, is_plain, is_sum, trace
 from lossgrid.run.axes import Axes, make_axes
 from lossgrid.run.preparation import make_evaluator
@@ -64,31 +64,31 @@ def problem(pictures: int, precision: str) -> tuple[RunConfig, Study, Axes]:
     return config, study, make_axes(study.source, model, splits, parallel.alone(), axes=2)
 
 
-def best_seconds(place: Place, function: Any, runs: int = 10) -> float:
+def best_seconds(device: Device, function: Any, runs: int = 10) -> float:
     """Return the shortest time ``function`` takes."""
     times = []
     for _ in range(runs):
-        place.wait()
+        device.wait()
         began = time.perf_counter()
         function()
-        place.wait()
+        device.wait()
         times.append(time.perf_counter() - began)
     return min(times[1:])
 
 
-def peaks(place: Place) -> dict[str, float]:
+def peaks(device: Device) -> dict[str, float]:
     """Return FLOP/s of large matrix products by precision, and bytes/s of memory under ``memory``."""
-    size = 8192 if place.device.type == "cuda" else 1024
+    size = 8192 if device.type == "cuda" else 1024
     found = {}
     for precision, dtype in (("float32", torch.float32), ("tf32", torch.float32), ("bfloat16", torch.bfloat16)):
-        if precision == "tf32" and place.device.type != "cuda":
+        if precision == "tf32" and device.type != "cuda":
             continue
         torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-        a, b, out = (torch.randn(size, size, device=place.device, dtype=dtype) for _ in range(3))
-        found[precision] = 2 * size**3 / best_seconds(place, lambda a=a, b=b, out=out: torch.mm(a, b, out=out))
-    source = torch.empty(size * size * 8, device=place.device)
+        a, b, out = (torch.randn(size, size, device=device.torch_device, dtype=dtype) for _ in range(3))
+        found[precision] = 2 * size**3 / best_seconds(device, lambda a=a, b=b, out=out: torch.mm(a, b, out=out))
+    source = torch.empty(size * size * 8, device=device.torch_device)
     target = torch.empty_like(source)
-    found["memory"] = 2 * source.nbytes / best_seconds(place, lambda: target.copy_(source))
+    found["memory"] = 2 * source.nbytes / best_seconds(device, lambda: target.copy_(source))
     return found
 
 
@@ -109,8 +109,8 @@ def work(pictures: int) -> tuple[float, float]:
 
 def time_points(pictures: int, precision: str, variant: str, device: str, graphs: list[bool]) -> list[dict[str, Any]]:
     """Return what a point takes on this process's device, by use of CUDA graphs, as JSON types."""
-    place = choose_place(device, precision, local_rank=0)
-    evaluator, _ = make_evaluator(*problem(pictures, precision), place, share=1)
+    own = choose_device(device, precision, local_rank=0)
+    evaluator, _ = make_evaluator(*problem(pictures, precision), own, share=1)
     began = time.perf_counter()
     evaluator = evaluator.with_variant(variant)
     evaluator = evaluator.with_batches_of(best_batch_size(evaluator, seconds=TUNING_SECONDS)).with_variant(variant)
@@ -168,9 +168,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=RESULT)
     options = parser.parse_args()
     end = time.monotonic() + options.seconds
-    place = choose_place(options.device, "float32", local_rank=0)
-    limits, (flop, numbers) = peaks(place), work(options.pictures)
-    print(f"{place.name}: " + ", ".join(f"{name} {value / 1e12:.3g} T/s" for name, value in limits.items()))
+    device = choose_device(options.device, "float32", local_rank=0)
+    limits, (flop, numbers) = peaks(device), work(options.pictures)
+    print(f"{device.name}: " + ", ".join(f"{name} {value / 1e12:.3g} T/s" for name, value in limits.items()))
     result: dict[str, Any] = {"peaks": limits, "FLOP": flop, "numbers": numbers, "points": [], "not reached": []}
     for precision in options.precisions.split(","):
         floors = flop / limits[precision], numbers * (2 if precision == "bfloat16" else 4) / limits["memory"]

@@ -14,7 +14,7 @@ from torch import nn
 
 from lossgrid import data, models
 from lossgrid.errors import InputError, LossgridError
-from lossgrid.evaluation import choose_place
+from lossgrid.evaluation import choose_device
 from lossgrid.files import locked, writing
 from lossgrid.machine.cores import own_cpus
 from lossgrid.measures import make_objective
@@ -143,7 +143,7 @@ def test_weights_are_as_the_model_made_them_by_default_and_the_same_for_a_seed()
     def first(**changes: Any) -> dict[str, torch.Tensor]:
         config = configured(**changes)
         splits = data.load(config.data, config.data_arg, splits=config.splits)
-        learner, _ = prepare(config, splits, choose_place("cpu", "float32", local_rank=0))
+        learner, _ = prepare(config, splits, choose_device("cpu", "float32", local_rank=0))
         return dict(learner.model.state_dict())
 
     def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -309,8 +309,8 @@ def test_a_share_of_the_labels_is_drawn_anew(share: float) -> None:
 def test_label_noise_is_for_what_is_learned_only() -> None:
     config = configured(label_noise=0.5)
     splits = data.load(config.data, {}, splits=("train", "test"))
-    place = choose_place("cpu", "float32", local_rank=0)
-    _, samples = prepare(config, splits, place)
+    device = choose_device("cpu", "float32", local_rank=0)
+    _, samples = prepare(config, splits, device)
     clean = {name: (split.tensors or ())[1] for name, split in splits.items()}
     assert 10 < int((samples["train"].targets != clean["train"]).sum()) <= 30
     assert torch.equal(samples["test"].targets, clean["test"])
@@ -324,7 +324,7 @@ def learner(model: nn.Module, part: int) -> Learner:
     optimizer = make_optimizer(config, model)
     schedule = make_schedule(config, optimizer, 10)
     objectives = {"train": make_objective("cross_entropy", classification=True)}
-    return Learner(model, optimizer, schedule, objectives, choose_place("cpu", "float64", local_rank=0), part, False)
+    return Learner(model, optimizer, schedule, objectives, choose_device("cpu", "float64", local_rank=0), part, False)
 
 
 @pytest.mark.parametrize("part", [1, 7, 32, 60])

@@ -1,7 +1,7 @@
 """Evaluating points: the objective, the plane the network moves in, the network made fast, the pass over the data."""
 
 from lossgrid.evaluation import arithmetic
-from lossgrid.evaluation.device import Place, choose_place
+from lossgrid.evaluation.device import Device, choose_device
 from lossgrid.evaluation.evaluator import Evaluator, Measured
 from lossgrid.evaluation.fit import Fit
 from lossgrid.evaluation.plane import Plane
@@ -15,16 +15,16 @@ __all__ = [
     "ROUNDINGS",
     "USUAL_BATCH",
     "WORTH",
+    "Device",
     "Differs",
     "Evaluator",
     "Fit",
     "Measured",
-    "Place",
     "Plane",
     "Unsuitable",
     "arithmetic",
     "best_batch_size",
-    "choose_place",
+    "choose_device",
     "even_batches",
     "seconds_in_turns",
     "share_threads",

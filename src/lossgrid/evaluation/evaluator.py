@@ -16,7 +16,7 @@ import torch
 from lossgrid.data import Batches, Tree, nbytes
 from lossgrid.evaluation import arithmetic
 from lossgrid.evaluation.captured import Captured
-from lossgrid.evaluation.device import Place
+from lossgrid.evaluation.device import Device
 from lossgrid.evaluation.fit import Fit, check_fit
 from lossgrid.evaluation.network import FEW, Network, make_network
 from lossgrid.evaluation.passes import Tick, measure
@@ -70,7 +70,7 @@ class Evaluator:
         model: torch.nn.Module,
         batches: Mapping[str, Batches],
         objectives: Mapping[str, Objective],
-        place: Place,
+        device: Device,
         *,
         delta: Mapping[str, torch.Tensor],
         eta: Mapping[str, torch.Tensor] | None,
@@ -83,21 +83,21 @@ class Evaluator:
             model: The trained network; it is taken over, and moves from now on.
             batches: The data of each split, on the device.
             objectives: What to measure on each split.
-            place: Device and number format.
+            device: Device and number format.
             delta: First direction, by entry.
             eta: Second direction; None for a line.
             reach: The coordinates of the grid that are furthest from 0, along delta and along eta.
             more: What to measure beside the loss and the accuracy.
         """
-        subject = Subject.settled(model, place, _largest(batches).first(FEW), delta=delta, eta=eta, reach=reach)
+        subject = Subject.settled(model, device, _largest(batches).first(FEW), delta=delta, eta=eta, reach=reach)
         losses = {split: objective.bound_to(subject.model) for split, objective in objectives.items()}
         others = [bound(made, subject.model) for made in more]
         return cls(subject, dict(batches), losses, others, Network("plain", subject.model))
 
     @property
-    def place(self) -> Place:
+    def device(self) -> Device:
         """Device and number format."""
-        return self.subject.place
+        return self.subject.device
 
     @cached_property
     def measures(self) -> dict[str, list[Measure]]:
@@ -127,8 +127,8 @@ class Evaluator:
         """
         began = time.perf_counter()
         self.subject.plane.move(alpha, beta)
-        found = self._measure(self.network, self.place, tick) if self.graph is None else self.graph()
-        self.place.wait(tick)
+        found = self._measure(self.network, self.device, tick) if self.graph is None else self.graph()
+        self.device.wait(tick)
         values, errors = found.cpu().numpy()
         return Measured(values, errors, time.perf_counter() - began)
 
@@ -144,7 +144,7 @@ class Evaluator:
         self.subject.plane.move(alpha, beta)
         if shaken:
             self.subject.plane.shake(shaken)
-        return self._on_host(self._plain, self.place)
+        return self._on_host(self._plain, self.device)
 
     @torch.inference_mode()
     def point_in_float32(self, alpha: float, beta: float = 0.0) -> Values:
@@ -165,21 +165,21 @@ class Evaluator:
             The values of both, each as :meth:`plain_point` returns them.
         """
         self.subject.plane.move(alpha, beta)
-        return self._on_host(self.network, self.place, batches), self._plainly_in_float32(batches)
+        return self._on_host(self.network, self.device, batches), self._plainly_in_float32(batches)
 
     def _plainly_in_float32(self, most: int | None = None) -> Values:
         """Evaluate where the network stands, on the first ``most`` batches or all, without what makes it faster."""
         with arithmetic.in_float32():
-            return self._on_host(self._plain, self.place.in_float32(), most)
+            return self._on_host(self._plain, self.device.in_float32(), most)
 
-    def _on_host(self, network: Network, place: Place, most: int | None = None) -> Values:
-        values: Values = self._measure(network, place, most=most)[0].cpu().numpy()
+    def _on_host(self, network: Network, device: Device, most: int | None = None) -> Values:
+        values: Values = self._measure(network, device, most=most)[0].cpu().numpy()
         return values
 
     def _measure(
-        self, network: Network, place: Place, tick: Tick = lambda: None, most: int | None = None
+        self, network: Network, device: Device, tick: Tick = lambda: None, most: int | None = None
     ) -> torch.Tensor:
-        return measure(network, self.batches, self.measures, place, tick=tick, most=most)
+        return measure(network, self.batches, self.measures, device, tick=tick, most=most)
 
     @property
     def _plain(self) -> Network:
@@ -198,11 +198,11 @@ class Evaluator:
         subject = self.subject
         subject.plane.restore()
         samples = [inputs for batches in self.batches.values() for inputs, _ in batches.ends()]
-        network = make_network(variant, subject.model, samples[0], self.place)
+        network = make_network(variant, subject.model, samples[0], self.device)
         if variant != "plain":
             points = [THETA] if subject.far == THETA else [THETA, subject.far]
             run, refresh = network.run, network.refresh
-            refuse_other_function(run, refresh, subject.model, subject.plane, points, samples, self.place)
+            refuse_other_function(run, refresh, subject.model, subject.plane, points, samples, self.device)
         return self.with_network(network)
 
     def with_network(self, network: Network) -> Evaluator:
@@ -226,7 +226,7 @@ class Evaluator:
             Unsuitable: There is no CUDA device, or the network or the loss does what cannot be recorded.
             Differs: The values would be others.
         """
-        if self.place.device.type != "cuda":
+        if self.device.type != "cuda":
             raise Unsuitable("this is no CUDA device")
         if not all(batches.resident for batches in self.batches.values()):
             raise Unsuitable("the data are not kept on the device")
@@ -234,8 +234,8 @@ class Evaluator:
             raise Unsuitable(f"metric {looking[0]} keeps its sums itself")
         self.subject.plane.restore()
         try:
-            expected = self._measure(self.network, self.place)[0]
-            graph = Captured(lambda: self._measure(self.network, self.place), self.place.device)
+            expected = self._measure(self.network, self.device)[0]
+            graph = Captured(lambda: self._measure(self.network, self.device), self.device.torch_device)
             self.subject.plane.restore()
             found = graph()[0]
         except Exception as error:  # a network or a loss that looks at values on the host, or takes what is fixed
@@ -250,16 +250,16 @@ class Evaluator:
 
     def check(self, name: str) -> Fit:
         """Try the network, which is called ``name``, and the losses on the data; see :func:`.check_fit`."""
-        return check_fit(name, self.subject.model, self.batches, self.objectives, self.place, more=self.more)
+        return check_fit(name, self.subject.model, self.batches, self.objectives, self.device, more=self.more)
 
     @torch.inference_mode()
     def seconds_of(self, inputs: Tree) -> float:
         """Return the seconds the network takes for a batch of inputs, now."""
-        self.place.wait()
+        self.device.wait()
         began = time.perf_counter()
-        with self.place.autocast():
+        with self.device.autocast():
             self.network(inputs)
-        self.place.wait()
+        self.device.wait()
         return time.perf_counter() - began
 
     @property
@@ -290,7 +290,7 @@ class Evaluator:
     def bytes_per_sample(self) -> int:
         """Return the bytes a sample takes at both ends of the network, as input and as output."""
         inputs = self.first_inputs(1)
-        with self.place.autocast():
+        with self.device.autocast():
             return nbytes(inputs) + self._plain(inputs).nbytes
 
 

@@ -14,7 +14,7 @@ from lossgrid.data.batch import Tree, count, divided, shapes
 from lossgrid.data.mixed import mixed
 from lossgrid.errors import InputError
 from lossgrid.evaluation.calling import call
-from lossgrid.evaluation.device import Place
+from lossgrid.evaluation.device import Device
 from lossgrid.evaluation.sameness import SAME, distance
 from lossgrid.measures import Made, Objective, refuse_loss_that_does_not_add_up
 
@@ -44,7 +44,7 @@ def check_fit(
     model: torch.nn.Module,
     splits: Mapping[str, Batches],
     objectives: Mapping[str, Objective],
-    place: Place,
+    device: Device,
     *,
     more: Sequence[Made] = (),
 ) -> Fit:
@@ -55,7 +55,7 @@ def check_fit(
         model: The network, on its device.
         splits: The data, on the device.
         objectives: What to measure on each split.
-        place: Device and number format.
+        device: Device and number format.
         more: What else to measure.
 
     Raises:
@@ -65,7 +65,7 @@ def check_fit(
     deterministic, by_batch, fitting = True, False, {}
     for split, objective in objectives.items():
         inputs, targets = next(iter(splits[split]))
-        outputs, rows = _forward(name, model, inputs, place), count(inputs)
+        outputs, rows = _forward(name, model, inputs, device), count(inputs)
         if not isinstance(outputs, torch.Tensor) or len(outputs) != rows:
             given = f"shape {tuple(outputs.shape)}" if isinstance(outputs, torch.Tensor) else type(outputs).__name__
             advice = "" if isinstance(outputs, torch.Tensor) else "; wrap it in a module that returns the tensor"
@@ -76,17 +76,17 @@ def check_fit(
         fitting[split] = own = _with_accuracy_where_it_can_be(name, split, splits[split], objective, outputs, targets)
         own.sums(outputs, targets)
         _try_measures(more, split, own, outputs, targets)
-        again = _forward(name, model, inputs, place)
+        again = _forward(name, model, inputs, device)
         same = torch.equal(outputs, again) or not bool(outputs.isfinite().all())
         deterministic &= same
         inputs, targets = mixed(splits[split])
-        outputs = _forward(name, model, inputs, place)
+        outputs = _forward(name, model, inputs, device)
         if own.is_users:
             refuse_loss_that_does_not_add_up(own, split, outputs, targets)
         for _, by_function in more:
             if by_function is not None:
                 refuse_loss_that_does_not_add_up(by_function, split, outputs, targets)
-        by_batch |= same and count(inputs) > 1 and _depends_on_the_batch(name, model, inputs, outputs, place)
+        by_batch |= same and count(inputs) > 1 and _depends_on_the_batch(name, model, inputs, outputs, device)
     return Fit(deterministic, by_batch, fitting)
 
 
@@ -104,15 +104,17 @@ def _try_measures(more: Sequence[Made], split: str, objective: Objective, output
         measure.values(state)
 
 
-def _depends_on_the_batch(name: str, model: torch.nn.Module, inputs: Tree, outputs: torch.Tensor, place: Place) -> bool:
+def _depends_on_the_batch(
+    name: str, model: torch.nn.Module, inputs: Tree, outputs: torch.Tensor, device: Device
+) -> bool:
     """Tell whether the outputs of two halves are those of the whole."""
     if not outputs.isfinite().all():
         return False
     try:
-        halves = [_forward(name, model, half, place) for half in divided(inputs, 2)]
+        halves = [_forward(name, model, half, device) for half in divided(inputs, 2)]
     except InputError:  # a network for batches of one size
         return True
-    return not distance(outputs, torch.cat(halves)) <= SAME[place.precision]
+    return not distance(outputs, torch.cat(halves)) <= SAME[device.precision]
 
 
 def _with_accuracy_where_it_can_be(
@@ -169,8 +171,8 @@ def _class_fault(name: str, split: str, batches: Batches, outputs: torch.Tensor,
     return f"split {split!r} has classes {lowest}..{highest}, but model {name} gives scores for {outputs.shape[1]}"
 
 
-def _forward(name: str, model: torch.nn.Module, inputs: Tree, place: Place) -> torch.Tensor:
-    with place.autocast():
+def _forward(name: str, model: torch.nn.Module, inputs: Tree, device: Device) -> torch.Tensor:
+    with device.autocast():
         try:
             outputs: torch.Tensor = user_code.call(
                 call, model, inputs, name=f"{name} on inputs of shape {shapes(inputs)}", role="model"

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from lossgrid.data.batch import Tree
 from lossgrid.evaluation.calling import call
-from lossgrid.evaluation.device import Place
+from lossgrid.evaluation.device import Device
 
 
 class Float32Linear(nn.Linear):
@@ -27,13 +27,13 @@ class Float32Linear(nn.Linear):
 
 
 @torch.inference_mode()
-def keep_head_in_float32(model: nn.Module, inputs: Tree, place: Place) -> None:
+def keep_head_in_float32(model: nn.Module, inputs: Tree, device: Device) -> None:
     """Let the linear layer of ``model`` that is called last compute in float32.
 
     Args:
         model: On its device; a network that fails on ``inputs`` stays as it is.
         inputs: A few inputs of the network.
-        place: Device and number format.
+        device: Device and number format.
     """
     called: list[nn.Linear] = []
 
@@ -42,7 +42,7 @@ def keep_head_in_float32(model: nn.Module, inputs: Tree, place: Place) -> None:
 
     hooks = [layer.register_forward_hook(note) for layer in model.modules() if type(layer) is nn.Linear]
     try:
-        with place.autocast():
+        with device.autocast():
             call(model, inputs)
     except Exception:  # why it fails is the matter of fit.py
         return

@@ -21,7 +21,7 @@ from torch import nn
 
 from lossgrid.data.batch import Tree, at
 from lossgrid.evaluation.calling import call
-from lossgrid.evaluation.device import Place
+from lossgrid.evaluation.device import Device
 from lossgrid.evaluation.folded import Folds, fold_norms
 from lossgrid.evaluation.fused import fuse_layers, library_for
 from lossgrid.evaluation.graph import Frozen, compute_in_place, trace
@@ -70,14 +70,14 @@ class Network:
 
 
 @torch.inference_mode()
-def make_network(variant: str, model: nn.Module, sample: Tree, place: Place) -> Network:
+def make_network(variant: str, model: nn.Module, sample: Tree, device: Device) -> Network:
     """Return ``model``, which stays as it is, as the variant of that name, not yet compared with it.
 
     Args:
         variant: One of those at the top of this module.
         model: On its device, in evaluation mode, at theta*.
         sample: A batch of inputs.
-        place: Device and number format.
+        device: Device and number format.
 
     Raises:
         Unsuitable: It cannot be rewritten so.
@@ -85,12 +85,12 @@ def make_network(variant: str, model: nn.Module, sample: Tree, place: Place) -> 
     if variant == "plain":
         return Network("plain", model)
     make = _compiled if variant == "compiled" else _rewritten
-    return make(variant, model, sample, place)
+    return make(variant, model, sample, device)
 
 
-def _rewritten(variant: str, model: nn.Module, sample: Tree, place: Place) -> Network:
+def _rewritten(variant: str, model: nn.Module, sample: Tree, device: Device) -> Network:
     try:
-        with place.autocast():
+        with device.autocast():
             graph = trace(model, at(sample, slice(FEW)))
     except Exception as error:  # what users write into a network is not limited to what torch.fx can follow
         why = str(error) if isinstance(error, Frozen) else type(error).__name__
@@ -101,10 +101,10 @@ def _rewritten(variant: str, model: nn.Module, sample: Tree, place: Place) -> Ne
         steps.append(Folds(folds))
         about.append(f"{_count(folds, 'normalisation')} folded")
     if variant == "fused":
-        dtype = torch.bfloat16 if place.precision == "bfloat16" else place.dtype
-        library = library_for(place.device, dtype)
+        dtype = torch.bfloat16 if device.precision == "bfloat16" else device.dtype
+        library = library_for(device.torch_device, dtype)
         if library is None:
-            raise Unsuitable(f"there are no fused kernels for {place.precision} on this device")
+            raise Unsuitable(f"there are no fused kernels for {device.precision} on this device")
         packs = fuse_layers(graph, library, dtype)
         if not packs:
             raise Unsuitable("the network has no layer with a fused kernel")
@@ -122,12 +122,12 @@ def _count(things: Sequence[object], name: str) -> str:
     return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
 
 
-def _compiled(variant: str, model: nn.Module, sample: Tree, place: Place) -> Network:
+def _compiled(variant: str, model: nn.Module, sample: Tree, device: Device) -> Network:
     """Compile the folded network, or the plain one where nothing can be folded."""
     from torch import _inductor
 
     try:
-        base = _rewritten("folded", model, sample, place)
+        base = _rewritten("folded", model, sample, device)
     except Unsuitable:
         base = Network("plain", model)
     # One thread and no choices by speed: worker processes must not be forked after MPI has started, and every rank must

@@ -8,7 +8,7 @@ from itertools import islice
 import torch
 
 from lossgrid.data import Batches
-from lossgrid.evaluation.device import Place
+from lossgrid.evaluation.device import Device
 from lossgrid.evaluation.network import Network
 from lossgrid.measures import Measure
 
@@ -20,7 +20,7 @@ def measure(
     network: Network,
     batches: Mapping[str, Batches],
     measures: Measures,
-    place: Place,
+    device: Device,
     *,
     tick: Tick = lambda: None,
     most: int | None = None,
@@ -33,7 +33,7 @@ def measure(
         network: The network as it is run.
         batches: The data of each split, on the device.
         measures: What to measure on each split.
-        place: Device and number format.
+        device: Device and number format.
         tick: Called between batches.
         most: How many batches of each split; all by default.
 
@@ -42,7 +42,7 @@ def measure(
         where a folded part of the network has no finite scale.
     """
     network.refresh()
-    by_split = [_of_split(network, batches[split], own, place, tick, most) for split, own in measures.items()]
+    by_split = [_of_split(network, batches[split], own, device, tick, most) for split, own in measures.items()]
     found = torch.stack([torch.cat([part for values in by_split for part in values[row]]) for row in (0, 1)])
     for poison in network.poison():
         found = found + poison
@@ -50,11 +50,11 @@ def measure(
 
 
 def _of_split(
-    network: Network, batches: Batches, measures: Sequence[Measure], place: Place, tick: Tick, most: int | None
+    network: Network, batches: Batches, measures: Sequence[Measure], device: Device, tick: Tick, most: int | None
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    states = [measure.start(place.device) for measure in measures]
+    states = [measure.start(device.torch_device) for measure in measures]
     for inputs, targets in islice(batches, most):
-        with place.autocast():
+        with device.autocast():
             outputs = network(inputs)
         for measure, state in zip(measures, states, strict=True):
             measure.add(state, outputs, targets)

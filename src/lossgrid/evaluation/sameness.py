@@ -15,7 +15,7 @@ from torch import nn
 
 from lossgrid.data.batch import Tree
 from lossgrid.evaluation.calling import call
-from lossgrid.evaluation.device import Place
+from lossgrid.evaluation.device import Device
 from lossgrid.evaluation.plane import Plane
 from lossgrid.evaluation.settling import entries_of
 
@@ -40,7 +40,7 @@ class Differs(Unsuitable):
 
 
 @torch.inference_mode()
-def far_point(model: nn.Module, plane: Plane, reach: Point, inputs: Tree, place: Place) -> Point:
+def far_point(model: nn.Module, plane: Plane, reach: Point, inputs: Tree, device: Device) -> Point:
     """Return the furthest point towards ``reach`` at which the outputs are still finite; theta* where there is none.
 
     Args:
@@ -48,14 +48,14 @@ def far_point(model: nn.Module, plane: Plane, reach: Point, inputs: Tree, place:
         plane: The plane.
         reach: The coordinates of the grid that are furthest from 0.
         inputs: A batch.
-        place: Device and number format.
+        device: Device and number format.
     """
     size = max(map(abs, reach))
     unit = (reach[0] / size, reach[1] / size) if size > 1.0 else reach
     for end, share in ((end, share) for end in (reach, unit) for share in SHARES):
         point = (share * end[0], share * end[1])
         plane.move(*point)
-        with place.autocast():
+        with device.autocast():
             outputs = call(model, inputs)
         if outputs.isfinite().all():
             plane.restore()
@@ -72,7 +72,7 @@ def refuse_other_function(
     plane: Plane,
     points: Sequence[Point],
     samples: Sequence[Tree],
-    place: Place,
+    device: Device,
 ) -> None:
     """Compare ``run`` with ``model`` on batches, at points of the plane; the network is at theta* afterwards.
 
@@ -83,7 +83,7 @@ def refuse_other_function(
         plane: Moves the entries of ``model``.
         points: Where to compare.
         samples: Batches of inputs.
-        place: Device and number format.
+        device: Device and number format.
 
     Raises:
         Unsuitable: ``run`` fails.
@@ -94,35 +94,35 @@ def refuse_other_function(
             plane.move(*point)
             refresh()
             for inputs in samples:
-                _compare(run, model, plane, point, inputs, place)
+                _compare(run, model, plane, point, inputs, device)
     finally:
         plane.restore()
         refresh()
 
 
-def _compare(run: Run, model: nn.Module, plane: Plane, point: Point, inputs: Tree, place: Place) -> None:
-    with place.autocast():
+def _compare(run: Run, model: nn.Module, plane: Plane, point: Point, inputs: Tree, device: Device) -> None:
+    with device.autocast():
         expected = call(model, inputs)
         try:
             found = call(run, inputs)
         except Exception as error:  # kernels and compilers that are missing here, or do not take this network
             raise Unsuitable(f"it fails ({describe(error)})") from None
     apart = distance(expected, found)
-    if apart <= SAME[place.precision]:
+    if apart <= SAME[device.precision]:
         return
-    if point != THETA and apart <= AMPLIFIED * noise(model, plane, point, inputs, expected, place):
+    if point != THETA and apart <= AMPLIFIED * noise(model, plane, point, inputs, expected, device):
         return
     where = "" if point == THETA else f" at ({point[0]:g}, {point[1]:g})"
     raise Differs(f"its outputs differ by {apart:.1e} of the largest{where}")
 
 
-def noise(model: nn.Module, plane: Plane, point: Point, inputs: Tree, expected: torch.Tensor, place: Place) -> float:
+def noise(model: nn.Module, plane: Plane, point: Point, inputs: Tree, expected: torch.Tensor, device: Device) -> float:
     """Return how far roundings of the weights move the outputs: what no way to compute them can be held to.
 
     Far from theta* some networks multiply the smallest difference. The network is back at ``point`` afterwards.
     """
-    plane.shake(ROUNDINGS[place.precision])
-    with place.autocast():
+    plane.shake(ROUNDINGS[device.precision])
+    with device.autocast():
         shaken = call(model, inputs)
     plane.move(*point)
     return distance(expected, shaken)
@@ -153,11 +153,11 @@ def twin_of(model: nn.Module) -> nn.Module | None:
 
 @torch.inference_mode()
 def follows_its_entries(
-    model: nn.Module, twin: nn.Module, plane: Plane, point: Point, inputs: Tree, place: Place
+    model: nn.Module, twin: nn.Module, plane: Plane, point: Point, inputs: Tree, device: Device
 ) -> bool:
     """Tell whether ``model``, moved, computes what a fresh copy with the same entries computes.
 
-    It does not where it keeps what it made of its weights before, or reads them in another place than its parameters
+    It does not where it keeps what it made of its weights before, or reads them in other memory than its parameters
     and buffers.
 
     Args:
@@ -166,7 +166,7 @@ def follows_its_entries(
         plane: The plane.
         point: Where to compare.
         inputs: A few inputs.
-        place: Device and number format.
+        device: Device and number format.
     """
     plane.move(*point)
     own, fresh = entries_of(model), entries_of(twin)
@@ -175,8 +175,8 @@ def follows_its_entries(
             plane.restore()
             return True
         fresh[name].copy_(own[name])
-    with place.autocast():
+    with device.autocast():
         expected, found = call(twin, inputs), call(model, inputs)
-    same = distance(expected, found) <= SAME[place.precision]
+    same = distance(expected, found) <= SAME[device.precision]
     plane.restore()
     return same

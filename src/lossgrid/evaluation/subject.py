@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from lossgrid.data.batch import Tree, at
-from lossgrid.evaluation.device import Place
+from lossgrid.evaluation.device import Device
 from lossgrid.evaluation.head import keep_head_in_float32
 from lossgrid.evaluation.plane import Plane
 from lossgrid.evaluation.sameness import Point, far_point, follows_its_entries
-from lossgrid.evaluation.settling import report_rounding, to_place
+from lossgrid.evaluation.settling import report_rounding, to_device
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,14 @@ class Subject:
     Attributes:
         model: The user's module on its device; its entries are where ``plane`` has put them last.
         plane: Moves it.
-        place: Device and number format.
+        device: Device and number format.
         reach: The coordinates of the grid that are furthest from 0, along delta and along eta.
         few: A few inputs, on the device, to try it with.
     """
 
     model: nn.Module
     plane: Plane
-    place: Place
+    device: Device
     reach: Point
     few: Tree
 
@@ -39,7 +39,7 @@ class Subject:
     def settled(
         cls,
         model: nn.Module,
-        place: Place,
+        device: Device,
         few: Tree,
         *,
         delta: Mapping[str, torch.Tensor],
@@ -51,20 +51,20 @@ class Subject:
         Raises:
             InputError: A number of it does not fit into the format, or has none that can move.
         """
-        report_rounding(model, place)
-        model = _at(model, place, few)
+        report_rounding(model, device)
+        model = _at(model, device, few)
         plane = Plane(model, delta, eta)
-        return cls(model, plane, place, (reach[0], 0.0 if eta is None else reach[1]), few)
+        return cls(model, plane, device, (reach[0], 0.0 if eta is None else reach[1]), few)
 
     @cached_property
     def far(self) -> Point:
         """The furthest point of the grid, towards both axes, at which the outputs are still finite."""
-        return far_point(self.model, self.plane, self.reach, self.few, self.place)
+        return far_point(self.model, self.plane, self.reach, self.few, self.device)
 
     def follows_its_entries(self, twin: nn.Module) -> bool:
         """Tell whether the network, moved, computes what a fresh copy of it computes; see :mod:`.sameness`."""
-        twin = _at(twin, self.place, self.few)
-        return follows_its_entries(self.model, twin, self.plane, self.far, self.few, self.place)
+        twin = _at(twin, self.device, self.few)
+        return follows_its_entries(self.model, twin, self.plane, self.far, self.few, self.device)
 
     def why_not_finite(self, alpha: float, beta: float) -> str | None:
         """Say why the outputs at a point are not finite; None where the entries of the network do not explain it."""
@@ -72,8 +72,8 @@ class Subject:
         return self.plane.why_not_finite()
 
 
-def _at(model: nn.Module, place: Place, few: Tree) -> nn.Module:
-    model = to_place(model, place)
-    if place.precision == "bfloat16":
-        keep_head_in_float32(model, at(few, slice(1)), place)
+def _at(model: nn.Module, device: Device, few: Tree) -> nn.Module:
+    model = to_device(model, device)
+    if device.precision == "bfloat16":
+        keep_head_in_float32(model, at(few, slice(1)), device)
     return model

@@ -76,5 +76,5 @@ def best_batch_size(evaluator: Evaluator, *, seconds: float) -> int:
 
 def _most(evaluator: Evaluator) -> int:
     """Return how many samples a batch can have: all there are, as long as inputs and outputs are not too large."""
-    affordable = BYTES_AT_MOST[evaluator.place.device.type] // evaluator.bytes_per_sample()
+    affordable = BYTES_AT_MOST[evaluator.device.type] // evaluator.bytes_per_sample()
     return min(evaluator.most_samples, max(USUAL_BATCH, affordable))

@@ -97,7 +97,7 @@ def choose_recipe(
         evaluator, why = tune(evaluator, world, asked, points=points, seconds_left=seconds_left)
     if variant == "compiled":
         evaluator = insist(world, "--variant compiled", attempt(world, lambda: evaluator.with_variant("compiled")))
-    if asked.get("cuda_graphs", evaluator.place.device.type == "cuda"):
+    if asked.get("cuda_graphs", evaluator.device.type == "cuda"):
         tried = attempt(world, evaluator.with_graph)
         if "cuda_graphs" in asked:
             evaluator = insist(world, "--cuda-graphs yes", tried)

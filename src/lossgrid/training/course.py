@@ -14,7 +14,7 @@ from lossgrid import data
 from lossgrid.data.batches import Resident
 from lossgrid.directions import copied, states
 from lossgrid.errors import InputError, LossgridError
-from lossgrid.evaluation import choose_place, share_threads
+from lossgrid.evaluation import choose_device, share_threads
 from lossgrid.files import locked, shown
 from lossgrid.machine.allocator import freed_memory_kept
 from lossgrid.machine.resources import own_resources
@@ -49,12 +49,12 @@ def train(config: TrainConfig, stop: Stop) -> bool:
         old = folder.read(config.out) if folder.check(config.out) else None
         if old is not None:
             refuse_other(config, old.settings, config.identity())
-        place = choose_place(config.device, config.precision, local_rank=0)
-        own = own_resources(rank=0, host=socket.gethostname(), device=place.model, uuid=place.uuid, launched=False)
+        device = choose_device(config.device, config.precision, local_rank=0)
+        own = own_resources(rank=0, host=socket.gethostname(), device=device.model, uuid=device.uuid, launched=False)
         threads = share_threads([own], 0)
         splits = data.load(config.data, config.data_arg, splits=config.splits, max_samples=config.max_samples)
         origin = {f"data of split {name}": split.digest() for name, split in splits.items()}
-        origin |= {"device": place.device.type}
+        origin |= {"device": device.type}
         if old is not None:
             refuse_other(config, old.origin, origin)
             if old.origin["threads"] != threads:
@@ -62,8 +62,8 @@ def train(config: TrainConfig, stop: Stop) -> bool:
                     "%s was begun with %s CPU threads, now there are %s: last bits may differ",
                     config.out, old.origin["threads"], threads,
                 )  # fmt: skip
-        learner, samples = prepare(config, splits, place)
-        log.info("%s, %d threads, %s", place.name, threads, config.precision)
+        learner, samples = prepare(config, splits, device)
+        log.info("%s, %d threads, %s", device.name, threads, config.precision)
         return follow(config, learner, samples, origin | {"threads": threads}, old, stop)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch.optim.lr_scheduler import LRScheduler
 
 from lossgrid.data import Batches
-from lossgrid.evaluation import Place
+from lossgrid.evaluation import Device
 from lossgrid.measures import Objective
 
 
@@ -23,7 +23,7 @@ class Learner:
         optimizer: Changes its parameters.
         schedule: Sets the learning rate.
         objectives: What is measured on each split.
-        place: Device and number format.
+        device: Device and number format.
         part: Samples that pass through the network at once.
         channels_last: Whether pictures are laid out with channels innermost.
     """
@@ -32,7 +32,7 @@ class Learner:
     optimizer: torch.optim.Optimizer
     schedule: LRScheduler
     objectives: Mapping[str, Objective]
-    place: Place
+    device: Device
     part: int
     channels_last: bool
 
@@ -52,7 +52,7 @@ class Learner:
         parts = math.ceil(len(inputs) / self.part)
         self.optimizer.zero_grad()
         for x, y in zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True):
-            with self.place.autocast():
+            with self.device.autocast():
                 outputs = self.model(x)
             terms, weight = self.objectives[split].terms(outputs, y)
             loss = terms.sum() * (len(y) / weight) / len(inputs)
@@ -75,7 +75,7 @@ class Learner:
             for inputs, targets in batches:
                 if stop():
                     return None
-                with self.place.autocast():
+                with self.device.autocast():
                     outputs = self.model(inputs)
                 sums.append(self.objectives[split].sums(outputs, targets))
             whole = torch.stack(sums).sum(dim=0)

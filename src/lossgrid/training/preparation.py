@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from lossgrid import data, models
 from lossgrid.data.batches import Resident
 from lossgrid.errors import InputError
-from lossgrid.evaluation import Place, wants_channels_last
+from lossgrid.evaluation import Device, wants_channels_last
 from lossgrid.evaluation.fit import check_fit
 from lossgrid.measures import make_objective
 from lossgrid.settings import TrainConfig
@@ -24,7 +24,7 @@ from lossgrid.training.schedule import make_optimizer, make_schedule
 Samples = dict[str, Resident]
 
 
-def prepare(config: TrainConfig, splits: Mapping[str, data.Split], place: Place) -> tuple[Learner, Samples]:
+def prepare(config: TrainConfig, splits: Mapping[str, data.Split], device: Device) -> tuple[Learner, Samples]:
     """Build the network, bring it and the data to the device, and try whether they fit each other.
 
     Returns:
@@ -47,20 +47,20 @@ def prepare(config: TrainConfig, splits: Mapping[str, data.Split], place: Place)
     part = config.micro_batch or config.batch_size
     refuse_lone_samples(model, first.samples, config.batch_size, part)
     channels_last = wants_channels_last(model)
-    model = model.to(place.device, place.dtype)
+    model = model.to(device.torch_device, device.dtype)
     if channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    samples = {name: _resident(name, split, place, part, channels_last) for name, split in splits.items()}
+    samples = {name: _resident(name, split, device, part, channels_last) for name, split in splits.items()}
     objectives = {
         name: make_objective(config.loss, classification=split.classification).bound_to(model)
         for name, split in splits.items()
     }
-    objectives = dict(check_fit(config.model, model.eval(), samples, objectives, place).objectives)
+    objectives = dict(check_fit(config.model, model.eval(), samples, objectives, device).objectives)
     if config.label_noise:
         samples[config.splits[0]] = _with_noise(config, first, samples[config.splits[0]])
     optimizer = make_optimizer(config, model.train())
     schedule = make_schedule(config, optimizer, updates(config, first.samples))
-    return Learner(model, optimizer, schedule, objectives, place, part, channels_last), samples
+    return Learner(model, optimizer, schedule, objectives, device, part, channels_last), samples
 
 
 def refuse_several(splits: Mapping[str, data.Split]) -> None:
@@ -97,13 +97,15 @@ def refuse_lone_samples(model: torch.nn.Module, samples: int, batch_size: int, p
         )
 
 
-def _resident(name: str, split: data.Split, place: Place, part: int, channels_last: bool) -> Resident:
+def _resident(name: str, split: data.Split, device: Device, part: int, channels_last: bool) -> Resident:
     """Bring a split to the device.
 
     Raises:
         InputError: It does not fit there.
     """
-    batches = data.place(split, device=place.device, dtype=place.dtype, batch_size=part, channels_last=channels_last)
+    batches = data.to_device(
+        split, device=device.torch_device, dtype=device.dtype, batch_size=part, channels_last=channels_last
+    )
     if not isinstance(batches, Resident):
         raise InputError(
             f"--data: split {name!r} does not fit into memory, where training keeps it; give --max-samples"
