@@ -13,7 +13,7 @@ import lossgrid
 from lossgrid import directions
 from lossgrid.errors import InputError
 from lossgrid.evaluation import Plane, choose_device
-from lossgrid.evaluation.settling import to_device
+from lossgrid.evaluation.conversion import to_device
 from tests.builders import a_batch
 
 

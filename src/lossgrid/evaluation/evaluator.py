@@ -15,9 +15,9 @@ import torch
 
 from lossgrid.data import Batches, Tree, nbytes
 from lossgrid.evaluation import arithmetic
-from lossgrid.evaluation.captured import Captured
+from lossgrid.evaluation.compatibility import Fit, check_fit
+from lossgrid.evaluation.cuda_graph import CudaGraph
 from lossgrid.evaluation.device import Device
-from lossgrid.evaluation.fit import Fit, check_fit
 from lossgrid.evaluation.network import FEW, Network, make_network
 from lossgrid.evaluation.passes import Tick, measure
 from lossgrid.evaluation.sameness import THETA, Differs, Point, Unsuitable, describe, refuse_other_function
@@ -62,7 +62,7 @@ class Evaluator:
     objectives: Mapping[str, Objective]
     more: Sequence[Made]
     network: Network
-    graph: Captured | None = None
+    graph: CudaGraph | None = None
 
     @classmethod
     def of(
@@ -89,7 +89,7 @@ class Evaluator:
             reach: The coordinates of the grid that are furthest from 0, along delta and along eta.
             more: What to measure beside the loss and the accuracy.
         """
-        subject = Subject.settled(model, device, _largest(batches).first(FEW), delta=delta, eta=eta, reach=reach)
+        subject = Subject.of(model, device, _largest(batches).first(FEW), delta=delta, eta=eta, reach=reach)
         losses = {split: objective.bound_to(subject.model) for split, objective in objectives.items()}
         others = [bound(made, subject.model) for made in more]
         return cls(subject, dict(batches), losses, others, Network("plain", subject.model))
@@ -235,7 +235,7 @@ class Evaluator:
         self.subject.plane.restore()
         try:
             expected = self._measure(self.network, self.device)[0]
-            graph = Captured(lambda: self._measure(self.network, self.device), self.device.torch_device)
+            graph = CudaGraph(lambda: self._measure(self.network, self.device), self.device.torch_device)
             self.subject.plane.restore()
             found = graph()[0]
         except Exception as error:  # a network or a loss that looks at values on the host, or takes what is fixed

@@ -44,7 +44,7 @@ def keep_head_in_float32(model: nn.Module, inputs: Tree, device: Device) -> None
     try:
         with device.autocast():
             call(model, inputs)
-    except Exception:  # why it fails is the matter of fit.py
+    except Exception:  # compatibility.py reports the error
         return
     finally:
         for hook in hooks:

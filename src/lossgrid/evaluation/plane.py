@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import torch
 
-from lossgrid.evaluation.settling import entries_of
+from lossgrid.evaluation.conversion import entries_of
 
 ALIGNMENT = 64  # bytes; where every tensor starts, as vector units and GPUs like it
 

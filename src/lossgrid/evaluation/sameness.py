@@ -15,9 +15,9 @@ from torch import nn
 
 from lossgrid.data.batch import Tree
 from lossgrid.evaluation.calling import call
+from lossgrid.evaluation.conversion import entries_of
 from lossgrid.evaluation.device import Device
 from lossgrid.evaluation.plane import Plane
-from lossgrid.evaluation.settling import entries_of
 
 Run = Callable[..., torch.Tensor]
 Point = tuple[float, float]

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from lossgrid.data.batch import Tree, at
+from lossgrid.evaluation.conversion import report_rounding, to_device
 from lossgrid.evaluation.device import Device
 from lossgrid.evaluation.head import keep_head_in_float32
 from lossgrid.evaluation.plane import Plane
 from lossgrid.evaluation.sameness import Point, far_point, follows_its_entries
-from lossgrid.evaluation.settling import report_rounding, to_device
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Subject:
     few: Tree
 
     @classmethod
-    def settled(
+    def of(
         cls,
         model: nn.Module,
         device: Device,

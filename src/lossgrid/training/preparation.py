@@ -13,12 +13,12 @@ from lossgrid import data, models
 from lossgrid.data.batches import Resident
 from lossgrid.errors import InputError
 from lossgrid.evaluation import Device, wants_channels_last
-from lossgrid.evaluation.fit import check_fit
+from lossgrid.evaluation.compatibility import check_fit
 from lossgrid.measures import make_objective
 from lossgrid.settings import TrainConfig
-from lossgrid.training.chance import with_label_noise
 from lossgrid.training.initial import draw_weights
 from lossgrid.training.learner import Learner
+from lossgrid.training.randomness import with_label_noise
 from lossgrid.training.schedule import make_optimizer, make_schedule
 
 Samples = dict[str, Resident]

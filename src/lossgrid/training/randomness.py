@@ -19,7 +19,7 @@ Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Draws:
+class RandomNumbers:
     """What is drawn for an epoch; each array has a number for every sample, shape ``(n,)``.
 
     Attributes:
@@ -35,10 +35,10 @@ class Draws:
     mirrored: npt.NDArray[np.bool_]
 
 
-def draw_epoch(seed: int, epoch: int, samples: int) -> Draws:
+def draw_epoch(seed: int, epoch: int, samples: int) -> RandomNumbers:
     """Draw all an epoch may need, in a fixed order, so that one augmentation more leaves the rest as it was."""
     generator = _generator(seed, epoch)
-    return Draws(
+    return RandomNumbers(
         order=generator.permutation(samples),
         down=generator.random(samples),
         right=generator.random(samples),

@@ -9,7 +9,7 @@ import torch
 WARM_UP = 2  # runs before recording, in which libraries choose and load their kernels
 
 
-class Captured:
+class CudaGraph:
     """What ``work`` did on the device when it was recorded; calling it does the same on what is there now.
 
     It reads and writes the same memory each time: the weights and data must stay where they are.

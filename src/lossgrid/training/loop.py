@@ -22,11 +22,11 @@ from lossgrid.parallel import Stop
 from lossgrid.progress import ProgressDisplay
 from lossgrid.settings import TrainConfig
 from lossgrid.training import folder
-from lossgrid.training.augmentation import make_views, seen
-from lossgrid.training.chance import draw_epoch, seed_network
+from lossgrid.training.augmentation import augmented, make_augmentation
 from lossgrid.training.folder import Row, State
 from lossgrid.training.learner import Learner
 from lossgrid.training.preparation import Samples, prepare, updates
+from lossgrid.training.randomness import draw_epoch, seed_network
 from lossgrid.training.resumption import resume
 from lossgrid.wording import duration
 
@@ -64,7 +64,7 @@ def train(config: TrainConfig, stop: Stop) -> bool:
                 )  # fmt: skip
         learner, samples = prepare(config, splits, device)
         log.info("%s, %d threads, %s", device.name, threads, config.precision)
-        return follow(config, learner, samples, origin | {"threads": threads}, old, stop)
+        return train_epochs(config, learner, samples, origin | {"threads": threads}, old, stop)
 
 
 def refuse_other(config: TrainConfig, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
@@ -84,7 +84,7 @@ def refuse_other(config: TrainConfig, theirs: Mapping[str, Any], ours: Mapping[s
         raise InputError(f"--out: {config.out} holds another training: {'; '.join(found)}; choose another folder")
 
 
-def follow(
+def train_epochs(
     config: TrainConfig,
     learner: Learner,
     samples: Samples,
@@ -170,13 +170,13 @@ def learn(config: TrainConfig, learner: Learner, samples: Resident, epoch: int, 
         LossgridError: The GPU has too little memory for so many samples at once.
     """
     count, device = updates(config, samples.samples), samples.inputs.device
-    draws = draw_epoch(config.seed, epoch, samples.samples)
-    views = make_views(draws, config.augment, samples.inputs.shape[1:], device)
-    order = torch.split(torch.from_numpy(draws.order).to(device), config.batch_size)
+    drawn = draw_epoch(config.seed, epoch, samples.samples)
+    augmentation = make_augmentation(drawn, config.augment, samples.inputs.shape[1:], device)
+    order = torch.split(torch.from_numpy(drawn.order).to(device), config.batch_size)
     with ProgressDisplay(count - batch, "batches") as display:
         for done in range(batch, count):
             chosen = order[done]
-            inputs = samples.inputs[chosen] if views is None else seen(samples.inputs, views, chosen)
+            inputs = samples.inputs[chosen] if augmentation is None else augmented(samples.inputs, augmentation, chosen)
             seed_network(config.seed, epoch, done)
             try:
                 learner.update(config.splits[0], inputs, samples.targets[chosen])
