@@ -1,11 +1,11 @@
-"""How much of a point is not the forward pass: perturbing, folding, loss and accuracy, writing, scheduling.
+"""The overhead of a point besides the forward pass: perturbing, folding, loss and accuracy, writing, scheduling.
 
     mpirun -n 2 python benchmarks/overhead.py [--points 24] [--writer parallel] [--json FILE]
 
-A real run of ResNet-20 on 2,000 pictures of noise (their content costs nothing): the coordinator, the evaluator and the
-surface file are those of ``lossgrid run``. Every part is timed where it happens, inside the run, so that the noise of a
-shared machine falls on all parts alike; whatever is not the forward pass of the network counts as overhead. The target
-is under 2 % of a point.
+The program runs ResNet-20 on 2,000 pictures of noise; their content does not change the time. It uses the coordinator,
+the evaluator and the surface file of ``lossgrid run``. Every part is timed inside the run, so that the noise of a
+shared machine affects all parts equally. All time outside the forward pass of the network counts as overhead. The
+target is less than 2 % of a point.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Clock:
     """Seconds spent in each part of a run."""
 
     def __init__(self, synchronize: Callable[[], None]) -> None:
-        """Wait for the device with ``synchronize`` before looking at the time."""
+        """Call ``synchronize`` before each reading of the clock, to wait for the device."""
         self.seconds: dict[str, float] = defaultdict(float)
         self._synchronize = synchronize
 

@@ -1,4 +1,4 @@
-"""Evaluating points: the objective, the plane the network moves in, the network made fast, the pass over the data."""
+"""The evaluation of points: the plane, the variants of the network, the pass over the data, the device."""
 
 from lossgrid.evaluation import arithmetic
 from lossgrid.evaluation.compatibility import Fit

@@ -1,4 +1,4 @@
-"""Bringing a network to its device and number format, and saying what that loses."""
+"""Conversion of a network to the device and dtype of a run, and the report of lost digits."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ log = logging.getLogger(__name__)
 
 
 def to_device(model: torch.nn.Module, device: Device) -> torch.nn.Module:
-    """Put ``model`` on the device and in the dtype of ``device``, in evaluation mode, on CUDA laid out as its inputs.
+    """Return ``model`` on ``device``, in its dtype, in evaluation mode; on CUDA with the memory format of its inputs.
 
-    Complex entries become complex numbers of the same precision; integers stay as they are.
+    Complex entries become complex numbers of the same precision; integers keep their dtype.
     """
     model._apply(lambda entry: entry.to(device.torch_device, dtype_of(entry, device)))  # type: ignore[no-untyped-call]
     model.eval().requires_grad_(False)
     if device.type == "cuda" and wants_channels_last(model):
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-    return model  # oneDNN brings weights into a layout of its own, which takes half the time from contiguous ones
+    return model  # oneDNN packs weights into its own layout, in half the time from contiguous ones
 
 
 def report_rounding(model: torch.nn.Module, device: Device) -> None:
-    """Say which entries of ``model`` lose digits by :func:`to_device`.
+    """Log which entries of ``model`` :func:`to_device` rounds.
 
     Raises:
-        InputError: A number does not fit into the format, or has none that can move, as those of quantised layers.
+        InputError: A number is beyond the range of the dtype, or an entry is quantised.
     """
     rounded = [name for name, entry in entries_of(model).items() if _is_rounded(name, entry, device)]
     if rounded:
@@ -38,22 +38,22 @@ def report_rounding(model: torch.nn.Module, device: Device) -> None:
 
 
 def dtype_of(entry: torch.Tensor, device: Device) -> torch.dtype:
-    """Return the dtype an entry has in a run: the run's for real numbers, its complex one for complex numbers."""
+    """Return the dtype of an entry in a run; integers keep theirs."""
     if entry.is_complex():
         return torch.complex128 if device.dtype == torch.float64 else torch.complex64
     return device.dtype if entry.is_floating_point() else entry.dtype
 
 
 def entries_of(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Return the parameters and buffers of a network by name, also buffers that are no part of its state dict."""
+    """Return the parameters and buffers of a network by name, including buffers outside its state dict."""
     return dict(model.named_parameters()) | dict(model.named_buffers())
 
 
 def _is_rounded(name: str, entry: torch.Tensor, device: Device) -> bool:
-    """Tell whether an entry loses digits on its way.
+    """Return whether the conversion rounds an entry.
 
     Raises:
-        InputError: It loses more than that.
+        InputError: The entry is quantised, or beyond the range of the dtype.
     """
     if entry.is_quantized:
         raise InputError(
@@ -71,5 +71,5 @@ def _is_rounded(name: str, entry: torch.Tensor, device: Device) -> bool:
 
 
 def wants_channels_last(model: torch.nn.Module) -> bool:
-    """Tell whether ``model`` has two-dimensional convolutions, which are faster with channels innermost."""
+    """Return whether ``model`` has two-dimensional convolutions, which are faster with channels innermost."""
     return any(isinstance(module, torch.nn.Conv2d) for module in model.modules())

@@ -1,4 +1,4 @@
-"""The pass over the data: a network as it stands now, all batches, the values of a point on the device."""
+"""The pass of all batches through a network at its present point; the values stay on the device."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def measure(
     tick: Tick = lambda: None,
     most: int | None = None,
 ) -> torch.Tensor:
-    """Run the data through ``network`` as it stands now.
+    """Return the values of ``network`` at its present point.
 
-    Sums are kept in float64 on the device; nothing looks at them on the host, so that a CUDA graph can record it.
+    Sums are float64 and stay on the device; the host reads nothing, so that a CUDA graph can record the pass.
 
     Args:
-        network: The network as it is run.
+        network: The variant that runs.
         batches: The data of each split, on the device.
-        measures: What to measure on each split.
-        device: Device and number format.
+        measures: The measures of each split.
+        device: The device and its precision.
         tick: Called between batches.
-        most: How many batches of each split; all by default.
+        most: Number of batches of each split; all by default.
 
     Returns:
-        The values and their standard errors over the samples, shape ``(2, n_quantities)``, float64, on the device; NaN
-        where a folded part of the network has no finite scale.
+        The values and their standard errors over the samples, shape ``(2, n_quantities)``, float64, on the device. All
+        are NaN where the scale of a folded part is not finite.
     """
     network.refresh()
     by_split = [_of_split(network, batches[split], own, device, tick, most) for split, own in measures.items()]

@@ -169,10 +169,10 @@ def by_hand(config: RunConfig) -> dict[str, Any]:
 
 @collective
 def use_first_possible(evaluator: Evaluator, world: World, variant: str | None) -> Evaluator:
-    """Run the network as ``variant`` on all ranks, or as the first of ``LADDER`` that all can.
+    """Return an evaluator of ``variant``, or of the first variant of ``LADDER`` that is possible on all ranks.
 
     Raises:
-        InputError: ``variant`` cannot be.
+        InputError: ``variant`` is not possible on a rank.
     """
     if variant is not None:
         return require(world, f"--variant {variant}", try_on_all_ranks(world, lambda: evaluator.with_variant(variant)))
@@ -229,7 +229,7 @@ def try_compiled(before: Evaluator, world: World, *, samples: float) -> tuple[Ev
 
 @collective
 def try_on_all_ranks(world: World, make: Callable[[], Evaluator]) -> Evaluator | Refusal:
-    """Make an evaluator on every rank; return it, or why it could not be on one of them."""
+    """Make an evaluator on every rank; return it, or the first refusal of a rank."""
     made, refusal = None, None
     try:
         made = make()
@@ -244,12 +244,12 @@ def try_on_all_ranks(world: World, make: Callable[[], Evaluator]) -> Evaluator |
 
 @collective
 def require(world: World, option: str, tried: Evaluator | Refusal) -> Evaluator:
-    """Refuse the run where something it must be computed with cannot be; return the evaluator that can.
+    """Return the evaluator in ``tried``.
 
     Its arguments are equal on all ranks.
 
     Raises:
-        InputError: There is a refusal.
+        InputError: ``tried`` is a refusal; the text names ``option``.
     """
 
     def refuse() -> Evaluator:

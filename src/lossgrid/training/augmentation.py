@@ -1,4 +1,4 @@
-"""Pictures cropped and mirrored, a batch at a time, where they are in memory."""
+"""Augmentation of pictures on their device: crops and mirror images, a batch at a time."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from torch.nn import functional as F
 
 from lossgrid.training.randomness import RandomNumbers
 
-MARGIN = 8  # a picture is moved by up to an eighth of its size: 4 of 32 pixels, as is usual for CIFAR
+MARGIN = 8  # a crop is shifted by up to an eighth of the size: 4 of 32 pixels, as usual for CIFAR
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How each sample is seen in an epoch: pixels cut off above and left of the padded picture, and mirrored or not.
+    """The crop of each sample in an epoch, and whether it is mirrored; tensors of shape ``(n,)`` on the device.
 
     Attributes:
-        top: int64, shape ``(n,)``, on the device, as all three.
-        left: int64.
-        mirrored: bool.
-        margins: Pixels of padding above and below, and on both sides.
+        top: First row of the crop in the padded picture, int64.
+        left: First column of the crop in the padded picture, int64.
+        mirrored: Whether the crop is mirrored left to right, bool.
+        margins: Pixels of padding: above and below, left and right.
     """
 
     top: torch.Tensor
@@ -34,13 +34,13 @@ class Augmentation:
 def make_augmentation(
     drawn: RandomNumbers, augment: Sequence[str], shape: Sequence[int], device: torch.device
 ) -> Augmentation | None:
-    """Return how the samples are seen; None where they stay as they are.
+    """Return the augmentation of an epoch; None if ``augment`` is empty.
 
     Args:
-        drawn: What was drawn for the epoch.
+        drawn: The random numbers of the epoch.
         augment: ``crop``, ``flip``, both or nothing.
-        shape: That of a picture, ``(channels, height, width)``.
-        device: Where the pictures are.
+        shape: Shape of a picture, ``(channels, height, width)``.
+        device: Device of the pictures.
     """
     if not augment:
         return None
@@ -54,14 +54,14 @@ def make_augmentation(
 
 
 def augmented(pictures: torch.Tensor, augmentation: Augmentation, chosen: torch.Tensor) -> torch.Tensor:
-    """Return a batch of pictures as they are seen in an epoch: padded with zeros, cropped to their size, mirrored.
+    """Return a batch of augmented pictures: padded with zeros, cropped to their size, mirrored.
 
     Zero is the mean colour, as pictures are normalised.
 
     Args:
         pictures: All pictures, ``(n, channels, height, width)``.
-        augmentation: How each is seen.
-        chosen: The samples of the batch, int64, shape ``(batch,)``.
+        augmentation: The crop of each picture.
+        chosen: Indices of the samples in the batch, int64, shape ``(batch,)``.
 
     Returns:
         Shape ``(batch, channels, height, width)``, channels innermost in memory.

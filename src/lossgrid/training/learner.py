@@ -1,4 +1,4 @@
-"""A network that learns: an update by one batch, and what it has come to."""
+"""A network in training: its update by a batch, and its losses."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from lossgrid.measures import Objective
 
 @dataclass(frozen=True)
 class Learner:
-    """A network with what changes it.
+    """A network with its optimizer and schedule.
 
     Attributes:
         model: The network, on its device.
         optimizer: Changes its parameters.
         schedule: Sets the learning rate.
-        objectives: What is measured on each split.
-        device: Device and number format.
-        part: Samples that pass through the network at once.
-        channels_last: Whether pictures are laid out with channels innermost.
+        objectives: The loss of each split.
+        device: The device and its precision.
+        part: Largest number of samples in a forward pass.
+        channels_last: Whether channels of pictures are innermost in memory.
     """
 
     model: torch.nn.Module
@@ -37,15 +37,15 @@ class Learner:
     channels_last: bool
 
     def update(self, split: str, inputs: torch.Tensor, targets: torch.Tensor) -> None:
-        """Change the network by the gradient of the mean loss of a batch.
+        """Update the network by the gradient of the mean loss of a batch.
 
-        A batch of more than ``part`` samples passes in parts of about the same size, whose gradients add up to that of
-        the batch; batch normalisation then takes its statistics from each part.
+        A batch of more than ``part`` samples passes in parts of about equal size; their gradients add up. Batch
+        normalisation then computes its statistics over each part.
 
         Args:
-            split: Whose loss it is.
-            inputs: The batch, on the device.
-            targets: Its targets.
+            split: The split of the batch; its loss is used.
+            inputs: Shape ``(batch, ...)``, on the device.
+            targets: Shape ``(batch, ...)``, on the device.
         """
         if self.channels_last and inputs.ndim == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
@@ -66,7 +66,7 @@ class Learner:
 
         Args:
             splits: The data, on the device.
-            stop: Asked between batches; once it says so there is nothing to return.
+            stop: Called between batches; the result is None once it returns True.
         """
         self.model.eval()
         found: dict[str, float] = {}
@@ -85,6 +85,6 @@ class Learner:
         return found
 
     def is_finite(self) -> bool:
-        """Tell whether all numbers of the network still are."""
+        """Return whether all numbers of the network are finite."""
         numbers = [tensor for tensor in self.model.state_dict().values() if tensor.is_floating_point()]
         return bool(torch.stack([tensor.isfinite().all() for tensor in numbers]).all())

@@ -1,4 +1,4 @@
-"""The course of a training, on one page: settings in, a folder of checkpoints out; it goes on where it stopped."""
+"""The training loop: from settings to a folder of checkpoints; it resumes a stopped training."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ log = logging.getLogger(__name__)
 
 
 def train(config: TrainConfig, stop: Stop) -> bool:
-    """Train as ``config`` says, or go on with what its folder holds; return whether all epochs are done.
+    """Train a network, or resume the training in its folder; return whether all epochs are done.
 
     Args:
         config: The settings.
-        stop: Whether to leave after the update under way.
+        stop: Whether to stop after the present update.
 
     Raises:
-        InputError: The input cannot work; nothing has been touched.
-        LossgridError: The network has diverged, or the file system refuses; what was kept stays.
+        InputError: The input is wrong; no file has been changed.
+        LossgridError: The network diverged, or writing failed; the files written before remain.
     """
     folder.check(config.out)
     with locked(config.out), freed_memory_kept():
@@ -68,10 +68,10 @@ def train(config: TrainConfig, stop: Stop) -> bool:
 
 
 def refuse_other(config: TrainConfig, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
-    """Refuse to go on with a training that is another one.
+    """Refuse to resume a training with other settings or other data.
 
     Raises:
-        InputError: Something of ``ours`` differs; the text names all that does.
+        InputError: A value of ``ours`` differs; the text names all differences.
     """
     found = [
         f"the {name} differ"
@@ -92,11 +92,11 @@ def train_epochs(
     old: State | None,
     stop: Stop,
 ) -> bool:
-    """Go through the epochs that are left, keeping each; return whether all are done.
+    """Train the remaining epochs and write each to the folder; return whether all are done.
 
     Raises:
-        InputError: What is to be gone on with is of another network, or had diverged.
-        LossgridError: The network has diverged, or the file system refuses.
+        InputError: The stored training is of another network, or had diverged.
+        LossgridError: The network diverged, or writing failed.
     """
     history: list[Row] = []
     batch, seconds = 0, 0.0
@@ -113,7 +113,7 @@ def train_epochs(
 
     announce(config, samples[config.splits[0]].samples, old)
     if old is None:
-        folder.write(config.out, state())  # first of all files, as it tells that the others are of this training
+        folder.write(config.out, state())  # before all other files: it marks the folder as a training
     for epoch in range(len(history), config.epochs + 1):
         began = time.monotonic() - seconds
         batch = learn(config, learner, samples[config.splits[0]], epoch, batch, stop) if epoch else 0
@@ -141,7 +141,7 @@ def train_epochs(
 
 
 def announce(config: TrainConfig, samples: int, old: State | None) -> None:
-    """Say what is about to be done, and what of it is not as the settings might be understood."""
+    """Log the remaining work, and the effect of micro-batches on batch normalisation."""
     count = updates(config, samples)
     log.info(
         "%s %s: %d of %d epochs are done; %d samples of split %s, %d %s an epoch",
@@ -156,18 +156,18 @@ def announce(config: TrainConfig, samples: int, old: State | None) -> None:
 
 
 def learn(config: TrainConfig, learner: Learner, samples: Resident, epoch: int, batch: int, stop: Stop) -> int:
-    """Do what is left of the updates of an epoch, until a stop signal; return how many of it are done.
+    """Do the remaining updates of an epoch, until a stop signal; return how many are done.
 
     Args:
         config: The settings.
         learner: The network; it is changed.
-        samples: What it learns.
+        samples: The training split, on the device.
         epoch: From 1.
-        batch: How many of its updates are done already.
-        stop: Whether to stop after the update under way.
+        batch: Number of updates already done in this epoch.
+        stop: Whether to stop after the present update.
 
     Raises:
-        LossgridError: The GPU has too little memory for so many samples at once.
+        LossgridError: The memory of the GPU is too small for the batch.
     """
     count, device = updates(config, samples.samples), samples.inputs.device
     drawn = draw_epoch(config.seed, epoch, samples.samples)
@@ -192,5 +192,5 @@ def learn(config: TrainConfig, learner: Learner, samples: Resident, epoch: int, 
 
 
 def in_words(found: Mapping[str, float]) -> str:
-    """Write what an epoch came to: ``train loss 0.0312, train accuracy 0.993``."""
+    """Return the values of an epoch as text: ``train loss 0.0312, train accuracy 0.993``."""
     return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in found.items())

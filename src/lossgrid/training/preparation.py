@@ -1,4 +1,4 @@
-"""What a training starts from: the network as built from its seed, and the data, both on the device."""
+"""The start of a training: the initial network and the data, both on the device."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Samples = dict[str, Resident]
 
 
 def prepare(config: TrainConfig, splits: Mapping[str, data.Split], device: Device) -> tuple[Learner, Samples]:
-    """Build the network, bring it and the data to the device, and try whether they fit each other.
+    """Build the network, move it and the data to the device, and check that they fit each other.
 
     Returns:
-        The network with what changes it, and the samples of each split.
+        The network with its optimizer and schedule, and the samples of each split.
 
     Raises:
-        InputError: They do not fit each other or the settings, or the data do not fit into memory.
+        InputError: Network, data and settings do not fit each other, or the data do not fit into memory.
     """
     first = splits[config.splits[0]]
     refuse_several(splits)
@@ -67,7 +67,7 @@ def refuse_several(splits: Mapping[str, data.Split]) -> None:
     """Refuse data whose inputs or targets are several tensors.
 
     Raises:
-        InputError: Some are.
+        InputError: The inputs or targets of a split are several tensors.
     """
     for name, split in splits.items():
         if split.names != ["inputs", "targets"]:
@@ -78,15 +78,15 @@ def refuse_several(splits: Mapping[str, data.Split]) -> None:
 
 
 def updates(config: TrainConfig, samples: int) -> int:
-    """Return how many updates an epoch over ``samples`` samples has."""
+    """Return the number of updates of an epoch over ``samples`` samples."""
     return math.ceil(samples / config.batch_size)
 
 
 def refuse_lone_samples(model: torch.nn.Module, samples: int, batch_size: int, part: int) -> None:
-    """Refuse to let a sample pass alone through batch normalisation, which would find nothing but its own mean.
+    """Refuse batches of a single sample with batch normalisation, which would subtract the sample from itself.
 
     Raises:
-        InputError: A batch, the last one or a part of one has a single sample.
+        InputError: A batch, or a part of one, has a single sample.
     """
     sizes = (min(batch_size, samples), samples % batch_size or min(batch_size, samples))
     smallest = min(size // math.ceil(size / part) for size in sizes)
@@ -98,10 +98,10 @@ def refuse_lone_samples(model: torch.nn.Module, samples: int, batch_size: int, p
 
 
 def _resident(name: str, split: data.Split, device: Device, part: int, channels_last: bool) -> Resident:
-    """Bring a split to the device.
+    """Return a split on the device.
 
     Raises:
-        InputError: It does not fit there.
+        InputError: The split does not fit into memory.
     """
     batches = data.to_device(
         split, device=device.torch_device, dtype=device.dtype, batch_size=part, channels_last=channels_last
@@ -114,7 +114,7 @@ def _resident(name: str, split: data.Split, device: Device, part: int, channels_
 
 
 def _with_noise(config: TrainConfig, split: data.Split, samples: Resident) -> Resident:
-    """Draw the labels of a share of the samples anew.
+    """Return ``samples`` with label noise.
 
     Raises:
         InputError: The targets are no classes.

@@ -1,8 +1,7 @@
-"""Everything random in a training, each number a function of the seed and of where in the training it is needed.
+"""The random numbers of a training; each is a function of the seed, the epoch and the batch.
 
-So nothing of it has to be kept to go on with a training, and an epoch is the same whatever came before it. What is
-drawn for a sample does not depend on the batch size. NumPy's generator is used as its numbers do not depend on
-the device.
+Therefore a resumed training needs no stored generator, and an epoch does not depend on earlier ones. The numbers of a
+sample do not depend on the batch size. NumPy's generator is used: its numbers do not depend on the device.
 """
 
 from __future__ import annotations
@@ -13,20 +12,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-LABELS = 0  # the stream of the label noise; epochs have the streams from 1
+LABELS = 0  # stream of the label noise; epoch n has stream n, from 1
 
 Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class RandomNumbers:
-    """What is drawn for an epoch; each array has a number for every sample, shape ``(n,)``.
+    """The random numbers of an epoch; each array has an element per sample, shape ``(n,)``.
 
     Attributes:
-        order: The samples in the order in which they are learned, int64.
-        down: Where between the top, 0, and the bottom, 1, of what it may show a picture is cropped; float64.
-        right: The same from left to right.
-        mirrored: Whether it is seen in a mirror.
+        order: Permutation of the samples, int64.
+        down: Vertical position of the crop as a fraction of the margins, 0 at the top, 1 at the bottom; float64.
+        right: Horizontal position of the crop, 0 at the left, 1 at the right; float64.
+        mirrored: Whether the picture is mirrored, bool.
     """
 
     order: Integers
@@ -36,7 +35,7 @@ class RandomNumbers:
 
 
 def draw_epoch(seed: int, epoch: int, samples: int) -> RandomNumbers:
-    """Draw all an epoch may need, in a fixed order, so that one augmentation more leaves the rest as it was."""
+    """Return the random numbers of an epoch, all drawn in a fixed order, whatever augmentation uses them."""
     generator = _generator(seed, epoch)
     return RandomNumbers(
         order=generator.permutation(samples),
@@ -46,20 +45,20 @@ def draw_epoch(seed: int, epoch: int, samples: int) -> RandomNumbers:
     )
 
 
-def with_label_noise(targets: torch.Tensor, share: float, *, classes: int, seed: int) -> torch.Tensor:
-    """Return ``targets`` with the labels of a share of the samples drawn anew, each class as likely as any other.
+def with_label_noise(targets: torch.Tensor, fraction: float, *, classes: int, seed: int) -> torch.Tensor:
+    """Return ``targets`` with the labels of a fraction of the samples drawn anew, uniformly over the classes.
 
-    As one in ``classes`` of these gets its own label back, ``share`` 1 makes all labels random (Zhang et al.,
+    One in ``classes`` of these keeps its label by chance; ``fraction`` 1 makes all labels random (Zhang et al.,
     "Understanding deep learning requires rethinking generalization", ICLR 2017).
 
     Args:
-        targets: Classes, int64, shape ``(n, ...)``; left as they are.
-        share: Of the samples, 0..1; rounded to whole samples.
-        classes: How many classes there are.
-        seed: Decides which samples, and their labels.
+        targets: Classes, int64, shape ``(n, ...)``; not changed.
+        fraction: Fraction of the samples, 0..1; rounded to whole samples.
+        classes: Number of classes.
+        seed: Determines the samples and their labels.
     """
     generator = _generator(seed, LABELS)
-    chosen = generator.permutation(len(targets))[: round(share * len(targets))]
+    chosen = generator.permutation(len(targets))[: round(fraction * len(targets))]
     noisy = targets.clone()
     drawn = generator.integers(classes, size=(len(chosen), *targets.shape[1:]))
     noisy[torch.from_numpy(chosen).to(targets.device)] = torch.from_numpy(drawn).to(targets.device)
@@ -67,7 +66,7 @@ def with_label_noise(targets: torch.Tensor, share: float, *, classes: int, seed:
 
 
 def seed_network(seed: int, epoch: int, batch: int) -> None:
-    """Set the generators of torch, from which dropout and its like draw in the update that follows."""
+    """Seed the generators of torch for the next update, as for dropout."""
     torch.manual_seed(int(np.random.SeedSequence(seed, spawn_key=(epoch, batch)).generate_state(1, np.uint64)[0]))
 
 
