@@ -1,10 +1,10 @@
-"""Who computes the plane of a case, each in its own way; contestant.py is the process around one of them.
+"""The contestants, which compute the plane of a case in different ways; contestant.py is the process of one of them.
 
-* lossgrid: its evaluator and its coordinator as a run uses them, on one rank or on several, in float32 or bfloat16.
-* published: the procedure of the paper's code (tomgoldstein/loss-landscape) as a plain loop of our own: per point every
-  tensor is perturbed by NumPy on the host, and a new DataLoader with 2 workers turns PIL pictures into normalised
-  tensors for the eager module, batch 128, with two ``.item()`` per batch.
-* plain: the eager module on pictures in memory, channels_last, batch 128: what a careful user writes.
+* lossgrid: the evaluator and the coordinator of a run, on one rank or on several, in float32 or bfloat16.
+* published: the procedure of the paper's code (tomgoldstein/loss-landscape), rewritten as a plain loop. At each point
+  NumPy perturbs every tensor on the host. A new DataLoader with 2 workers converts PIL pictures into normalised tensors
+  for the eager module, batch 128, with two ``.item()`` per batch.
+* plain: the eager module on pictures in memory, channels_last, batch 128, as a careful user writes it.
 * loss-landscapes, landscaper: peers.py.
 """
 
@@ -32,19 +32,19 @@ from lossgrid.sampling import Everything
 from lossgrid.surface import Results, Work
 from lossgrid.surface.lattice import works
 
-BATCH = 128  # of those who do not choose
-POINTS = 51 * 51  # of the surface lossgrid's choices are for
+BATCH = 128  # samples; of contestants that do not choose a batch size
+POINTS = 51 * 51  # points of the surface for which lossgrid chooses its recipe
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """How a contestant is started, and what is asked of it.
+    """How a contestant is started, and its requirements.
 
     Attributes:
-        make: ``make(case, world)`` prepares everything that is done once per surface.
-        precision: Of its arithmetic.
-        ranks: How many ranks share the points and the cores.
-        package: The peer it needs, which has an environment of its own and draws its own directions.
+        make: ``make(case, world)`` does all work that is done once per surface.
+        precision: Precision of its arithmetic.
+        ranks: Number of ranks that share the points and the cores.
+        package: The package of a peer, in an environment of its own; the peer draws its own directions.
     """
 
     make: Callable[[Case, World], Surface]
@@ -54,7 +54,7 @@ class Contestant:
 
     @property
     def tolerance(self) -> float:
-        """How far its losses may be from another's, as a share of them: what rounding and the order of sums explain."""
+        """The largest relative difference of losses that round-off and the order of sums explain."""
         return 1e-4 if self.precision == "float32" else 5e-2
 
 
@@ -160,7 +160,7 @@ def lossgrid(case: Case, world: World, precision: str) -> Surface:
 def evaluator(case: Case, world: World, precision: str) -> tuple[Callable[..., Measured], str]:
     """Return ``point(alpha, beta, tick=...)`` as a run of 51 x 51 points chooses to compute it, and what it chose."""
     from lossgrid import data  # here, as they bring h5py and with it MPI, which point.py does not need
-    from lossgrid.evaluation import choose_place
+    from lossgrid.evaluation import choose_device
     from lossgrid.machine.allocator import freed_memory_kept
     from lossgrid.run.axes import Axes
     from lossgrid.run.preparation import make_evaluator
@@ -170,12 +170,12 @@ def evaluator(case: Case, world: World, precision: str) -> tuple[Callable[..., M
     from lossgrid.settings import RunConfig, resolve
 
     config = resolve(RunConfig, {"model": case.name, "precision": precision, "device": "cpu"})
-    place = choose_place("cpu", precision, local_rank=world.local_rank)
-    divide_cores(world, place)
+    device = choose_device("cpu", precision, local_rank=world.local_rank)
+    divide_cores(world, device)
     splits = {"train": data.split_of((case.inputs(), case.labels), source=case.name)}
     axes = Axes(case.delta, case.eta)
     study = Study(case.network(), splits, objectives_of("cross_entropy", splits), source=Random())
-    made, _ = make_evaluator(config, study, axes, place, share=world.local_size)
+    made, _ = make_evaluator(config, study, axes, device, share=world.local_size)
     with freed_memory_kept():
         chosen, made = choose_recipe(config, made, None, world, points=POINTS, seconds_left=lambda: math.inf)
     return made.point, chosen.about

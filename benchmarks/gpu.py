@@ -1,15 +1,15 @@
-"""A point of ResNet-56 over 50,000 pictures on a GPU, in every precision and variant, beside the limits of the card.
+"""A point of ResNet-56 over 50,000 pictures on a GPU, in every precision and variant, beside the limits of the GPU.
 
     python benchmarks/gpu.py [--precisions float32,tf32,bfloat16] [--variants folded,fused,compiled] [--seconds 420]
                              [--ranks 1,2,4] [--json FILE]
 
-The paper's surface is 51 x 51 such points; its authors needed about an hour on four GPUs of 2017. Measured first are
-the card's peaks: matrix products in each precision, and memory traffic. From these follow two floors of a point: its
-arithmetic at the peak of its precision, and its traffic, where every layer reads its input, what is added to it and its
-weights, and writes its output, once. Then points are timed for every combination, each with its batch size tuned, with
-and without CUDA graphs, as long as ``--seconds`` lasts; what is not reached is named. At last several ranks share the
-card (mpirun), to see if one fills it. Pictures are noise, as their content costs nothing. ``--device cpu --pictures
-500`` tries the program itself on a machine without a GPU.
+The paper's surface has 51 x 51 such points; its authors needed about an hour on four GPUs of 2017. The program first
+measures the peaks of the GPU: matrix products in each precision, and memory bandwidth. Two lower bounds of a point
+follow: its arithmetic at the peak of its precision, and its memory traffic. The traffic assumes that every layer reads
+its inputs and weights once and writes its output once. Then the program times points for every combination, with a
+tuned batch size, with and without CUDA graphs, within ``--seconds``. It lists the combinations that it did not reach.
+At last several ranks share the GPU (mpirun), to show whether one rank saturates it. Pictures are noise: their content
+does not change the time. ``--device cpu --pictures 500`` tests the program on a machine without a GPU.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from torch import nn
 
 from lossgrid import data, models, parallel
 from lossgrid.directions import Random
-from lossgrid.evaluation import Place, Unsuitable, best_batch_size, choose_place
+from lossgrid.evaluation import Device, Unsuitable, best_batch_size, choose_device
 from lossgrid.evaluation.graph import LINEAR, is_plain, is_sum, trace
 from lossgrid.run.axes import Axes, make_axes
 from lossgrid.run.preparation import make_evaluator
@@ -49,13 +49,13 @@ AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 
 
 def network() -> nn.Module:
-    """Return ResNet-56 as it is initialised."""
+    """Return ResNet-56 with its initial weights."""
     torch.manual_seed(0)
     return models.build("resnet56", {}, facts={"in_channels": 3, "num_classes": 10}).eval().requires_grad_(False)
 
 
 def problem(pictures: int, precision: str) -> tuple[RunConfig, Study, Axes]:
-    """Return what is evaluated."""
+    """Return the settings, the network with its data, and the directions."""
     config = resolve(RunConfig, {"model": "resnet56", "precision": precision, "beta": "-1:1:51"})
     model = network()
     noise = torch.randn(pictures, 3, 32, 32), torch.arange(pictures) % 10
@@ -64,36 +64,36 @@ def problem(pictures: int, precision: str) -> tuple[RunConfig, Study, Axes]:
     return config, study, make_axes(study.source, model, splits, parallel.alone(), axes=2)
 
 
-def best_seconds(place: Place, function: Any, runs: int = 10) -> float:
-    """Return the shortest time ``function`` takes."""
+def best_seconds(device: Device, function: Any, runs: int = 10) -> float:
+    """Return the shortest time of ``function``, in s."""
     times = []
     for _ in range(runs):
-        place.wait()
+        device.wait()
         began = time.perf_counter()
         function()
-        place.wait()
+        device.wait()
         times.append(time.perf_counter() - began)
     return min(times[1:])
 
 
-def peaks(place: Place) -> dict[str, float]:
+def peaks(device: Device) -> dict[str, float]:
     """Return FLOP/s of large matrix products by precision, and bytes/s of memory under ``memory``."""
-    size = 8192 if place.device.type == "cuda" else 1024
+    size = 8192 if device.type == "cuda" else 1024
     found = {}
     for precision, dtype in (("float32", torch.float32), ("tf32", torch.float32), ("bfloat16", torch.bfloat16)):
-        if precision == "tf32" and place.device.type != "cuda":
+        if precision == "tf32" and device.type != "cuda":
             continue
         torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-        a, b, out = (torch.randn(size, size, device=place.device, dtype=dtype) for _ in range(3))
-        found[precision] = 2 * size**3 / best_seconds(place, lambda a=a, b=b, out=out: torch.mm(a, b, out=out))
-    source = torch.empty(size * size * 8, device=place.device)
+        a, b, out = (torch.randn(size, size, device=device.torch_device, dtype=dtype) for _ in range(3))
+        found[precision] = 2 * size**3 / best_seconds(device, lambda a=a, b=b, out=out: torch.mm(a, b, out=out))
+    source = torch.empty(size * size * 8, device=device.torch_device)
     target = torch.empty_like(source)
-    found["memory"] = 2 * source.nbytes / best_seconds(place, lambda: target.copy_(source))
+    found["memory"] = 2 * source.nbytes / best_seconds(device, lambda: target.copy_(source))
     return found
 
 
 def work(pictures: int) -> tuple[float, float]:
-    """Return FLOP of a point, and the numbers its layers read and write at least."""
+    """Return the FLOP of a point, and a lower bound of the numbers that its layers read and write."""
     graph = trace(network(), torch.zeros(1, 3, 32, 32))
     modules = dict(graph.named_modules())
     flop = numbers = 0.0
@@ -108,9 +108,9 @@ def work(pictures: int) -> tuple[float, float]:
 
 
 def time_points(pictures: int, precision: str, variant: str, device: str, graphs: list[bool]) -> list[dict[str, Any]]:
-    """Return what a point takes on this process's device, by use of CUDA graphs, as JSON types."""
-    place = choose_place(device, precision, local_rank=0)
-    evaluator, _ = make_evaluator(*problem(pictures, precision), place, share=1)
+    """Return the time of a point, for each value of ``graphs``, as JSON types."""
+    own = choose_device(device, precision, local_rank=0)
+    evaluator, _ = make_evaluator(*problem(pictures, precision), own, share=1)
     began = time.perf_counter()
     evaluator = evaluator.with_variant(variant)
     evaluator = evaluator.with_batches_of(best_batch_size(evaluator, seconds=TUNING_SECONDS)).with_variant(variant)
@@ -131,7 +131,7 @@ def time_points(pictures: int, precision: str, variant: str, device: str, graphs
 
 
 def share_card(ranks: int, pictures: int, precision: str, device: str, seconds: float) -> dict[str, Any]:
-    """Return the points per second that ``ranks`` ranks on one device reach in a real run, as it reports them."""
+    """Return the points per second of ``ranks`` ranks on one device in a real run, as its file reports them."""
     with tempfile.TemporaryDirectory() as folder:
         save = Path(folder) / "noise.py"
         save.write_text(
@@ -157,7 +157,7 @@ def share_card(ranks: int, pictures: int, precision: str, device: str, seconds: 
 
 
 def main() -> None:
-    """Measure what the time allows, print it beside the floors, and write it down."""
+    """Measure within the time, print the results beside the lower bounds, and write them as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--precisions", default="float32,tf32,bfloat16")
     parser.add_argument("--variants", default="folded,fused,compiled")
@@ -168,9 +168,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=RESULT)
     options = parser.parse_args()
     end = time.monotonic() + options.seconds
-    place = choose_place(options.device, "float32", local_rank=0)
-    limits, (flop, numbers) = peaks(place), work(options.pictures)
-    print(f"{place.name}: " + ", ".join(f"{name} {value / 1e12:.3g} T/s" for name, value in limits.items()))
+    device = choose_device(options.device, "float32", local_rank=0)
+    limits, (flop, numbers) = peaks(device), work(options.pictures)
+    print(f"{device.name}: " + ", ".join(f"{name} {value / 1e12:.3g} T/s" for name, value in limits.items()))
     result: dict[str, Any] = {"peaks": limits, "FLOP": flop, "numbers": numbers, "points": [], "not reached": []}
     for precision in options.precisions.split(","):
         floors = flop / limits[precision], numbers * (2 if precision == "bfloat16" else 4) / limits["memory"]

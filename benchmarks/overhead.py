@@ -1,11 +1,11 @@
-"""How much of a point is not the forward pass: perturbing, folding, loss and accuracy, writing, scheduling.
+"""The overhead of a point besides the forward pass: perturbing, folding, loss and accuracy, writing, scheduling.
 
     mpirun -n 2 python benchmarks/overhead.py [--points 24] [--writer parallel] [--json FILE]
 
-A real run of ResNet-20 on 2,000 pictures of noise (their content costs nothing): the coordinator, the evaluator and the
-surface file are those of ``lossgrid run``. Every part is timed where it happens, inside the run, so that the noise of a
-shared machine falls on all parts alike; whatever is not the forward pass of the network counts as overhead. The target
-is under 2 % of a point.
+The program runs ResNet-20 on 2,000 pictures of noise; their content does not change the time. It uses the coordinator,
+the evaluator and the surface file of ``lossgrid run``. Every part is timed inside the run, so that the noise of a
+shared machine affects all parts equally. All time outside the forward pass of the network counts as overhead. The
+target is less than 2 % of a point.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from machine import describe  # noqa: E402
 
 from lossgrid import data, models, parallel, store  # noqa: E402
 from lossgrid.directions import Random  # noqa: E402
-from lossgrid.evaluation import choose_place  # noqa: E402
+from lossgrid.evaluation import choose_device  # noqa: E402
 from lossgrid.evaluation.network import Network  # noqa: E402
 from lossgrid.evaluation.plane import Plane  # noqa: E402
 from lossgrid.machine.allocator import freed_memory_kept  # noqa: E402
@@ -59,7 +59,7 @@ class Clock:
     """Seconds spent in each part of a run."""
 
     def __init__(self, synchronize: Callable[[], None]) -> None:
-        """Wait for the device with ``synchronize`` before looking at the time."""
+        """Call ``synchronize`` before each reading of the clock, to wait for the device."""
         self.seconds: dict[str, float] = defaultdict(float)
         self._synchronize = synchronize
 
@@ -83,19 +83,19 @@ def measure(world: parallel.World, points: int, writer: str, path: Path) -> dict
     config = resolve(
         RunConfig, {"model": "resnet20", "alpha": f"-1:1:{points}", "out": path, "beta": "0:0:1", "cuda_graphs": "no"}
     )
-    place = choose_place("auto", "float32", local_rank=world.local_rank)
-    divide_cores(world, place)
+    device = choose_device("auto", "float32", local_rank=world.local_rank)
+    divide_cores(world, device)
     torch.manual_seed(0)
     model = models.build("resnet20", {}, facts={"in_channels": 3, "num_classes": 10}).eval()
     noise = torch.randn(PICTURES, 3, 32, 32), torch.arange(PICTURES) % 10
     splits = {"train": data.split_of(noise, source="noise")}
     study = Study(model, splits, objectives_of("cross_entropy", splits), source=Random())
     axes = make_axes(study.source, model, splits, world, axes=2)
-    evaluator, _ = make_evaluator(config, study, axes, place, share=world.local_size)
+    evaluator, _ = make_evaluator(config, study, axes, device, share=world.local_size)
     recipe, evaluator = choose_recipe(config, evaluator, None, world, points=points, seconds_left=lambda: math.inf)
     evaluator.point(0.0, 0.0)  # warm
 
-    clock = Clock(place.wait)
+    clock = Clock(device.wait)
     network = replace(evaluator.network, run=clock.around("forward pass", evaluator.network.run))
     evaluator = evaluator.with_network(network)
     Network.refresh = clock.around("folding and packing", Network.refresh)  # type: ignore[method-assign]

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from lossgrid import data, directions
-from lossgrid.evaluation import Evaluator, choose_place
+from lossgrid.evaluation import Evaluator, choose_device
 from lossgrid.measures import make_objective
 from lossgrid.surface import DONE, NOT_FINITE, PENDING, Axis, Grid, Origin, Quantity, Results, Surface, Work
 from lossgrid.surface.quantity import accuracy, named
@@ -181,16 +181,16 @@ def an_evaluator(
         loss: A name, or ``"package.module:function"``.
         more: What else the evaluator is told, such as ``reach``.
     """
-    place = choose_place(device, precision, local_rank=0)
+    chosen = choose_device(device, precision, local_rank=0)
     split = data.split_of(given, source="test")
-    batches = data.place(
-        split, device=place.device, dtype=place.dtype, batch_size=batch_size, channels_last=channels_last
+    batches = data.to_device(
+        split, device=chosen.torch_device, dtype=chosen.dtype, batch_size=batch_size, channels_last=channels_last
     )
     return Evaluator.of(
         model,
         {"train": batches},
         {"train": make_objective(loss, classification=split.classification)},
-        place,
+        chosen,
         delta=a_direction(model) if delta is None else delta,
         eta=eta,
         **more,

@@ -45,7 +45,7 @@ DISK = 1 << 20
 WRITERS = ("parallel", "root")
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 STOPPED = {75, *(128 + number for number in STOP_SIGNALS)}  # the latter where Python was still loading
-STAGES = ("load", "place", "open", "first point", "mid run", "write", "close")  # of programs/fail_at.py
+STAGES = ("load", "to device", "open", "first point", "mid run", "write", "close")  # of programs/fail_at.py
 
 
 @dataclass

@@ -84,7 +84,7 @@ def test_a_killed_rank_costs_a_few_points_and_nothing_else(
     [
         ("parallel", "load", 0),
         ("parallel", "load", 1),
-        ("parallel", "place", 2),
+        ("parallel", "to device", 2),
         ("parallel", "open", 1),
         ("parallel", "first point", 0),
         ("parallel", "first point", 2),
@@ -111,7 +111,7 @@ def test_a_failing_rank_ends_the_job_with_its_reason(
     injected = re.search(rf"injected into {stage} at ([\d.]+)", failed.stderr)
     assert injected is not None, failed.stderr
     assert ended - float(injected[1]) < soon(SECONDS_TO_END)
-    if stage in ("load", "place"):
+    if stage in ("load", "to device"):
         assert not out.exists()
     else:
         assert_readable(out, undisturbed)

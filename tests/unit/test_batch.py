@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, TensorDataset
 from lossgrid import data
 from lossgrid.data import Batch, batches, split_of
 from lossgrid.data.batch import count, cut, divided, equal, named, nbytes, stack
-from lossgrid.data.batches import Resident, Stream, Target
+from lossgrid.data.batches import Resident, Stream, Transfer
 from lossgrid.data.mixed import mixed
 from lossgrid.errors import InputError
 
@@ -26,9 +26,9 @@ TREE = {"ids": IDS, "more": (MASK, AGE)}
 NAMES = ["inputs['ids']", "inputs['more'][0]", "inputs['more'][1]", "targets"]
 
 
-def placed(given: Any, dtype: torch.dtype = torch.float32, size: int = 4, **changes: Any) -> Any:
+def batches_of(given: Any, dtype: torch.dtype = torch.float32, size: int = 4, **changes: Any) -> Any:
     split = split_of(given, source="mine", **changes)
-    return data.place(split, device=CPU, dtype=dtype, batch_size=size, channels_last=True)
+    return data.to_device(split, device=CPU, dtype=dtype, batch_size=size, channels_last=True)
 
 
 class Samples(Dataset[Any]):
@@ -83,7 +83,7 @@ def test_one_tensor_stays_one_tensor() -> None:
     ids=["tensors", "lists", "ordered", "mapping"],
 )
 def test_containers_and_the_order_of_names_make_no_difference(tree: Any) -> None:
-    found = placed((tree, LABELS))
+    found = batches_of((tree, LABELS))
     assert list(named(found.inputs, "inputs")) == NAMES[:3]
     assert type(found.inputs) is dict
     assert type(found.inputs["more"]) is tuple
@@ -95,27 +95,27 @@ def test_containers_and_the_order_of_names_make_no_difference(tree: Any) -> None
 
 def test_lists_of_lists_are_numbers_as_numpy_reads_them() -> None:
     rows = [[np.ones(3), np.zeros(3)], [np.ones(3), np.ones(3)]]
-    assert placed((rows, [0, 1])).inputs.tolist() == np.asarray(rows).tolist()
+    assert batches_of((rows, [0, 1])).inputs.tolist() == np.asarray(rows).tolist()
 
 
 def test_each_tensor_of_a_tree_has_its_own_type_there() -> None:
     targets = {"label": LABELS.to(torch.uint8), "counts": MASK, "weight": AGE.double()}
-    found = placed((TREE, targets), dtype=torch.float64)
+    found = batches_of((TREE, targets), dtype=torch.float64)
     kinds = [leaf.dtype for leaf in found.whole.leaves]
     assert kinds == [torch.int64, torch.bool, torch.float64, torch.bool, torch.int64, torch.float64]
     assert list(found.targets) == ["counts", "label", "weight"]
 
 
 def test_pictures_in_a_tree_are_laid_out_for_convolutions() -> None:
-    found = placed(({"picture": torch.rand(N, 3, 4, 4), "ids": IDS}, LABELS))
+    found = batches_of(({"picture": torch.rand(N, 3, 4, 4), "ids": IDS}, LABELS))
     assert found.inputs["picture"].is_contiguous(memory_format=torch.channels_last)
 
 
 def test_a_dataset_of_trees_is_read_kept_and_streamed_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    resident = placed((TREE, LABELS), dtype=torch.float64)
-    kept = placed(one_by_one(), dtype=torch.float64)
+    resident = batches_of((TREE, LABELS), dtype=torch.float64)
+    kept = batches_of(one_by_one(), dtype=torch.float64)
     monkeypatch.setattr(batches, "_memory_left", lambda device: 0.0)
-    streamed = placed(one_by_one(), dtype=torch.float64)
+    streamed = batches_of(one_by_one(), dtype=torch.float64)
     assert [type(found) for found in (resident, kept, streamed)] == [Resident, Resident, Stream]
     for one, two, three in zip(resident, kept, streamed, strict=True):
         assert equal((one.inputs["ids"], one.targets), (two.inputs["ids"], two.targets))
@@ -128,14 +128,14 @@ def test_a_dataset_of_trees_is_read_kept_and_streamed_alike(monkeypatch: pytest.
 
 
 def test_tensors_of_the_host_are_streamed_where_a_device_is_full() -> None:
-    stream = Stream(split_of((TREE, LABELS), source="mine"), Target(CPU, torch.float32, False), 4)
+    stream = Stream(split_of((TREE, LABELS), source="mine"), Transfer(CPU, torch.float32, False), 4)
     assert [batch.samples for batch in stream] == [4, 4, 3]
-    assert equal(stream.first(20), placed((TREE, LABELS)).inputs)
+    assert equal(stream.first(20), batches_of((TREE, LABELS)).inputs)
 
 
 @pytest.mark.parametrize("given", [lambda: (TREE, {"a": LABELS, "b": AGE}), lambda: (TREE, (AGE, AGE))])
 def test_a_batch_of_samples_from_all_over_a_split_of_trees(given: Any) -> None:
-    found = placed(given(), size=8)
+    found = batches_of(given(), size=8)
     few = mixed(found)
     assert 4 <= few.samples <= 8
     if "a" in found.targets:  # the integers tell which samples differ
@@ -197,7 +197,7 @@ def test_a_transform_of_a_dataset_of_tensors_is_not_passed_over() -> None:
             x, y = super().__getitem__(i)
             return 2 * x, y
 
-    found = placed(Doubled(IDS.float(), LABELS))
+    found = batches_of(Doubled(IDS.float(), LABELS))
     assert torch.equal(found.inputs, 2 * IDS.float())
 
 
@@ -260,14 +260,14 @@ def test_trees_within_themselves_are_refused() -> None:
 )
 def test_samples_of_a_dataset_that_do_not_fit_are_named(make: Any, words: str) -> None:
     with pytest.raises(InputError, match=words) as caught:
-        placed(Samples(make))
+        batches_of(Samples(make))
     assert "\n" not in str(caught.value)
 
 
 def test_numbers_of_a_tree_that_lose_digits_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
     tree = {"ids": IDS, "x": AGE.double() / 3}
     with caplog.at_level(logging.INFO):
-        placed((tree, LABELS))
+        batches_of((tree, LABELS))
     assert "mine: inputs['x'] is rounded to float32; --precision float64 keeps all digits" in caplog.text
     with pytest.raises(InputError, match=r"inputs\['x'\] holds numbers too large for float32"):
-        placed(({"ids": IDS, "x": AGE.double() * 1e300}, LABELS))
+        batches_of(({"ids": IDS, "x": AGE.double() * 1e300}, LABELS))

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 import lossgrid
 from lossgrid import directions
 from lossgrid.errors import InputError
-from lossgrid.evaluation import Plane, choose_place
-from lossgrid.evaluation.settling import to_place
+from lossgrid.evaluation import Plane, choose_device
+from lossgrid.evaluation.conversion import to_device
 from tests.builders import a_batch
 
 
@@ -119,7 +119,7 @@ def test_planes_move_complex_entries_and_give_them_back() -> None:
 def test_complex_entries_have_the_precision_of_the_run(
     dtype: torch.dtype, precision: str, becomes: torch.dtype
 ) -> None:
-    model = to_place(Spectral(dtype), choose_place("cpu", precision, local_rank=0))
+    model = to_device(Spectral(dtype), choose_device("cpu", precision, local_rank=0))
     assert model.spectrum.dtype == model.phase.dtype == becomes
     assert bool((model.spectrum.imag != 0).all())
 

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from lossgrid import directions
 from lossgrid.errors import InputError
-from lossgrid.evaluation import Evaluator, Place, Plane, choose_place
+from lossgrid.evaluation import Device, Evaluator, Plane, choose_device
 from lossgrid.measures import make_objective
 from tests.builders import a_direction, a_network, an_evaluator
 
@@ -272,22 +272,22 @@ def test_a_dataset_too_large_is_streamed_with_the_same_values(monkeypatch: pytes
 
 
 def test_places() -> None:
-    assert choose_place("cpu", "float64", local_rank=3).dtype == torch.float64
-    assert choose_place("auto", "bfloat16", local_rank=0).dtype == torch.float32
+    assert choose_device("cpu", "float64", local_rank=3).dtype == torch.float64
+    assert choose_device("auto", "bfloat16", local_rank=0).dtype == torch.float32
     if not torch.cuda.is_available():
         with pytest.raises(InputError, match="no CUDA device"):
-            choose_place("cuda", "float32", local_rank=0)
+            choose_device("cuda", "float32", local_rank=0)
     with pytest.raises(InputError, match="tf32"):
-        choose_place("cpu", "tf32", local_rank=0)
+        choose_device("cpu", "tf32", local_rank=0)
 
 
 def test_a_place_is_named_by_its_gpu() -> None:
-    assert choose_place("cpu", "float32", local_rank=0).name == "cpu"
-    place = Place(torch.device("cuda", 1), "float32", torch.float32, "NVIDIA H100", "GPU-7")
-    assert (place.model, place.uuid, place.name) == ("NVIDIA H100", "GPU-7", "NVIDIA H100 (GPU-7)")
+    assert choose_device("cpu", "float32", local_rank=0).name == "cpu"
+    device = Device(torch.device("cuda", 1), "float32", torch.float32, "NVIDIA H100", "GPU-7")
+    assert (device.model, device.uuid, device.name) == ("NVIDIA H100", "GPU-7", "NVIDIA H100 (GPU-7)")
 
 
 def test_place_is_plain_data() -> None:
-    place = Place(CPU, "float32", torch.float32, "cpu")
+    device = Device(CPU, "float32", torch.float32, "cpu")
     with pytest.raises(AttributeError):
-        place.name = "other"  # type: ignore[misc]
+        device.name = "other"  # type: ignore[misc]

@@ -23,9 +23,9 @@ from lossgrid.readers.spread import spread
 X, Y = torch.rand(6, 3), torch.arange(6) % 3
 
 
-def placed(given: Any, dtype: torch.dtype = torch.float32, **changes: Any) -> Any:
+def batches_of(given: Any, dtype: torch.dtype = torch.float32, **changes: Any) -> Any:
     split = split_of(given, source="mine", **changes)
-    return data.place(split, device=torch.device("cpu"), dtype=dtype, batch_size=4, channels_last=False)
+    return data.to_device(split, device=torch.device("cpu"), dtype=dtype, batch_size=4, channels_last=False)
 
 
 @pytest.mark.parametrize(
@@ -51,14 +51,14 @@ def test_spread_samples_hold_all_classes_alike(order: str, classes: int) -> None
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.uint64, np.int8, ">i4", ">u2"])
 def test_classes_of_all_integer_types(dtype: Any) -> None:
-    batches = placed((X, Y.numpy().astype(dtype)))
+    batches = batches_of((X, Y.numpy().astype(dtype)))
     assert torch.equal(batches.targets, Y)
     assert batches.targets.dtype == torch.int64
 
 
 @pytest.mark.parametrize("dtype", [torch.uint16, torch.uint32, torch.uint64])
 def test_tensors_of_unsigned_integers(dtype: torch.dtype) -> None:
-    batches = placed((torch.arange(6).reshape(6, 1).to(dtype), Y.to(dtype)))
+    batches = batches_of((torch.arange(6).reshape(6, 1).to(dtype), Y.to(dtype)))
     assert batches.inputs.flatten().tolist() == list(range(6))
     assert torch.equal(batches.targets, Y)
 
@@ -67,11 +67,11 @@ def test_tensors_of_unsigned_integers(dtype: torch.dtype) -> None:
 def test_real_inputs_of_all_types_are_exact(dtype: Any) -> None:
     numbers = torch.tensor([[0.5], [2.0], [-1.5]])
     given = numbers.to(dtype) if isinstance(dtype, torch.dtype) else numbers.numpy().astype(dtype)
-    assert torch.equal(placed((given, Y[:3])).inputs, numbers)
+    assert torch.equal(batches_of((given, Y[:3])).inputs, numbers)
 
 
 def test_lists_of_numbers_keep_their_digits() -> None:
-    batches = placed(([[1 / 3], [2 / 3]], [0.1, 0.2]), dtype=torch.float64)
+    batches = batches_of(([[1 / 3], [2 / 3]], [0.1, 0.2]), dtype=torch.float64)
     assert batches.inputs.flatten().tolist() == [1 / 3, 2 / 3]
     assert batches.targets.tolist() == [0.1, 0.2]
 
@@ -79,13 +79,13 @@ def test_lists_of_numbers_keep_their_digits() -> None:
 @pytest.mark.parametrize(("dtype", "there"), [(torch.float32, torch.complex64), (torch.float64, torch.complex128)])
 def test_complex_inputs_and_targets_keep_their_imaginary_part(dtype: torch.dtype, there: torch.dtype) -> None:
     numbers = torch.tensor([[1 + 2j], [3 - 4j]], dtype=torch.complex128)
-    batches = placed((numbers, numbers[:, 0]), dtype=dtype)
+    batches = batches_of((numbers, numbers[:, 0]), dtype=dtype)
     assert torch.equal(batches.inputs, numbers.to(there))
     assert torch.equal(batches.targets, numbers[:, 0].to(there))
 
 
 def test_truth_values_are_0_and_1() -> None:
-    batches = placed((X > 0.5, Y > 0))
+    batches = batches_of((X > 0.5, Y > 0))
     assert torch.equal(batches.inputs, X > 0.5)
     assert torch.equal(batches.targets, (Y > 0).long())
 
@@ -121,16 +121,16 @@ def test_other_things_than_numbers_are_one_line(inputs: Any, targets: Any, words
 )
 def test_numbers_too_large_for_the_precision_are_refused(given: Any) -> None:
     with pytest.raises(InputError, match=r"too large for (float32|complex64); scale them or give --precision float64"):
-        placed(given)
-    assert placed(given, dtype=torch.float64).samples == 6
+        batches_of(given)
+    assert batches_of(given, dtype=torch.float64).samples == 6
 
 
 def test_rounding_the_data_is_told(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        placed((X.double() / 3, Y))
+        batches_of((X.double() / 3, Y))
         assert "mine: the inputs are rounded to float32; --precision float64 keeps all digits" in caplog.text
         caplog.clear()
-        placed((X.double(), Y))
+        batches_of((X.double(), Y))
     assert not caplog.text
 
 
@@ -159,12 +159,12 @@ class Samples(Dataset[Any]):
 
 
 def test_a_dataset_of_one_class_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
-    placed(Samples(lambda i: (torch.ones(2), 7)))
+    batches_of(Samples(lambda i: (torch.ones(2), 7)))
     assert "mine: all 100 samples are of class 7" in caplog.text
 
 
 def test_few_samples_of_a_dataset_are_spread() -> None:
-    batches = placed(Samples(lambda i: (torch.ones(2), i)), max_samples=7)
+    batches = batches_of(Samples(lambda i: (torch.ones(2), i)), max_samples=7)
     assert batches.targets.tolist() == spread(100, 7)
 
 
@@ -198,7 +198,7 @@ def test_later_samples_that_do_not_fit_are_named(make: Any, words: str, kept: bo
     dataset = Samples(make)
     if kept:
         with pytest.raises(InputError, match=words):
-            placed(dataset)
+            batches_of(dataset)
     elif "not finite" not in words:
         with pytest.raises(InputError, match=words):
             split_of(dataset, source="mine").read(range(76, 84))
@@ -216,7 +216,7 @@ def test_the_digest_names_a_sample_that_cannot_be_read() -> None:
 
 
 def test_arrays_of_numpy_are_inputs_of_samples() -> None:
-    batches = placed(Samples(lambda i: (np.full(3, i, np.float32), np.int64(i))))
+    batches = batches_of(Samples(lambda i: (np.full(3, i, np.float32), np.int64(i))))
     assert batches.inputs[:, 0].tolist() == batches.targets.tolist() == list(range(100))
 
 

@@ -20,7 +20,7 @@ from torch import nn
 
 from lossgrid import data, models
 from lossgrid.errors import InputError
-from lossgrid.evaluation import choose_place
+from lossgrid.evaluation import choose_device
 from lossgrid.settings import RunConfig, TrainConfig, read_toml, read_value, resolve
 from lossgrid.training import folder
 from lossgrid.training.preparation import prepare, updates
@@ -288,7 +288,7 @@ def test_forged_trainings(optimizer: str, tmp_path: Path) -> None:
         TrainConfig, settings | {"max_samples": 40, "batch_size": 16, "device": "cpu", "out": tmp_path / "t"}
     )
     splits = data.load(config.data, {}, splits=config.splits, max_samples=config.max_samples)
-    learner, samples = prepare(config, splits, choose_place("cpu", "float32", local_rank=0))
+    learner, samples = prepare(config, splits, choose_device("cpu", "float32", local_rank=0))
     count = updates(config, samples["train"].samples)
     fresh = learner.optimizer.state_dict(), copy.deepcopy(learner.schedule.state_dict())
     for _ in range(count + 1):

@@ -10,7 +10,7 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from lossgrid import models
-from lossgrid.evaluation import Differs, Evaluator, Place, Unsuitable
+from lossgrid.evaluation import Device, Differs, Evaluator, Unsuitable
 from lossgrid.evaluation.network import Network, make_network
 from lossgrid.evaluation.plane import Plane
 from lossgrid.evaluation.sameness import THETA, refuse_other_function
@@ -47,9 +47,9 @@ def pictures(channels: int = 3, count: int = 5) -> torch.Tensor:
 
 
 def of(variant: str, model: nn.Module, sample: torch.Tensor, precision: str = "float64") -> Network:
-    place = Place(CPU, precision, DTYPES[precision], "cpu")
-    network = make_network(variant, model, sample, place)
-    refuse_other_function(network.run, network.refresh, model, Plane(model, {}), [THETA], [sample], place)
+    device = Device(CPU, precision, DTYPES[precision], "cpu")
+    network = make_network(variant, model, sample, device)
+    refuse_other_function(network.run, network.refresh, model, Plane(model, {}), [THETA], [sample], device)
     return network
 
 
@@ -159,10 +159,10 @@ def test_the_same_function(case: str, variant: str, precision: str, tolerance: f
     before = pictures().to(DTYPES[precision])
     network = of(variant, model, before, precision)
     assert f"{folded} normalisation" in network.about
-    place = Place(CPU, precision, DTYPES[precision], "cpu")
+    device = Device(CPU, precision, DTYPES[precision], "cpu")
     for count in (5, 2):
         inputs = pictures(count=count)
-        with torch.inference_mode(), place.autocast():
+        with torch.inference_mode(), device.autocast():
             found = network.run(inputs.to(DTYPES[precision]))
         with torch.no_grad():
             assert distance(found, exact(inputs)) < tolerance

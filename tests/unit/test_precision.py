@@ -10,7 +10,7 @@ from torch import nn
 
 import lossgrid
 from lossgrid.errors import InputError
-from lossgrid.evaluation import arithmetic, choose_place
+from lossgrid.evaluation import arithmetic, choose_device
 from lossgrid.evaluation.head import Float32Linear, keep_head_in_float32
 from lossgrid.run.rounding import difference
 from lossgrid.surface.caveats import caveats_of
@@ -97,11 +97,11 @@ def test_differences_count_as_promised() -> None:
 
 def test_the_last_linear_layer_stays_in_float32() -> None:
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4)).requires_grad_(False)
-    inputs, place = samples()[0], choose_place("cpu", "bfloat16", local_rank=0)
-    keep_head_in_float32(model, inputs, place)
+    inputs, device = samples()[0], choose_device("cpu", "bfloat16", local_rank=0)
+    keep_head_in_float32(model, inputs, device)
     assert type(model[2]) is Float32Linear
     assert type(model[0]) is nn.Linear
-    with place.autocast():
+    with device.autocast():
         hidden, outputs = model[1](model[0](inputs)), model(inputs)
     assert hidden.dtype == torch.bfloat16
     assert outputs.dtype == torch.float32

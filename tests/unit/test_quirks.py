@@ -28,7 +28,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import lossgrid
 from lossgrid import directions, store
 from lossgrid.errors import InputError
-from lossgrid.evaluation import choose_place
+from lossgrid.evaluation import choose_device
 from lossgrid.parallel import alone
 from lossgrid.run.axes import make_axes
 from lossgrid.run.preparation import make_evaluator
@@ -143,7 +143,7 @@ def test_directions_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     study = load_study(config)
     axes = make_axes(study.source, study.model, study.splits, alone(), axes=1)
     path.unlink()
-    evaluator, _ = make_evaluator(config, study, axes, choose_place("cpu", "float32", local_rank=0), share=1)
+    evaluator, _ = make_evaluator(config, study, axes, choose_device("cpu", "float32", local_rank=0), share=1)
     here, away = evaluator.point(0.0).values[0], evaluator.point(1.0).values[0]
     assert math.isfinite(here)
     assert away != here
@@ -176,7 +176,7 @@ def test_no_batch_makes_the_host_wait(loss: str, waits: int) -> None:
     config = resolve(RunConfig, settings)
     study = load_study(config)
     axes = make_axes(study.source, study.model, study.splits, alone(), axes=1)
-    evaluator, _ = make_evaluator(config, study, axes, choose_place("cpu", "float32", local_rank=0), share=1)
+    evaluator, _ = make_evaluator(config, study, axes, choose_device("cpu", "float32", local_rank=0), share=1)
     with Transfers() as transfers:
         evaluator.point(0.1)
     assert transfers.counts["aten.linear.default"] == 29  # 1,438 samples by 50

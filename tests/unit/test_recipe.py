@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from lossgrid.errors import InputError
-from lossgrid.evaluation import Differs, Evaluator, Unsuitable, choose_place, even_batches, tuning
+from lossgrid.evaluation import Differs, Evaluator, Unsuitable, choose_device, even_batches, tuning
 from lossgrid.parallel import alone
 from lossgrid.run import recipe
 from lossgrid.run.recipe import Recipe, choose_recipe
@@ -166,7 +166,7 @@ class Timed:
 
     def __init__(self, cost: Any, samples: int = 4000, nbytes: int = 1000) -> None:
         self.cost, self.samples, self._nbytes, self.tried = cost, {"train": samples}, nbytes, []
-        self.place = choose_place("cpu", "float32", local_rank=0)
+        self.device = choose_device("cpu", "float32", local_rank=0)
         self.batch_size = 10
 
     @property

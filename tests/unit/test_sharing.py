@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from lossgrid.evaluation import choose_place, share_threads
+from lossgrid.evaluation import choose_device, share_threads
 from lossgrid.machine import resources
 from lossgrid.machine.resources import Resources, own_resources, with_threads
 from lossgrid.machine.sharing import about_idle_gpus, about_sharing
@@ -165,9 +165,9 @@ def test_a_process_alone_may_leave_gpus_idle(caplog: pytest.LogCaptureFixture) -
 @pytest.mark.usefixtures("threads_restored")
 def test_a_rank_alone_takes_what_the_computer_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    place, world = choose_place("cpu", "float32", local_rank=0), alone()
-    own = resources_of(world, place)
+    device, world = choose_device("cpu", "float32", local_rank=0), alone()
+    own = resources_of(world, device)
     assert (own.device, own.uuid, own.host, own.rank) == ("cpu", "", world.host, 0)
-    count = divide_cores(world, place)
+    count = divide_cores(world, device)
     assert count == torch.get_num_threads() == threads(own)[0]
     assert 1 <= count <= len(own.cores)

@@ -14,7 +14,7 @@ from torch import nn
 
 from lossgrid import data, models
 from lossgrid.errors import InputError, LossgridError
-from lossgrid.evaluation import choose_place
+from lossgrid.evaluation import choose_device
 from lossgrid.files import locked, writing
 from lossgrid.machine.cores import own_cpus
 from lossgrid.measures import make_objective
@@ -23,11 +23,11 @@ from lossgrid.settings import TrainConfig, resolve
 from lossgrid.settings.option import default_of
 from lossgrid.training import folder
 from lossgrid.training import train as train_until
-from lossgrid.training.augmentation import make_views, seen
-from lossgrid.training.chance import Draws, draw_epoch, with_label_noise
+from lossgrid.training.augmentation import augmented, make_augmentation
 from lossgrid.training.initial import draw_weights
 from lossgrid.training.learner import Learner
 from lossgrid.training.preparation import prepare
+from lossgrid.training.randomness import RandomNumbers, draw_epoch, with_label_noise
 from lossgrid.training.schedule import make_optimizer, make_schedule
 from tests.conftest import ROOT
 
@@ -143,7 +143,7 @@ def test_weights_are_as_the_model_made_them_by_default_and_the_same_for_a_seed()
     def first(**changes: Any) -> dict[str, torch.Tensor]:
         config = configured(**changes)
         splits = data.load(config.data, config.data_arg, splits=config.splits)
-        learner, _ = prepare(config, splits, choose_place("cpu", "float32", local_rank=0))
+        learner, _ = prepare(config, splits, choose_device("cpu", "float32", local_rank=0))
         return dict(learner.model.state_dict())
 
     def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -224,8 +224,10 @@ def test_adam_is_adam() -> None:
 # Augmentation
 
 
-def slowly_seen(picture: torch.Tensor, top: int, left: int, mirrored: bool, margins: tuple[int, int]) -> torch.Tensor:
-    """Return what is seen of one picture, pixel by pixel."""
+def slowly_augmented(
+    picture: torch.Tensor, top: int, left: int, mirrored: bool, margins: tuple[int, int]
+) -> torch.Tensor:
+    """Return one picture, cropped and mirrored pixel by pixel."""
     channels, height, width = picture.shape
     view = torch.zeros_like(picture)
     for c in range(channels):
@@ -240,38 +242,39 @@ def slowly_seen(picture: torch.Tensor, top: int, left: int, mirrored: bool, marg
 
 @pytest.mark.parametrize("augment", [("crop", "flip"), ("crop",), ("flip",), ("flip", "crop")])
 @pytest.mark.parametrize("shape", [(3, 16, 24), (1, 8, 8)])
-def test_pictures_are_seen_as_by_a_slow_reference(augment: tuple[str, ...], shape: tuple[int, int, int]) -> None:
+def test_pictures_are_augmented_as_by_a_slow_reference(augment: tuple[str, ...], shape: tuple[int, int, int]) -> None:
     pictures = torch.randn(20, *shape)
-    draws = draw_epoch(seed=3, epoch=1, samples=20)
-    views = make_views(draws, augment, shape, CPU)
-    assert views is not None
+    drawn = draw_epoch(seed=3, epoch=1, samples=20)
+    augmentation = make_augmentation(drawn, augment, shape, CPU)
+    assert augmentation is not None
+    top, left, mirrored = augmentation.top, augmentation.left, augmentation.mirrored
     chosen = torch.tensor([7, 0, 19, 3, 7])
     expected = [
-        slowly_seen(pictures[i], int(views.top[i]), int(views.left[i]), bool(views.mirrored[i]), views.margins)
+        slowly_augmented(pictures[i], int(top[i]), int(left[i]), bool(mirrored[i]), augmentation.margins)
         for i in chosen
     ]
-    found = seen(pictures, views, chosen)
+    found = augmented(pictures, augmentation, chosen)
     assert torch.equal(found, torch.stack(expected))
     laid_out = pictures.contiguous(memory_format=torch.channels_last)
-    assert torch.equal(seen(laid_out, views, chosen), found)
-    assert bool(views.mirrored.any()) == ("flip" in augment)
-    assert views.margins == ((shape[1] // 8, shape[2] // 8) if "crop" in augment else (0, 0))
+    assert torch.equal(augmented(laid_out, augmentation, chosen), found)
+    assert bool(augmentation.mirrored.any()) == ("flip" in augment)
+    assert augmentation.margins == ((shape[1] // 8, shape[2] // 8) if "crop" in augment else (0, 0))
 
 
 def test_every_shift_is_as_likely_and_every_other_picture_is_mirrored() -> None:
-    draws = draw_epoch(seed=0, epoch=5, samples=9000)
-    views = make_views(draws, ("crop", "flip"), (3, 32, 32), CPU)
-    assert views is not None
-    for shifts in (views.top, views.left):
+    drawn = draw_epoch(seed=0, epoch=5, samples=9000)
+    augmentation = make_augmentation(drawn, ("crop", "flip"), (3, 32, 32), CPU)
+    assert augmentation is not None
+    for shifts in (augmentation.top, augmentation.left):
         counts = np.bincount(shifts.numpy())
         assert len(counts) == 9  # by 4 pixels at most, both ways
         assert np.abs(counts - 1000).max() < 5 * math.sqrt(1000)
-    assert abs(int(views.mirrored.sum()) - 4500) < 5 * math.sqrt(9000 / 4)
-    assert sorted(draws.order.tolist()) == list(range(9000))
+    assert abs(int(augmentation.mirrored.sum()) - 4500) < 5 * math.sqrt(9000 / 4)
+    assert sorted(drawn.order.tolist()) == list(range(9000))
 
 
 def test_an_epoch_is_a_function_of_seed_and_epoch() -> None:
-    def same(one: Draws, other: Draws) -> list[bool]:
+    def same(one: RandomNumbers, other: RandomNumbers) -> list[bool]:
         return [np.array_equal(getattr(one, n), getattr(other, n)) for n in ("order", "down", "right", "mirrored")]
 
     first = draw_epoch(1, 2, 50)
@@ -283,7 +286,7 @@ def test_an_epoch_is_a_function_of_seed_and_epoch() -> None:
 
 
 def test_without_augmentation_there_is_nothing_to_do() -> None:
-    assert make_views(draw_epoch(0, 1, 5), (), (5,), CPU) is None
+    assert make_augmentation(draw_epoch(0, 1, 5), (), (5,), CPU) is None
 
 
 # Label noise
@@ -309,8 +312,8 @@ def test_a_share_of_the_labels_is_drawn_anew(share: float) -> None:
 def test_label_noise_is_for_what_is_learned_only() -> None:
     config = configured(label_noise=0.5)
     splits = data.load(config.data, {}, splits=("train", "test"))
-    place = choose_place("cpu", "float32", local_rank=0)
-    _, samples = prepare(config, splits, place)
+    device = choose_device("cpu", "float32", local_rank=0)
+    _, samples = prepare(config, splits, device)
     clean = {name: (split.tensors or ())[1] for name, split in splits.items()}
     assert 10 < int((samples["train"].targets != clean["train"]).sum()) <= 30
     assert torch.equal(samples["test"].targets, clean["test"])
@@ -324,7 +327,7 @@ def learner(model: nn.Module, part: int) -> Learner:
     optimizer = make_optimizer(config, model)
     schedule = make_schedule(config, optimizer, 10)
     objectives = {"train": make_objective("cross_entropy", classification=True)}
-    return Learner(model, optimizer, schedule, objectives, choose_place("cpu", "float64", local_rank=0), part, False)
+    return Learner(model, optimizer, schedule, objectives, choose_device("cpu", "float64", local_rank=0), part, False)
 
 
 @pytest.mark.parametrize("part", [1, 7, 32, 60])
@@ -370,7 +373,7 @@ def test_a_sample_that_would_pass_alone_through_batch_normalisation_is_refused(
     assert train(configured(model="mlp", batch_size=batch_size, micro_batch=micro_batch, epochs=1))
 
 
-# The course of a training
+# A training from its start to its end
 
 
 def table(path: Path = Path("training")) -> list[dict[str, str]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from lossgrid import store
-from lossgrid.evaluation import choose_place
+from lossgrid.evaluation import choose_device
 from lossgrid.machine.cores import processor
 from lossgrid.machine.gpus import nvidia_devices
 from lossgrid.machine.libraries import loaded_libraries
@@ -48,7 +48,7 @@ class RankFacts(Resources):
 def gather_facts(world: World) -> list[RankFacts]:
     """Return the facts of all ranks; their devices and threads are those a run would take."""
     own = RankFacts(
-        **vars(resources_of(world, choose_place("auto", "float32", local_rank=world.local_rank))),
+        **vars(resources_of(world, choose_device("auto", "float32", local_rank=world.local_rank))),
         local_rank=world.local_rank,
         openable_gpus=nvidia_devices(),
         processor=processor(),

@@ -1,8 +1,8 @@
 """The data a network is evaluated on: loading them, describing them, bringing them to the device."""
 
 from lossgrid.data.batch import Batch, Tree, nbytes
-from lossgrid.data.batches import Batches, place
+from lossgrid.data.batches import Batches, to_device
 from lossgrid.data.registry import facts, load
 from lossgrid.data.split import Split, split_of
 
-__all__ = ["Batch", "Batches", "Split", "Tree", "facts", "load", "nbytes", "place", "split_of"]
+__all__ = ["Batch", "Batches", "Split", "Tree", "facts", "load", "nbytes", "split_of", "to_device"]

@@ -21,13 +21,12 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Target:
-    """Where and in which form batches are wanted.
+class Transfer:
+    """Moves batches to a device, in a dtype and a memory format.
 
     Attributes:
-        device: Where to.
-        dtype: Floating-point type of inputs and real targets there, of complex ones that of their parts; integers stay
-            integers.
+        device: Device of the result.
+        dtype: Floating-point type of inputs and real targets, and of the parts of complex ones; integers stay integers.
         channels_last: Lay pictures ``(n, c, h, w)`` out with channels innermost.
     """
 
@@ -36,7 +35,7 @@ class Target:
     channels_last: bool
 
     def __call__(self, batch: Batch) -> Batch:
-        """Bring a batch there; from pinned memory without waiting for the copy to end."""
+        """Return a batch on the device; from pinned memory the copy is asynchronous."""
         inputs, targets = batch
         truth = torch.int64 if is_tensor(targets) else torch.bool  # of several targets one may be a mask
         return Batch(apply(self._input, inputs), apply(lambda target: self._target(target, truth), targets))
@@ -46,7 +45,7 @@ class Target:
         return tensor.contiguous(memory_format=torch.channels_last) if self._is_picture(tensor) else tensor
 
     def _target(self, tensor: torch.Tensor, truth: torch.dtype) -> torch.Tensor:
-        """Bring targets there, integers as int64 and truth values as ``truth``."""
+        """Return targets on the device, integers as int64 and booleans as ``truth``."""
         whole = truth if tensor.dtype == torch.bool else torch.int64
         return tensor.to(self.device, self._dtype_of(tensor) or whole, non_blocking=True)
 
@@ -54,7 +53,7 @@ class Target:
         return self.channels_last and tensor.ndim == 4
 
     def _dtype_of(self, tensor: torch.Tensor) -> torch.dtype | None:
-        """Return what real and complex numbers are there; None for integers."""
+        """Return the dtype of real and complex numbers on the device; None for integers."""
         if tensor.is_complex():
             return torch.complex128 if self.dtype == torch.float64 else torch.complex64
         return self.dtype if tensor.is_floating_point() else None
@@ -126,7 +125,7 @@ class Stream:
     """Batches brought to the device one by one: read from a Dataset, or cut from tensors in the host's memory."""
 
     split: Split
-    target: Target
+    transfer: Transfer
     batch_size: int
     resident: ClassVar[bool] = False
 
@@ -136,9 +135,9 @@ class Stream:
         return self.split.samples
 
     def __iter__(self) -> Iterator[Batch]:
-        if self.target.device.type == "cuda":
-            return _copied_ahead(self._on_host(), self.target)
-        return map(self.target, self._on_host())
+        if self.transfer.device.type == "cuda":
+            return _copied_ahead(self._on_host(), self.transfer)
+        return map(self.transfer, self._on_host())
 
     def ends(self) -> list[Batch]:
         """Return the first batch."""
@@ -163,19 +162,19 @@ class Stream:
 Batches = Resident | Stream
 
 
-def _copied_ahead(batches: Iterator[Batch], target: Target) -> Iterator[Batch]:
+def _copied_ahead(batches: Iterator[Batch], transfer: Transfer) -> Iterator[Batch]:
     """Copy each batch to the CUDA device, on a stream of its own, while the device computes with the one before."""
-    aside = torch.cuda.Stream(target.device)  # type: ignore[no-untyped-call]
+    aside = torch.cuda.Stream(transfer.device)  # type: ignore[no-untyped-call]
 
     def copied(batch: Batch | None) -> Batch | None:
         if batch is None:
             return None
         with torch.cuda.stream(aside):
-            return target(batch.apply(torch.Tensor.pin_memory))
+            return transfer(batch.apply(torch.Tensor.pin_memory))
 
     coming = copied(next(batches, None))
     while coming is not None:
-        now = torch.cuda.current_stream(target.device)
+        now = torch.cuda.current_stream(transfer.device)
         now.wait_stream(aside)
         for tensor in coming.leaves:
             tensor.record_stream(now)  # its memory belongs to the other stream, which must not reuse it too early
@@ -183,29 +182,29 @@ def _copied_ahead(batches: Iterator[Batch], target: Target) -> Iterator[Batch]:
         coming = copied(next(batches, None))
 
 
-def place(
+def to_device(
     split: Split, *, device: torch.device, dtype: torch.dtype, batch_size: int, channels_last: bool, share: int = 1
 ) -> Batches:
-    """Bring a split to ``device``; what does not fit into half of the memory left there is streamed.
+    """Return a split in batches on ``device``; stream it where it needs more than half of the free memory.
 
     Args:
         split: The samples.
-        device: Where to.
-        dtype: Floating-point type of inputs and real targets there; integers stay integers.
+        device: Device of the batches.
+        dtype: Floating-point type of inputs and real targets; integers stay integers.
         batch_size: Samples per batch; the last one may be smaller.
         channels_last: Lay pictures ``(n, c, h, w)`` out with channels innermost.
-        share: How many ranks take of the same memory.
+        share: How many ranks share the memory.
 
     Raises:
         InputError: Numbers of the split are infinite as ``dtype`` or not finite, or its Dataset raises.
     """
-    target = Target(device, dtype, channels_last)
-    target.refuse_what_it_cannot_hold(split)
+    transfer = Transfer(device, dtype, channels_last)
+    transfer.refuse_what_it_cannot_hold(split)
     fits = split.nbytes(dtype) <= _memory_left(device) / (2 * share)
     if split.whole is not None and (fits or device.type == "cpu"):
-        there = target(split.whole)
+        there = transfer(split.whole)
         return Resident(there.inputs, there.targets, batch_size)
-    stream = Stream(split, target, batch_size)
+    stream = Stream(split, transfer, batch_size)
     return _kept(stream) if fits else stream
 
 

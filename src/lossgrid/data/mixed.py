@@ -23,7 +23,7 @@ def mixed(batches: Batches) -> Batch:
     if isinstance(batches, Resident):
         every = sorted(chosen | _of_each_kind(_labels(batches.targets), most - most // 2))
         return batches.whole.at(torch.tensor(every, device=leaves(batches.targets)[0].device))
-    return batches.target(batches.split.read(sorted(chosen)))
+    return batches.transfer(batches.split.read(sorted(chosen)))
 
 
 def _labels(targets: Tree) -> torch.Tensor:

@@ -1,12 +1,12 @@
-"""Evaluating points: the objective, the plane the network moves in, the network made fast, the pass over the data."""
+"""The evaluation of points: the plane, the variants of the network, the pass over the data, the device."""
 
 from lossgrid.evaluation import arithmetic
-from lossgrid.evaluation.device import Place, choose_place
+from lossgrid.evaluation.compatibility import Fit
+from lossgrid.evaluation.conversion import wants_channels_last
+from lossgrid.evaluation.device import Device, choose_device
 from lossgrid.evaluation.evaluator import Evaluator, Measured
-from lossgrid.evaluation.fit import Fit
 from lossgrid.evaluation.plane import Plane
 from lossgrid.evaluation.sameness import AMPLIFIED, ROUNDINGS, Differs, Unsuitable, twin_of
-from lossgrid.evaluation.settling import wants_channels_last
 from lossgrid.evaluation.threads import share_threads
 from lossgrid.evaluation.tuning import USUAL_BATCH, WORTH, best_batch_size, even_batches, seconds_in_turns
 
@@ -15,16 +15,16 @@ __all__ = [
     "ROUNDINGS",
     "USUAL_BATCH",
     "WORTH",
+    "Device",
     "Differs",
     "Evaluator",
     "Fit",
     "Measured",
-    "Place",
     "Plane",
     "Unsuitable",
     "arithmetic",
     "best_batch_size",
-    "choose_place",
+    "choose_device",
     "even_batches",
     "seconds_in_turns",
     "share_threads",

@@ -1,9 +1,9 @@
-"""The process-wide settings of torch that decide how numbers are computed: set, checked, recorded, restored.
+"""The process-wide settings of torch that decide the arithmetic: set, checked, recorded, restored.
 
-A network's module, or a library it imports, may allow TF32 or bfloat16 inside float32, or let cuDNN choose algorithms
-by their speed of the moment. The settings are therefore made after the user's modules were imported, and compared
-before the first point. Only torch's newer switches (``fp32_precision``) are read: the older ones raise an error where
-both kinds were used.
+A network's module, or a library it imports, may allow TF32 or bfloat16 inside float32. It may also let cuDNN choose
+algorithms by timing. Therefore the settings are set after the import of the user's modules and checked before the first
+point. Only torch's newer switches (``fp32_precision``) are read. The older ones raise an error where both kinds are in
+use.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lossgrid.errors import InputError
 
 Settings = dict[str, Any]
 
-# Operations of which torch may compute float32 in another format, by their place in torch.backends.
+# Names in torch.backends of the operations in which torch may replace float32 by another format.
 ON_CUDA = ("cuda.matmul", "cudnn.conv", "cudnn.rnn")
 ON_CPU = ("mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
 
@@ -26,7 +26,7 @@ ON_CPU = ("mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
 def wanted(precision: str) -> Settings:
     """Return the settings of a run in ``precision``, by name.
 
-    ``ieee`` is float32 itself. cuDNN may not search for algorithms: the fastest of the moment can differ between ranks.
+    ``ieee`` is float32 itself. cuDNN may not time algorithms: the fastest one can differ between ranks.
     """
     on_cuda = "tf32" if precision == "tf32" else "ieee"
     return {
@@ -38,7 +38,7 @@ def wanted(precision: str) -> Settings:
 
 
 def current() -> Settings:
-    """Return the settings as they are now, by the names of :func:`wanted`."""
+    """Return the present settings, by the names of :func:`wanted`."""
     backends: Any = torch.backends
     return {
         **{name: _operation(name).fp32_precision for name in (*ON_CUDA, *ON_CPU)},
@@ -48,8 +48,8 @@ def current() -> Settings:
 
 
 def set_to(settings: Mapping[str, Any]) -> None:
-    """Make torch compute so."""
-    # The older switch comes first, as it sets some of the newer ones too, and must say the same.
+    """Apply ``settings`` to torch."""
+    # The older switch comes first: it also sets some of the newer ones, and both must agree.
     torch.set_float32_matmul_precision("high" if settings["cuda.matmul"] == "tf32" else "highest")
     for name in (*ON_CUDA, *ON_CPU):
         _operation(name).fp32_precision = settings[name]
@@ -63,10 +63,10 @@ def _operation(name: str) -> Any:
 
 
 def refuse_other_arithmetic(precision: str) -> None:
-    """Make sure that torch still computes as a run in ``precision`` wants.
+    """Raise InputError if the settings of torch are no longer those of ``precision``.
 
     Raises:
-        InputError: Something has changed a setting since; the text names it.
+        InputError: A setting has changed; the text names it.
     """
     now = current()
     asked = wanted(precision)
@@ -80,7 +80,7 @@ def refuse_other_arithmetic(precision: str) -> None:
 
 @contextmanager
 def restored() -> Iterator[None]:
-    """Put back the settings, the number of threads and the current CUDA device when the block ends."""
+    """Restore the settings, the number of threads and the current CUDA device at the end of the block."""
     before, threads = current(), torch.get_num_threads()
     device = torch.cuda.current_device() if torch.cuda.is_available() else None
     try:
@@ -94,7 +94,7 @@ def restored() -> Iterator[None]:
 
 @contextmanager
 def in_float32() -> Iterator[None]:
-    """Compute in float32 itself while the block runs."""
+    """Use float32 itself, without TF32, inside the block."""
     before = current()
     set_to(wanted("float32"))
     try:

@@ -1,4 +1,4 @@
-"""How a network is called: with one tensor, with several by position, or with several by name."""
+"""The call of a network: with one tensor, with several by position, or with several by name."""
 
 from __future__ import annotations
 

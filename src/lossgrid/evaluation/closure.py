@@ -1,4 +1,4 @@
-"""What holds the weights elsewhere: a loss or a metric that reads the user's network, an attribute of a layer."""
+"""Refusal of losses, metrics and layers that reference weights which the plane does not move."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from torch.utils._pytree import tree_leaves
 from lossgrid.errors import InputError
 from lossgrid.user_code import name_of
 
-MOST_OBJECTS = 10_000  # looked at; a function of more holds data, not a network
+MOST_OBJECTS = 10_000  # visited at most; a function with more objects holds data, not a network
 ADVICE = "give the {0} a parameter 'model', {0}(outputs, targets, model): it gets the network that moves"
 
 
 def refuse_closure(function: object, model: nn.Module, *, role: str = "loss function") -> None:
-    """Refuse a loss, or what else has the ``role``, that holds ``model`` or a tensor of it.
+    """Refuse a function that references ``model`` or a tensor of it; ``role`` names the function in the error.
 
-    Looked at are closures, global variables it names, default arguments, ``functools.partial``, the object of a method,
-    attributes, containers, and the functions it calls.
+    The search visits closures, global variables, default arguments, ``functools.partial``, the object of a method,
+    attributes, containers and called functions.
 
     Raises:
-        InputError: It does; the text names where.
+        InputError: The function references the network; the text names where.
     """
     if isinstance(function, str):
         return
@@ -48,10 +48,10 @@ def refuse_closure(function: object, model: nn.Module, *, role: str = "loss func
 
 
 def refuse_aliases(model: nn.Module) -> None:
-    """Refuse a network that reads its weights in memory of its own: what moves its parameters does not move these.
+    """Refuse a network whose layers read weights through aliases: these do not move with the parameters.
 
     Raises:
-        InputError: An attribute of a layer shares the memory of a parameter or buffer without being it.
+        InputError: An attribute of a layer shares the memory of a parameter or buffer but is another tensor.
     """
     entries = dict(model.named_parameters()) | dict(model.named_buffers())
     own = {id(entry) for entry in entries.values()}
@@ -75,7 +75,7 @@ def _is_plain(thing: object) -> bool:
 
 
 def _held(thing: object) -> Iterator[tuple[str, Any]]:
-    """Yield what an object holds, with where in words."""
+    """Yield each object that ``thing`` references, after a description of the reference."""
     if isinstance(thing, (str, bytes, int, float, torch.Tensor, types.BuiltinFunctionType, type)):
         return
     if isinstance(thing, types.FunctionType):
@@ -121,6 +121,6 @@ def _of_function(function: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _names(code: types.CodeType) -> set[str]:
-    """Return the names a function uses, also in functions inside it."""
+    """Return the names used by a function and its inner functions."""
     inner = [const for const in code.co_consts if isinstance(const, types.CodeType)]
     return set(code.co_names).union(*(_names(one) for one in inner))

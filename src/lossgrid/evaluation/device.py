@@ -1,4 +1,4 @@
-"""Where and how precisely a rank computes: its device, its number format."""
+"""The device of a rank, with its precision and its dtype."""
 
 from __future__ import annotations
 
@@ -15,59 +15,64 @@ from lossgrid.machine.gpus import describe_gpu, visible_gpus
 
 
 @dataclass(frozen=True)
-class Place:
-    """The device and number format of a rank.
+class Device:
+    """The device of a rank, with its precision.
 
     Attributes:
-        device: Where the model and the data are.
-        precision: ``float32``, ``tf32``, ``bfloat16`` or ``float64``, as the user chose.
+        torch_device: Holds the network and the data.
+        precision: ``float32``, ``tf32``, ``bfloat16`` or ``float64``, as set by the user.
         dtype: Type of parameters and inputs: float64 for ``float64``, else float32.
-        model: The GPU in words, ``"cpu"`` without one.
-        uuid: The identity of the GPU, ``""`` on a CPU.
+        model: Model name of the GPU; ``"cpu"`` on a CPU.
+        uuid: UUID of the GPU; ``""`` on a CPU.
     """
 
-    device: torch.device
+    torch_device: torch.device
     precision: str
     dtype: torch.dtype
     model: str
     uuid: str = ""
 
     @property
+    def type(self) -> str:
+        """``cuda`` or ``cpu``."""
+        return self.torch_device.type
+
+    @property
     def name(self) -> str:
-        """The device in words, with its UUID where it has one."""
+        """The model name of the device, with the UUID of a GPU."""
         return f"{self.model} ({self.uuid})" if self.uuid else self.model
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Return the context in which the network runs: bfloat16 arithmetic over float32 parameters, or none.
+        """Return the context in which the network runs: autocast to bfloat16, or no autocast.
 
-        Autocast is switched off where it is not asked for: a user's module may have switched it on.
+        In other precisions autocast is disabled explicitly: a user's module may have enabled it.
         """
         is_low = self.precision == "bfloat16"
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_low, cache_enabled=False)
+        return torch.autocast(self.type, dtype=torch.bfloat16, enabled=is_low, cache_enabled=False)
 
-    def in_float32(self) -> Place:
-        """Return the same place in float32; see also :func:`lossgrid.evaluation.arithmetic.in_float32`."""
+    def in_float32(self) -> Device:
+        """Return the same device in float32; see also :func:`lossgrid.evaluation.arithmetic.in_float32`."""
         return replace(self, precision="float32")
 
     def wait(self, tick: Callable[[], object] = lambda: None) -> None:
-        """Wait until the device has done what it was given; ``tick`` is called meanwhile."""
-        if self.device.type == "cuda":
+        """Wait until the device has finished all work in its queue; call ``tick`` meanwhile."""
+        if self.type == "cuda":
             done: Any = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            done.record(torch.cuda.current_stream(self.device))
+            done.record(torch.cuda.current_stream(self.torch_device))
             while not done.query():
                 tick()
 
 
-def choose_place(device: str, precision: str, *, local_rank: int) -> Place:
-    """Return the place of a rank: the GPU of its rank within the node, or the CPU.
+def choose_device(device: str, precision: str, *, local_rank: int) -> Device:
+    """Return the device of a rank: the GPU of its local rank, or the CPU.
 
     Args:
         device: ``auto``, ``cpu`` or ``cuda``.
-        precision: See :class:`Place`.
-        local_rank: This rank among those on its node; with fewer GPUs than ranks they are shared in turn.
+        precision: See :class:`Device`.
+        local_rank: Rank within the node; where there are more ranks than GPUs, rank ``i`` gets GPU ``i % gpus``.
 
     Raises:
-        InputError: There is no CUDA device, or the precision needs one.
+        InputError: CUDA or a precision of CUDA is set, and there is no CUDA device.
     """
     gpus = visible_gpus()
     if device == "cuda" and not gpus:
@@ -78,8 +83,8 @@ def choose_place(device: str, precision: str, *, local_rank: int) -> Place:
     dtype = torch.float64 if precision == "float64" else torch.float32
     arithmetic.set_to(arithmetic.wanted(precision))
     if not use_cuda:
-        return Place(torch.device("cpu"), precision, dtype, "cpu")
+        return Device(torch.device("cpu"), precision, dtype, "cpu")
     index = local_rank % gpus
     torch.cuda.set_device(index)  # before anything else touches CUDA, or every rank opens a context on GPU 0
     gpu = describe_gpu(index)
-    return Place(torch.device("cuda", index), precision, dtype, gpu.model, gpu.uuid)
+    return Device(torch.device("cuda", index), precision, dtype, gpu.model, gpu.uuid)

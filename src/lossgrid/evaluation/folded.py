@@ -1,9 +1,9 @@
 """Batch normalisation folded into the convolutions and linear layers before it.
 
 In evaluation mode batch normalisation is an affine map of each channel, ``y = s (x - mean) + b`` with
-``s = gamma / sqrt(var + eps)``, so what follows a convolution can be put into its weights: ``w' = s w``,
-``b' = s (bias - mean) + b`` (as torch.nn.utils.fusion does once and for all). Here the weights move from point to
-point: the network is rewritten once, and its folded weights are computed anew at every point, from a few numbers.
+``s = gamma / sqrt(var + eps)``. After a convolution it can be folded into the weights: ``w' = s w``,
+``b' = s (bias - mean) + b``. torch.nn.utils.fusion folds once. Here the weights move from point to point: the
+network is rewritten once, and its folded weights are computed again at every point.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lossgrid.evaluation.graph import LINEAR, NORMS, is_plain
 
 @dataclass(frozen=True)
 class Fold:
-    """A layer, the normalisation after it, and the layer that stands for both."""
+    """A layer, the normalisation after it, and the layer that replaces both."""
 
     layer: Any  # of the kinds in LINEAR
     norm: Any  # of the kinds in NORMS
@@ -29,10 +29,10 @@ class Fold:
 
 
 class Folds:
-    """The folded weights of a network, computed for all its normalisations at once: each by itself is tiny."""
+    """The folded weights of a network, computed for all normalisations at once, since each is small."""
 
     def __init__(self, folds: Sequence[Fold]) -> None:
-        """Lay out what :meth:`refresh` needs; the biases of the folded layers become parts of one tensor."""
+        """Prepare :meth:`refresh`; the biases of the folded layers become views of one tensor."""
         norms, layers = [fold.norm for fold in folds], [fold.layer for fold in folds]
         self._variances = [norm.running_var for norm in norms]
         self._means = [norm.running_mean for norm in norms]
@@ -54,7 +54,7 @@ class Folds:
 
     @torch.inference_mode()
     def refresh(self) -> None:
-        """Compute the folded weights from the layers' and the normalisations' as they are now."""
+        """Compute the folded weights from the present weights of layers and normalisations."""
         torch.cat(self._variances, out=self._scale)
         self._scale.add_(self._eps).rsqrt_().mul_(torch.cat(self._gammas))
         torch.cat(self._biases, out=self._bias)
@@ -63,7 +63,7 @@ class Folds:
             torch.mul(weight, scale, out=folded)
 
     def poison(self) -> torch.Tensor:
-        """Return 0, or NaN where a scale is not finite: a fused activation may make 0 of NaN, which is no value."""
+        """Return 0, or NaN where a scale is not finite: a fused activation may turn NaN into 0 and hide it."""
         return self._scale.sum() * 0.0
 
 
@@ -72,10 +72,10 @@ def _or_constant(tensor: torch.Tensor | None, like: torch.Tensor, value: float) 
 
 
 def fold_norms(graph: fx.GraphModule) -> list[Fold]:
-    """Take out of ``graph`` every normalisation that only scales what a layer of its own puts out.
+    """Remove every normalisation from ``graph`` that is the only user of a layer; return the folds.
 
     Args:
-        graph: With the shapes of its values, as :func:`lossgrid.evaluation.graph.trace` leaves them.
+        graph: Traced by :func:`lossgrid.evaluation.graph.trace`, which records shapes; it is changed.
     """
     modules = dict(graph.named_modules())
     calls = [str(node.target) for node in graph.graph.nodes if node.op == "call_module"]
@@ -87,10 +87,10 @@ def fold_norms(graph: fx.GraphModule) -> list[Fold]:
         if not isinstance(before, fx.Node) or not is_plain(before, modules, LINEAR) or len(before.users) > 1:
             continue
         if calls.count(str(node.target)) > 1 or calls.count(str(before.target)) > 1:
-            continue  # shared by two places of the network
+            continue  # the network calls the layer or the normalisation twice
         layer, norm = modules[str(before.target)], modules[node.target]
         if isinstance(layer, nn.Linear) and len(before.meta["tensor_meta"].shape) != 2:
-            continue  # its features are not the channels that are normalised
+            continue  # the normalised channels are not its features
         folded = _with_own_weights(layer)
         name = f"folded_{len(folds)}"
         graph.add_submodule(name, folded)
@@ -102,7 +102,7 @@ def fold_norms(graph: fx.GraphModule) -> list[Fold]:
 
 
 def _with_own_weights(layer: Any) -> Any:
-    """Return a layer that does what ``layer`` does, with weights and a bias of its own."""
+    """Return a copy of ``layer`` with weights and a bias of its own, not yet filled."""
     twin = copy.copy(layer)
     twin._parameters = {
         "weight": nn.Parameter(torch.empty_like(layer.weight), requires_grad=False),

@@ -1,13 +1,12 @@
-"""Layers fused with what follows them: a kernel of oneDNN (CPUs) or cuDNN (CUDA) that also adds and activates.
+"""Layers fused with the following sum and activation, in kernels of oneDNN (CPUs) or cuDNN (CUDA).
 
-A convolution is followed by a sum with the shortcut and a ReLU; as operations of their own each reads and writes all
-activations once more, and on small networks is one more launch. The libraries behind torch can do them while a result
-is still in registers. torch reaches these kernels only for weights that never change (torch.jit.freeze, inductor's
-freezing); here the weights are handed over anew at every point, in the layout the kernel wants, which costs about a
-thousandth of a point.
+A sum with a shortcut and a ReLU often follow a convolution. As separate operations each reads and writes all
+activations again, and needs a launch. The libraries of torch can compute them while a result is still in registers.
+torch uses these kernels only for constant weights (torch.jit.freeze, inductor's freezing). Here the weights are packed
+again at every point, in the layout of the kernel, which takes about a thousandth of a point.
 
-The operators are those that torch's own compiler emits, and not documented: whoever uses this module compares the
-result with the plain network and goes without where they differ or are missing.
+These are the undocumented operators that torch's compiler emits. Callers compare the result with the plain network, and
+use the plain network where an operator differs or is missing.
 """
 
 from __future__ import annotations
@@ -22,19 +21,19 @@ from torch.nn import functional as F
 
 from lossgrid.evaluation.graph import Modules, alike, is_plain, is_relu, is_spare, is_sum
 
-LEAST_WEIGHTS = 128 * 128  # of a linear layer, below which handing them over takes longer than it saves
+LEAST_WEIGHTS = 128 * 128  # of a linear layer; with fewer, packing takes longer than the kernel saves
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
 class Chain:
-    """A layer and the operations after it that one kernel can do.
+    """A layer and the operations after it that one kernel computes.
 
     Attributes:
         layer: The node of a convolution or linear layer.
-        addition: The node that adds ``other`` to its result; None where nothing is added.
-        other: What is added.
-        activated: The node of the activation function; None where there is none.
+        addition: The node that adds ``other`` to its result; None without a sum.
+        other: The other summand; None without a sum.
+        activated: The node of the activation function; None without one.
         activation: Its name: ``none``, ``relu``, ``gelu``, ``gelu_tanh`` or ``silu``.
     """
 
@@ -46,7 +45,7 @@ class Chain:
 
     @property
     def last(self) -> fx.Node:
-        """The node whose result the kernel's is."""
+        """The node whose result the kernel returns."""
         return self.activated or self.addition or self.layer
 
 
@@ -54,13 +53,13 @@ class Library(Protocol):
     """The kernels of a library."""
 
     def takes(self, layer: nn.Module, activation: str, *, adds: bool) -> bool:
-        """Tell whether there is a kernel for ``layer`` with what follows it."""
+        """Return whether there is a kernel for ``layer`` with this sum and activation."""
 
     def pack(self, layer: Any, old: torch.Tensor | None) -> torch.Tensor:
-        """Return the weights of ``layer`` as the kernel wants them, in the memory of ``old`` where that can be."""
+        """Return the weights of ``layer`` in the layout of the kernel, in the memory of ``old`` where possible."""
 
     def call(self, layer: Any, x: Any, weight: Any, bias: Any, other: Any, activation: str) -> Call:
-        """Return the kernel and its arguments; ``other`` is None where nothing is added."""
+        """Return the kernel and its arguments; ``other`` is None without a sum."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class OneDNN:
     dtype: torch.dtype
 
     def takes(self, layer: nn.Module, activation: str, *, adds: bool) -> bool:
-        """Tell whether there is a kernel that pays: after a sum there is only the ReLU, and only of convolutions."""
+        """Return whether there is a kernel that saves time; after a sum only a convolution has one with ReLU."""
         if isinstance(layer, nn.Linear) and layer.weight.numel() < LEAST_WEIGHTS:
             return False
         if not adds:
@@ -78,7 +77,7 @@ class OneDNN:
         return activation == "none" or (activation == "relu" and isinstance(layer, nn.Conv2d))
 
     def pack(self, layer: Any, old: torch.Tensor | None) -> torch.Tensor:  # noqa: ARG002
-        """Return the weights in oneDNN's blocked layout, which only oneDNN can make."""
+        """Return the weights in oneDNN's blocked layout, in new memory."""
         weight = layer.weight.to(self.dtype)
         if isinstance(layer, nn.Linear):
             return torch.ops.mkldnn._reorder_linear_weight(weight)  # type: ignore[no-any-return]
@@ -107,16 +106,16 @@ class OneDNN:
 
 @dataclass(frozen=True)
 class CuDNN:
-    """Kernels for CUDA: a convolution with bias, perhaps a sum, and a ReLU."""
+    """Kernels for CUDA: a convolution with bias, an optional sum, and a ReLU."""
 
     dtype: torch.dtype
 
     def takes(self, layer: nn.Module, activation: str, *, adds: bool) -> bool:  # noqa: ARG002
-        """Tell whether there is a kernel: of convolutions, and only where a ReLU follows."""
+        """Return whether there is a kernel: there is one for convolutions with ReLU."""
         return isinstance(layer, nn.Conv2d) and activation == "relu"
 
     def pack(self, layer: Any, old: torch.Tensor | None) -> torch.Tensor:
-        """Return the weights themselves, or a copy in bfloat16 that keeps its place, as CUDA graphs need."""
+        """Return the weights, or a copy in bfloat16 at a fixed address, as CUDA graphs need."""
         if layer.weight.dtype == self.dtype:
             return layer.weight.detach()  # type: ignore[no-any-return]
         return layer.weight.to(self.dtype) if old is None else old.copy_(layer.weight)
@@ -131,7 +130,7 @@ class CuDNN:
 
 @dataclass(frozen=True)
 class Pack:
-    """The weights of a layer as a kernel wants them, kept in the graph under ``name``."""
+    """The weights of a layer in the layout of a kernel, stored in the graph under ``name``."""
 
     layer: Any
     library: Library
@@ -139,7 +138,7 @@ class Pack:
     name: str
 
     def refresh(self) -> None:
-        """Take over the weights the layer has now."""
+        """Pack the present weights of the layer."""
         buffers = self.graph._buffers
         buffers[f"{self.name}_weight"] = self.library.pack(self.layer, buffers.get(f"{self.name}_weight"))
         bias, old = self.layer.bias, buffers.get(f"{self.name}_bias")
@@ -148,19 +147,19 @@ class Pack:
 
 
 def library_for(device: torch.device, dtype: torch.dtype) -> Library | None:
-    """Return the library with fused kernels for a device and a number format; None where there is none."""
+    """Return the library with fused kernels for a device and a dtype; None where there is none."""
     if dtype not in (torch.float32, torch.bfloat16):
         return None
     return OneDNN(dtype) if device.type == "cpu" else CuDNN(dtype)
 
 
 def fuse_layers(graph: fx.GraphModule, library: Library, dtype: torch.dtype) -> list[Pack]:
-    """Put kernels of ``library`` in the place of layers and what follows them.
+    """Replace layers, with the sums and activations after them, by kernels of ``library``; return the packed weights.
 
     Args:
-        graph: With the shapes of its values, as :func:`lossgrid.evaluation.graph.trace` leaves them.
+        graph: Traced by :func:`lossgrid.evaluation.graph.trace`, which records shapes; it is changed.
         library: The kernels.
-        dtype: Number format of the kernels.
+        dtype: dtype of the kernels.
     """
     modules: Modules = dict(graph.named_modules())
     packs: list[Pack] = []
@@ -179,7 +178,7 @@ def fuse_layers(graph: fx.GraphModule, library: Library, dtype: torch.dtype) -> 
 
 
 def _is_layer(node: fx.Node, modules: Modules, dtype: torch.dtype) -> bool:
-    """Tell whether ``node`` is a layer whose result has the kernel's number format."""
+    """Return whether ``node`` is a layer with zero padding whose result has ``dtype``."""
     if not is_plain(node, modules, (nn.Conv2d, nn.Linear)) or len(node.args) != 1:
         return False
     layer: Any = modules[str(node.target)]
@@ -191,7 +190,7 @@ def _is_layer(node: fx.Node, modules: Modules, dtype: torch.dtype) -> bool:
 
 
 def _chains(layer: fx.Node, modules: Modules) -> list[Chain]:
-    """Return what one kernel could do from ``layer`` on, the longest first."""
+    """Return the chains that start at ``layer``, the longest first."""
     chains = [Chain(layer, None, None, None, "none")]
     follower = _only_user(layer)
     if follower is None:
@@ -214,7 +213,7 @@ def _only_user(node: fx.Node) -> fx.Node | None:
 
 
 def _activation(node: fx.Node, modules: Modules) -> str:
-    """Return the name of the activation function that ``node`` is, empty where it is none of those known."""
+    """Return the name of the activation function of ``node``; empty if it is not one of the known."""
     if is_relu(node, modules):
         return "relu"
     if is_plain(node, modules, (nn.GELU,)):
@@ -228,7 +227,7 @@ def _activation(node: fx.Node, modules: Modules) -> str:
 
 
 def _replace(chain: Chain, pack: Pack, dtype: torch.dtype) -> None:
-    """Put the kernel in the place of the last node of ``chain``."""
+    """Replace the nodes of ``chain`` by the kernel."""
     pack.refresh()
     graph, last = pack.graph.graph, chain.last
     (x,) = chain.layer.args
@@ -247,7 +246,7 @@ def _replace(chain: Chain, pack: Pack, dtype: torch.dtype) -> None:
 
 
 def _add_in_place(graph: fx.GraphModule) -> None:
-    """Let oneDNN's convolutions put sums over what was added, where nobody reads that again."""
+    """Let oneDNN's convolutions write a sum into the memory of its summand, where no later node reads it."""
     modules: Modules = dict(graph.named_modules())
     for node in graph.graph.nodes:
         if str(node.target) == "mkldnn._convolution_pointwise.binary" and is_spare(node.args[1], node, modules):

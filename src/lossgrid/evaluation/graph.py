@@ -1,4 +1,4 @@
-"""A network as a graph of its operations (torch.fx), and which of its values may be overwritten."""
+"""Networks as graphs of operations (torch.fx), and the in-place operations in these graphs."""
 
 from __future__ import annotations
 
@@ -26,42 +26,41 @@ POOLS = (nn.MaxPool2d, nn.AvgPool2d)
 IDLE = (nn.Identity, nn.Dropout, nn.Dropout2d)  # in evaluation mode
 RELUS = (F.relu, torch.relu)
 ADDITIONS = (operator.add, torch.add)
-# Functions that put their result into memory of its own, so that it is no view of what they read.
+# Functions that return new memory, never a view of an argument.
 FRESH = {*ADDITIONS, *RELUS, F.gelu, F.pad, F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d}
 
-# What may be asked of a tensor while tracing: answers that do not depend on its numbers.
+# Allowed on tensors while tracing: results that do not depend on the values.
 SHAPES = {
     getattr(torch.Tensor, name).__get__ for name in ("shape", "dtype", "device", "ndim", "layout", "requires_grad")
 }
 SHAPES |= {torch.Tensor.size, torch.Tensor.dim, torch.Tensor.numel, torch.Tensor.is_floating_point}
 SHAPES |= {torch.Tensor.is_complex, torch.Tensor.stride, torch.Tensor.is_contiguous, torch.Tensor.__len__}
 
-NOWHERE = -1  # the memory of tensors that are empty or not plain
+NOWHERE = -1  # address of tensors that are empty or not strided
 
 Modules = dict[str, nn.Module]
 
 
 class Frozen(Exception):  # noqa: N818
-    """Tracing would compute something of the weights once and for all."""
+    """Tracing would record a value computed from the weights as a constant."""
 
 
 class Tracer(fx.Tracer):
-    """Records a network so that parameters and buffers are read at every call."""
+    """A tracer whose graph reads parameters and buffers at every call."""
 
     proxy_buffer_attributes = True
 
     def __init__(self, inputs: Tree) -> None:
-        """Know the inputs the network is called with: several are its only placeholders, by their place or name."""
         super().__init__()
         self._inputs = inputs
 
     def create_args_for_root(
         self, root_fn: Callable[..., Any], is_module: bool, concrete_args: Any = None
     ) -> tuple[Callable[..., Any], list[Any]]:
-        """Make a placeholder for each input; parameters of the network that get none keep their defaults.
+        """Make a placeholder for each input; other parameters of ``forward`` keep their defaults.
 
         Raises:
-            Frozen: An input is itself a tree, or its name cannot be that of a placeholder.
+            Frozen: An input is itself a tree, or its name is no identifier of Python.
         """
         if is_tensor(self._inputs):
             return super().create_args_for_root(root_fn, is_module, concrete_args)
@@ -79,19 +78,18 @@ class Tracer(fx.Tracer):
         return run, [self.root, *proxies]
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Tell whether a layer is recorded as one call."""
+        """Return whether a layer is recorded as one call."""
         return isinstance(m, Float32Linear) or super().is_leaf_module(m, module_qualified_name)
 
 
 class NothingFrozen(TorchFunctionMode):
-    """While a network is traced, refuses what computes with its numbers instead of being recorded.
+    """Refuses operations on weights that the tracer of a network does not record.
 
-    Such are weights reached through a plain list, or looked at on the host by ``.item()``: their values would stay in
-    the graph as constants.
+    Examples are weights in a plain list, or read on the host by ``.item()``: their values would stay in the graph as
+    constants.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        """Know the memory of everything in ``model`` that can move."""
         super().__init__()
         entries = [*model.parameters(), *model.buffers()]
         can_move = [entry for entry in entries if entry.is_floating_point() or entry.is_complex()]
@@ -104,10 +102,10 @@ class NothingFrozen(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Call ``func`` unless it computes with what can move.
+        """Return ``func(*args, **kwargs)`` unless it computes with entries of the network.
 
         Raises:
-            Frozen: It does.
+            Frozen: ``func`` computes with entries of the network.
         """
         given = tree_leaves((args, kwargs))
         recorded = any(isinstance(value, fx.Proxy) for value in given)
@@ -119,7 +117,7 @@ class NothingFrozen(TorchFunctionMode):
 
 
 def _memory(tensor: torch.Tensor) -> int:
-    """Return where the memory of a tensor begins, the same for all its views; NOWHERE where it has none."""
+    """Return the address of the storage of a tensor, the same for all its views; NOWHERE without one."""
     try:
         return tensor.untyped_storage().data_ptr() or NOWHERE
     except (RuntimeError, NotImplementedError):
@@ -127,23 +125,22 @@ def _memory(tensor: torch.Tensor) -> int:
 
 
 def _flat(inputs: Tree) -> list[Any]:
-    """Return what a network is called with, in the order of its placeholders."""
+    """Return the inputs of a network in the order of its placeholders."""
     if is_tensor(inputs):
         return [inputs]
     return list(inputs.values() if isinstance(inputs, dict) else inputs)
 
 
 def trace(model: nn.Module, sample: Tree) -> fx.GraphModule:
-    """Return what ``model`` does as a graph that shares its parameters, without layers that do nothing.
+    """Return the graph of ``model``, which shares its parameters, without identities and dropout.
 
     Args:
-        model: In evaluation mode; it stays as it is.
-        sample: A batch of inputs, from which shapes and dtypes inside the network are known.
+        model: In evaluation mode; it is not changed.
+        sample: A batch of inputs, to record shapes and dtypes.
 
     Raises:
-        Frozen: Tracing would compute something of the weights once and for all.
-        Exception: Whatever else tracing raises: the network has control flow that depends on values, or does what
-            torch.fx cannot follow.
+        Frozen: Tracing would record a value computed from the weights as a constant.
+        Exception: torch.fx cannot trace the network, as where its control flow depends on values.
     """
     tracer = Tracer(sample)
     with NothingFrozen(model):
@@ -154,13 +151,13 @@ def trace(model: nn.Module, sample: Tree) -> fx.GraphModule:
         if is_plain(node, modules, IDLE):
             node.replace_all_uses_with(node.args[0])
             graph.graph.erase_node(node)
-    with redirect_stderr(io.StringIO()):  # it prints a traceback of what it raises too
+    with redirect_stderr(io.StringIO()):  # it also prints a traceback of its errors
         ShapeProp(graph).propagate(*_flat(sample))
     return graph
 
 
 def is_plain(node: fx.Node, modules: Modules, kinds: tuple[type[nn.Module], ...]) -> bool:
-    """Tell whether ``node`` calls exactly such a module, without hooks or parametrisations that change what it does."""
+    """Return whether ``node`` calls a module of exactly one of ``kinds``, without hooks or parametrisations."""
     if node.op != "call_module":
         return False
     module = modules[str(node.target)]
@@ -169,24 +166,24 @@ def is_plain(node: fx.Node, modules: Modules, kinds: tuple[type[nn.Module], ...]
 
 
 def is_relu(node: fx.Node, modules: Modules) -> bool:
-    """Tell whether ``node`` is a ReLU, as a function or a layer."""
+    """Return whether ``node`` is a ReLU, as a function or a layer."""
     is_function = node.op == "call_function" and node.target in RELUS and bool(node.args)
     return is_function or is_plain(node, modules, (nn.ReLU,))
 
 
 def is_sum(node: fx.Node) -> bool:
-    """Tell whether ``node`` adds two things, unscaled."""
+    """Return whether ``node`` adds two values, unscaled."""
     return node.op == "call_function" and node.target in ADDITIONS and not node.kwargs and len(node.args) == 2
 
 
 def alike(one: fx.Node, other: fx.Node) -> bool:
-    """Tell whether two values have the same shape and dtype."""
+    """Return whether two values have the same shape and dtype."""
     a, b = one.meta.get("tensor_meta"), other.meta.get("tensor_meta")
     return a is not None and b is not None and a.shape == b.shape and a.dtype == b.dtype
 
 
 def is_fresh(node: fx.Node, modules: Modules) -> bool:
-    """Tell whether ``node`` puts its result where nothing else is: into new memory, or over what nobody reads again."""
+    """Return whether ``node`` writes its result into new memory, or over a value without later readers."""
     if node.meta.get("fresh"):
         return True
     in_place = node.kwargs.get("inplace") or True in node.args
@@ -195,10 +192,10 @@ def is_fresh(node: fx.Node, modules: Modules) -> bool:
 
 
 def is_spare(value: Any, reader: fx.Node, modules: Modules) -> bool:
-    """Tell whether ``reader`` may put its result over ``value``.
+    """Return whether ``reader`` may overwrite ``value`` with its result.
 
-    ``reader`` must be the last to read it, be given it once, and have a result that fits; and no other reader may hand
-    out a view of it.
+    ``reader`` must be the last reader, read ``value`` once, and return the same shape and dtype. No other reader may
+    return a view of ``value``.
     """
     if not isinstance(value, fx.Node) or not alike(value, reader):
         return False
@@ -210,7 +207,7 @@ def is_spare(value: Any, reader: fx.Node, modules: Modules) -> bool:
 
 
 def compute_in_place(graph: fx.GraphModule) -> None:
-    """Let sums and ReLUs overwrite what nobody reads again, which saves a pass through memory each."""
+    """Let sums and ReLUs overwrite values without later readers; each saves a pass through memory."""
     modules = dict(graph.named_modules())
     for node in graph.graph.nodes:
         if is_sum(node):

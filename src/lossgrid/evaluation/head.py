@@ -1,7 +1,7 @@
-"""The last linear layer of a network, kept in float32 where the rest computes in bfloat16.
+"""The last linear layer of a network, computed in float32 where the other layers compute in bfloat16.
 
-Its outputs are the logits. Rounded to the 8 bits of bfloat16 they would cost the loss more digits than all layers
-before them, and the layer takes next to no time.
+Its outputs are the logits. Rounding them to the 8 bits of bfloat16 would add a larger error to the loss than all layers
+before. The layer takes almost no time.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from torch.nn import functional as F
 
 from lossgrid.data.batch import Tree
 from lossgrid.evaluation.calling import call
-from lossgrid.evaluation.device import Place
+from lossgrid.evaluation.device import Device
 
 
 class Float32Linear(nn.Linear):
-    """A linear layer that computes in float32, also under autocast."""
+    """A linear layer that computes in float32 even under autocast."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``x W^T + b``, float32."""
+        """Return ``x W^T + b``, float32, shape ``(..., out_features)``."""
         with torch.autocast(x.device.type, enabled=False):
             return F.linear(x.float(), self.weight, self.bias)
 
 
 @torch.inference_mode()
-def keep_head_in_float32(model: nn.Module, inputs: Tree, place: Place) -> None:
-    """Let the linear layer of ``model`` that is called last compute in float32.
+def keep_head_in_float32(model: nn.Module, inputs: Tree, device: Device) -> None:
+    """Make the linear layer of ``model`` that is called last compute in float32.
 
     Args:
-        model: On its device; a network that fails on ``inputs`` stays as it is.
+        model: On its device; it is changed, unless it fails on ``inputs``.
         inputs: A few inputs of the network.
-        place: Device and number format.
+        device: The device and its precision.
     """
     called: list[nn.Linear] = []
 
@@ -42,9 +42,9 @@ def keep_head_in_float32(model: nn.Module, inputs: Tree, place: Place) -> None:
 
     hooks = [layer.register_forward_hook(note) for layer in model.modules() if type(layer) is nn.Linear]
     try:
-        with place.autocast():
+        with device.autocast():
             call(model, inputs)
-    except Exception:  # why it fails is the matter of fit.py
+    except Exception:  # compatibility.py reports the error
         return
     finally:
         for hook in hooks:

@@ -1,13 +1,13 @@
-"""The network as it is run: one of several rewritings of the user's module that compute the same function, faster.
+"""The variants of a network: the user's module, rewritten to compute the same function faster.
 
 =========  =============================================================================================
-plain      the module as it is
+plain      the module, not rewritten
 folded     batch normalisation folded into the layers before it, sums and ReLUs in place
-fused      folded, and layers, sums and activations in one kernel of oneDNN or cuDNN each
-compiled   folded, and compiled by torch.compile for this machine, which takes its time
+fused      folded; each layer with its sum and activation in one kernel of oneDNN or cuDNN
+compiled   folded, and compiled by torch.compile for this machine, in about a minute
 =========  =============================================================================================
 
-All read the weights the module has at the moment; :meth:`Network.refresh` takes them over at every point.
+All variants use the present weights of the module; :meth:`Network.refresh` copies them at every point.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from torch import nn
 
 from lossgrid.data.batch import Tree, at
 from lossgrid.evaluation.calling import call
-from lossgrid.evaluation.device import Place
+from lossgrid.evaluation.device import Device
 from lossgrid.evaluation.folded import Folds, fold_norms
 from lossgrid.evaluation.fused import fuse_layers, library_for
 from lossgrid.evaluation.graph import Frozen, compute_in_place, trace
 from lossgrid.evaluation.sameness import Unsuitable
 
-FEW = 8  # samples show the shapes inside a network as well as a whole batch
+FEW = 8  # samples; enough to record the shapes inside a network
 
 
 class Step(Protocol):
-    """A part of the network that keeps weights of its own."""
+    """A part of a variant with weights derived from those of the user's module."""
 
     def refresh(self) -> None:
-        """Take over the weights the user's module has now."""
+        """Update the derived weights from the present weights of the user's module."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class Network:
     """A variant of the user's module.
 
     Attributes:
-        variant: Which one.
+        variant: Its name.
         run: Maps a batch of inputs to outputs, called as :func:`lossgrid.evaluation.calling.call` does.
-        steps: What to refresh at every point, in this order.
-        about: What was done, in words.
+        steps: Parts to refresh at every point, in this order.
+        about: Description of the rewriting, for the log.
     """
 
     variant: str
@@ -54,45 +54,45 @@ class Network:
     about: str = ""
 
     def __call__(self, inputs: Tree) -> torch.Tensor:
-        """Return the outputs of a batch of inputs."""
+        """Return the outputs of a batch of inputs, shape ``(n, ...)``."""
         outputs: torch.Tensor = call(self.run, inputs)
         return outputs
 
     @torch.inference_mode()
     def refresh(self) -> None:
-        """Take over the weights the user's module has now."""
+        """Update the derived weights from the present weights of the user's module."""
         for step in self.steps:
             step.refresh()
 
     def poison(self) -> list[torch.Tensor]:
-        """Return for each folded part 0, or NaN where it has no finite scale at this point."""
+        """Return a scalar per folded part: 0, or NaN where its scale is not finite at this point."""
         return [step.poison() for step in self.steps if isinstance(step, Folds)]
 
 
 @torch.inference_mode()
-def make_network(variant: str, model: nn.Module, sample: Tree, place: Place) -> Network:
-    """Return ``model``, which stays as it is, as the variant of that name, not yet compared with it.
+def make_network(variant: str, model: nn.Module, sample: Tree, device: Device) -> Network:
+    """Return a variant of ``model``, which is not changed; the caller must compare both.
 
     Args:
-        variant: One of those at the top of this module.
+        variant: A name of the table at the top of this module.
         model: On its device, in evaluation mode, at theta*.
         sample: A batch of inputs.
-        place: Device and number format.
+        device: The device and its precision.
 
     Raises:
-        Unsuitable: It cannot be rewritten so.
+        Unsuitable: The network has no such variant.
     """
     if variant == "plain":
         return Network("plain", model)
     make = _compiled if variant == "compiled" else _rewritten
-    return make(variant, model, sample, place)
+    return make(variant, model, sample, device)
 
 
-def _rewritten(variant: str, model: nn.Module, sample: Tree, place: Place) -> Network:
+def _rewritten(variant: str, model: nn.Module, sample: Tree, device: Device) -> Network:
     try:
-        with place.autocast():
+        with device.autocast():
             graph = trace(model, at(sample, slice(FEW)))
-    except Exception as error:  # what users write into a network is not limited to what torch.fx can follow
+    except Exception as error:  # tracing a user's network may raise any error
         why = str(error) if isinstance(error, Frozen) else type(error).__name__
         raise Unsuitable(f"torch.fx cannot follow the network ({why})") from None
     steps: list[Step] = []
@@ -101,10 +101,10 @@ def _rewritten(variant: str, model: nn.Module, sample: Tree, place: Place) -> Ne
         steps.append(Folds(folds))
         about.append(f"{_count(folds, 'normalisation')} folded")
     if variant == "fused":
-        dtype = torch.bfloat16 if place.precision == "bfloat16" else place.dtype
-        library = library_for(place.device, dtype)
+        dtype = torch.bfloat16 if device.precision == "bfloat16" else device.dtype
+        library = library_for(device.torch_device, dtype)
         if library is None:
-            raise Unsuitable(f"there are no fused kernels for {place.precision} on this device")
+            raise Unsuitable(f"there are no fused kernels for {device.precision} on this device")
         packs = fuse_layers(graph, library, dtype)
         if not packs:
             raise Unsuitable("the network has no layer with a fused kernel")
@@ -122,16 +122,15 @@ def _count(things: Sequence[object], name: str) -> str:
     return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
 
 
-def _compiled(variant: str, model: nn.Module, sample: Tree, place: Place) -> Network:
-    """Compile the folded network, or the plain one where nothing can be folded."""
+def _compiled(variant: str, model: nn.Module, sample: Tree, device: Device) -> Network:
+    """Return the compiled folded network, or the compiled plain one where nothing can be folded."""
     from torch import _inductor
 
     try:
-        base = _rewritten("folded", model, sample, place)
+        base = _rewritten("folded", model, sample, device)
     except Unsuitable:
         base = Network("plain", model)
-    # One thread and no choices by speed: worker processes must not be forked after MPI has started, and every rank must
-    # come to the same code.
+    # One thread: no process may be forked after MPI has started. Deterministic: all ranks must generate the same code.
     wishes: dict[str, Any] = {"compile_threads": 1, "deterministic": True}
     options = {name: wish for name, wish in wishes.items() if name in _inductor.list_options()}
     run = torch.compile(base.run, dynamic=False, options=options)

@@ -1,4 +1,4 @@
-"""The pass over the data: a network as it stands now, all batches, the values of a point on the device."""
+"""The pass of all batches through a network at its present point; the values stay on the device."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import islice
 import torch
 
 from lossgrid.data import Batches
-from lossgrid.evaluation.device import Place
+from lossgrid.evaluation.device import Device
 from lossgrid.evaluation.network import Network
 from lossgrid.measures import Measure
 
@@ -20,29 +20,29 @@ def measure(
     network: Network,
     batches: Mapping[str, Batches],
     measures: Measures,
-    place: Place,
+    device: Device,
     *,
     tick: Tick = lambda: None,
     most: int | None = None,
 ) -> torch.Tensor:
-    """Run the data through ``network`` as it stands now.
+    """Return the values of ``network`` at its present point.
 
-    Sums are kept in float64 on the device; nothing looks at them on the host, so that a CUDA graph can record it.
+    Sums are float64 and stay on the device; the host reads nothing, so that a CUDA graph can record the pass.
 
     Args:
-        network: The network as it is run.
+        network: The variant that runs.
         batches: The data of each split, on the device.
-        measures: What to measure on each split.
-        place: Device and number format.
+        measures: The measures of each split.
+        device: The device and its precision.
         tick: Called between batches.
-        most: How many batches of each split; all by default.
+        most: Number of batches of each split; all by default.
 
     Returns:
-        The values and their standard errors over the samples, shape ``(2, n_quantities)``, float64, on the device; NaN
-        where a folded part of the network has no finite scale.
+        The values and their standard errors over the samples, shape ``(2, n_quantities)``, float64, on the device. All
+        are NaN where the scale of a folded part is not finite.
     """
     network.refresh()
-    by_split = [_of_split(network, batches[split], own, place, tick, most) for split, own in measures.items()]
+    by_split = [_of_split(network, batches[split], own, device, tick, most) for split, own in measures.items()]
     found = torch.stack([torch.cat([part for values in by_split for part in values[row]]) for row in (0, 1)])
     for poison in network.poison():
         found = found + poison
@@ -50,11 +50,11 @@ def measure(
 
 
 def _of_split(
-    network: Network, batches: Batches, measures: Sequence[Measure], place: Place, tick: Tick, most: int | None
+    network: Network, batches: Batches, measures: Sequence[Measure], device: Device, tick: Tick, most: int | None
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    states = [measure.start(place.device) for measure in measures]
+    states = [measure.start(device.torch_device) for measure in measures]
     for inputs, targets in islice(batches, most):
-        with place.autocast():
+        with device.autocast():
             outputs = network(inputs)
         for measure, state in zip(measures, states, strict=True):
             measure.add(state, outputs, targets)

@@ -1,7 +1,7 @@
-"""Whether two ways to run a network are the same function: at theta*, and where the directions lead.
+"""Comparison of variants of a network with the user's module, at theta* and at a far point of the grid.
 
-A rewritten network can be right at theta* and wrong elsewhere: what was computed once, when it was rewritten, does not
-follow the weights. It is therefore compared with the user's module at moved points too.
+A variant can be right at theta* and wrong elsewhere: a value computed once, during rewriting, does not move with the
+weights. Therefore the comparison includes moved points.
 """
 
 from __future__ import annotations
@@ -15,47 +15,47 @@ from torch import nn
 
 from lossgrid.data.batch import Tree
 from lossgrid.evaluation.calling import call
-from lossgrid.evaluation.device import Place
+from lossgrid.evaluation.conversion import entries_of
+from lossgrid.evaluation.device import Device
 from lossgrid.evaluation.plane import Plane
-from lossgrid.evaluation.settling import entries_of
 
 Run = Callable[..., torch.Tensor]
 Point = tuple[float, float]
 
-# How far apart rounding alone can bring two variants, as a share of the largest output.
+# Largest difference of two variants by round-off alone, as a fraction of the largest output.
 SAME = {"float64": 1e-10, "float32": 1e-4, "tf32": 2e-2, "bfloat16": 1e-1}
-# Eight roundings of a number, as a share of it; and how much more than these the roundings of a whole pass may do.
+# Relative size of eight roundings of a number; AMPLIFIED times their effect is the limit for a whole pass.
 ROUNDINGS = {"float64": 2.0**-50, "float32": 2.0**-21, "tf32": 2.0**-8, "bfloat16": 2.0**-6}
 AMPLIFIED = 8.0
-SHARES = (1.0, 0.5, 0.1, 0.01)  # of the way to the far point, until the outputs are finite
+FRACTIONS = (1.0, 0.5, 0.1, 0.01)  # of the way to the far point, tried until the outputs are finite
 THETA: Point = (0.0, 0.0)
 
 
 class Unsuitable(Exception):  # noqa: N818
-    """A variant cannot be made of a network, for the reason given."""
+    """A network has no such variant; the text names the reason."""
 
 
 class Differs(Unsuitable):
-    """A variant was made, and turned out to be another function."""
+    """A variant is another function than the network."""
 
 
 @torch.inference_mode()
-def far_point(model: nn.Module, plane: Plane, reach: Point, inputs: Tree, place: Place) -> Point:
-    """Return the furthest point towards ``reach`` at which the outputs are still finite; theta* where there is none.
+def far_point(model: nn.Module, plane: Plane, reach: Point, inputs: Tree, device: Device) -> Point:
+    """Return the furthest point towards ``reach`` with finite outputs; theta* where there is none.
 
     Args:
-        model: The user's module, whose entries ``plane`` moves.
-        plane: The plane.
-        reach: The coordinates of the grid that are furthest from 0.
+        model: The user's module.
+        plane: Moves the entries of ``model``.
+        reach: The coordinates of the grid furthest from 0, ``(alpha, beta)``.
         inputs: A batch.
-        place: Device and number format.
+        device: The device and its precision.
     """
     size = max(map(abs, reach))
     unit = (reach[0] / size, reach[1] / size) if size > 1.0 else reach
-    for end, share in ((end, share) for end in (reach, unit) for share in SHARES):
-        point = (share * end[0], share * end[1])
+    for end, fraction in ((end, fraction) for end in (reach, unit) for fraction in FRACTIONS):
+        point = (fraction * end[0], fraction * end[1])
         plane.move(*point)
-        with place.autocast():
+        with device.autocast():
             outputs = call(model, inputs)
         if outputs.isfinite().all():
             plane.restore()
@@ -72,64 +72,65 @@ def refuse_other_function(
     plane: Plane,
     points: Sequence[Point],
     samples: Sequence[Tree],
-    place: Place,
+    device: Device,
 ) -> None:
-    """Compare ``run`` with ``model`` on batches, at points of the plane; the network is at theta* afterwards.
+    """Refuse a variant that differs from ``model`` at points of the plane; the network ends at theta*.
 
     Args:
-        run: The network as it is to be run.
-        refresh: Lets it take over the entries that ``plane`` has moved.
+        run: The variant.
+        refresh: Updates the variant from the entries that ``plane`` has moved.
         model: The user's module.
         plane: Moves the entries of ``model``.
-        points: Where to compare.
+        points: Points of the comparison, ``(alpha, beta)``.
         samples: Batches of inputs.
-        place: Device and number format.
+        device: The device and its precision.
 
     Raises:
         Unsuitable: ``run`` fails.
-        Differs: Its outputs differ by more than rounding.
+        Differs: Its outputs differ by more than round-off.
     """
     try:
         for point in points:
             plane.move(*point)
             refresh()
             for inputs in samples:
-                _compare(run, model, plane, point, inputs, place)
+                _compare(run, model, plane, point, inputs, device)
     finally:
         plane.restore()
         refresh()
 
 
-def _compare(run: Run, model: nn.Module, plane: Plane, point: Point, inputs: Tree, place: Place) -> None:
-    with place.autocast():
+def _compare(run: Run, model: nn.Module, plane: Plane, point: Point, inputs: Tree, device: Device) -> None:
+    with device.autocast():
         expected = call(model, inputs)
         try:
             found = call(run, inputs)
-        except Exception as error:  # kernels and compilers that are missing here, or do not take this network
+        except Exception as error:  # a kernel or compiler is missing, or does not support the network
             raise Unsuitable(f"it fails ({describe(error)})") from None
     apart = distance(expected, found)
-    if apart <= SAME[place.precision]:
+    if apart <= SAME[device.precision]:
         return
-    if point != THETA and apart <= AMPLIFIED * noise(model, plane, point, inputs, expected, place):
+    if point != THETA and apart <= AMPLIFIED * noise(model, plane, point, inputs, expected, device):
         return
     where = "" if point == THETA else f" at ({point[0]:g}, {point[1]:g})"
     raise Differs(f"its outputs differ by {apart:.1e} of the largest{where}")
 
 
-def noise(model: nn.Module, plane: Plane, point: Point, inputs: Tree, expected: torch.Tensor, place: Place) -> float:
-    """Return how far roundings of the weights move the outputs: what no way to compute them can be held to.
+def noise(model: nn.Module, plane: Plane, point: Point, inputs: Tree, expected: torch.Tensor, device: Device) -> float:
+    """Return how far roundings of the weights change the outputs, as a fraction of the largest output.
 
-    Far from theta* some networks multiply the smallest difference. The network is back at ``point`` afterwards.
+    No variant can be more exact. Far from theta* some networks amplify the smallest difference. The network ends at
+    ``point``.
     """
-    plane.shake(ROUNDINGS[place.precision])
-    with place.autocast():
+    plane.shake(ROUNDINGS[device.precision])
+    with device.autocast():
         shaken = call(model, inputs)
     plane.move(*point)
     return distance(expected, shaken)
 
 
 def distance(expected: torch.Tensor, found: torch.Tensor) -> float:
-    """Return the largest difference as a share of the largest output; infinite where shapes or types differ."""
+    """Return the largest difference as a fraction of the largest output; infinite if shapes or dtypes differ."""
     if expected.shape != found.shape or expected.dtype != found.dtype:
         return math.inf
     if torch.equal(expected, found):
@@ -138,45 +139,44 @@ def distance(expected: torch.Tensor, found: torch.Tensor) -> float:
 
 
 def describe(error: Exception) -> str:
-    """Return the kind of an error and the first line of its text."""
+    """Return the type of an error and the first line of its text."""
     text = (str(error).strip().splitlines() or ["no message"])[0]
     return f"{type(error).__name__}: {text[:200]}"
 
 
 def twin_of(model: nn.Module) -> nn.Module | None:
-    """Return a copy of a network that has not been moved yet; None where it cannot be copied."""
+    """Return a copy of a network at theta*; None where it cannot be copied."""
     try:
         return copy.deepcopy(model)
-    except Exception:  # what users write into a network is not limited to what can be copied
+    except Exception:  # copying a user's network may raise any error
         return None
 
 
 @torch.inference_mode()
 def follows_its_entries(
-    model: nn.Module, twin: nn.Module, plane: Plane, point: Point, inputs: Tree, place: Place
+    model: nn.Module, twin: nn.Module, plane: Plane, point: Point, inputs: Tree, device: Device
 ) -> bool:
-    """Tell whether ``model``, moved, computes what a fresh copy with the same entries computes.
+    """Return whether ``model``, moved, returns the outputs of a fresh copy with the same entries.
 
-    It does not where it keeps what it made of its weights before, or reads them in another place than its parameters
-    and buffers.
+    A network that caches results of its weights, or reads them through an alias, returns other outputs.
 
     Args:
-        model: The user's module, whose entries ``plane`` moves; it has run at theta* before.
-        twin: A copy that was made before, and has never run.
-        plane: The plane.
-        point: Where to compare.
+        model: The user's module, after a pass at theta*.
+        twin: A copy from before that pass.
+        plane: Moves the entries of ``model``.
+        point: Point of the comparison, ``(alpha, beta)``.
         inputs: A few inputs.
-        place: Device and number format.
+        device: The device and its precision.
     """
     plane.move(*point)
     own, fresh = entries_of(model), entries_of(twin)
     for name in plane.names:
-        if name not in fresh:  # the network makes its entries while it runs
+        if name not in fresh:  # the network creates its entries in its first pass
             plane.restore()
             return True
         fresh[name].copy_(own[name])
-    with place.autocast():
+    with device.autocast():
         expected, found = call(twin, inputs), call(model, inputs)
-    same = distance(expected, found) <= SAME[place.precision]
+    same = distance(expected, found) <= SAME[device.precision]
     plane.restore()
     return same

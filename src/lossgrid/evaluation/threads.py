@@ -1,4 +1,4 @@
-"""The CPU threads of a rank: its part of the cores of its node."""
+"""The CPU threads of a rank."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ log = logging.getLogger(__name__)
 def share_threads(ranks: Sequence[Resources], rank: int) -> int:
     """Set the number of CPU threads of this rank and return it; see :func:`lossgrid.machine.resources.with_threads`.
 
-    Rank 0 says in the log what is wrong with how the ranks share cores and GPUs. That a rank alone leaves GPUs idle is
-    its user's choice.
+    Rank 0 logs problems in how the ranks share cores and GPUs. A single rank may leave GPUs idle: that is the choice of
+    its user.
 
     Args:
-        ranks: The resources of all ranks, by their numbers.
-        rank: The number of this one.
+        ranks: The resources of all ranks, in their order.
+        rank: This rank.
     """
     if rank == 0:
         shared = with_threads(ranks)

@@ -1,4 +1,4 @@
-"""How fast a network runs in batches of some size, and the size it runs fastest in."""
+"""The speed of a network by batch size, and the fastest batch size."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lossgrid.data.batch import count
 from lossgrid.evaluation.evaluator import Evaluator
 from lossgrid.evaluation.network import Network
 
-USUAL_BATCH = 128  # samples, where nothing is tuned
-WORTH = 0.97  # of the time before: what gains less may be noise, and is left
-LEAST_SECONDS, MOST_SECONDS, RUNS = 0.1, 1.0, 3  # of a measurement
-BYTES_AT_MOST = {"cpu": 64 * 2**20, "cuda": 2**30}  # of the inputs and outputs of a batch: hidden layers take far more
+USUAL_BATCH = 128  # samples; the batch size without tuning
+WORTH = 0.97  # fraction of the old time; a smaller gain may be noise and is ignored
+LEAST_SECONDS, MOST_SECONDS, RUNS = 0.1, 1.0, 3  # bounds of one measurement: s, s, passes
+BYTES_AT_MOST = {"cpu": 64 * 2**20, "cuda": 2**30}  # of inputs and outputs of a batch; hidden layers need more
 
 
 def even_batches(samples: int, batch_size: int) -> int:
-    """Return the size at which as many batches as ``batch_size`` needs are alike, so that no small one is left over.
+    """Return the batch size that divides the samples evenly, with as many batches as ``batch_size`` needs.
 
     >>> even_batches(2000, 128), even_batches(100, 128)
     (125, 100)
@@ -28,9 +28,9 @@ def even_batches(samples: int, batch_size: int) -> int:
 
 
 def seconds_per_sample(evaluator: Evaluator, batch_size: int) -> float:
-    """Return what the network takes for a sample in such batches: the best of several runs, for others may disturb."""
+    """Return the time per sample, in s: the minimum of several passes, as other processes may disturb some."""
     inputs = evaluator.first_inputs(batch_size)
-    evaluator.seconds_of(inputs)  # kernels are chosen and memory is taken in the first run
+    evaluator.seconds_of(inputs)  # the first pass chooses kernels and allocates memory
     began, best, runs = time.perf_counter(), math.inf, 0
     while (taken := time.perf_counter() - began) < LEAST_SECONDS or (runs < RUNS and taken < MOST_SECONDS):
         best, runs = min(best, evaluator.seconds_of(inputs)), runs + 1
@@ -38,7 +38,7 @@ def seconds_per_sample(evaluator: Evaluator, batch_size: int) -> float:
 
 
 def seconds_in_turns(evaluator: Evaluator, networks: Sequence[Network]) -> list[float]:
-    """Return what each network takes for a sample, measured in turns, so that what disturbs falls on all alike."""
+    """Return the time per sample of each network, in s; measured in turns, so that disturbances affect all."""
     contestants = [evaluator.with_network(network) for network in networks]
     best = [math.inf] * len(contestants)
     for _ in range(RUNS):
@@ -48,11 +48,11 @@ def seconds_in_turns(evaluator: Evaluator, networks: Sequence[Network]) -> list[
 
 
 def best_batch_size(evaluator: Evaluator, *, seconds: float) -> int:
-    """Return the batch size the network runs fastest in, found by doubling or halving the usual one.
+    """Return the fastest batch size, found by doubling or halving ``USUAL_BATCH``.
 
     Args:
         evaluator: The network and the data.
-        seconds: What may be spent on it.
+        seconds: Time limit of the search, in s.
     """
     end = time.monotonic() + seconds
     most = _most(evaluator)
@@ -70,11 +70,11 @@ def best_batch_size(evaluator: Evaluator, *, seconds: float) -> int:
                 break
             best, least = size, taken
         if best != USUAL_BATCH:
-            break  # larger is faster: smaller is not
+            break  # larger batches are faster, so smaller ones are not
     return even_batches(evaluator.most_samples, best)
 
 
 def _most(evaluator: Evaluator) -> int:
-    """Return how many samples a batch can have: all there are, as long as inputs and outputs are not too large."""
-    affordable = BYTES_AT_MOST[evaluator.place.device.type] // evaluator.bytes_per_sample()
+    """Return the largest batch size: all samples, limited by ``BYTES_AT_MOST``."""
+    affordable = BYTES_AT_MOST[evaluator.device.type] // evaluator.bytes_per_sample()
     return min(evaluator.most_samples, max(USUAL_BATCH, affordable))

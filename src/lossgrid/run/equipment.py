@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lossgrid import store
 from lossgrid.errors import InputError
-from lossgrid.evaluation import Place, choose_place
+from lossgrid.evaluation import Device, choose_device
 from lossgrid.machine.libraries import loaded_libraries
 from lossgrid.parallel import World, collective, collectively
 from lossgrid.run.resources import divide_cores
@@ -21,12 +21,12 @@ class Equipment:
     """What a rank has.
 
     Attributes:
-        place: Device and number format.
+        device: Device and number format.
         threads: CPU threads.
         writer: ``parallel`` where all ranks write the file, ``root`` where rank 0 writes for all.
     """
 
-    place: Place
+    device: Device
     threads: int
     writer: str
 
@@ -39,10 +39,10 @@ def take_equipment(config: RunConfig, world: World) -> Equipment:
         InputError: There is no such device, or the file cannot be written as it is asked for.
     """
     writer = collectively(world, lambda: choose_writer(config.writer, world))
-    place = collectively(world, lambda: choose_place(config.device, config.precision, local_rank=world.local_rank))
-    threads = divide_cores(world, place)
-    log.info("%s, %d threads, %s", place.name, threads, config.precision)
-    return Equipment(place, threads, writer)
+    device = collectively(world, lambda: choose_device(config.device, config.precision, local_rank=world.local_rank))
+    threads = divide_cores(world, device)
+    log.info("%s, %d threads, %s", device.name, threads, config.precision)
+    return Equipment(device, threads, writer)
 
 
 def choose_writer(choice: str, world: World) -> str:

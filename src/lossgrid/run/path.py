@@ -49,7 +49,7 @@ def run(config: RunConfig, world: World, budget: Budget, *, load: Callable[[RunC
     with claimed(config, world) as claim:
         config, old = claim.config, claim.old
         equipment = take_equipment(config, world)
-        place = equipment.place
+        device = equipment.device
         if budget.is_spent(world):
             return False
         study = collectively(world, lambda: load(config))
@@ -58,10 +58,10 @@ def run(config: RunConfig, world: World, budget: Budget, *, load: Callable[[RunC
         )
         arithmetic.set_to(arithmetic.wanted(config.precision))  # again: what was imported may have changed it
         digests = same_everywhere(world, study.digests(axes.delta, axes.eta))
-        claim.refuse_other_contents(digests, place.device.type)
+        claim.refuse_other_contents(digests, device.type)
         evaluator, fit = collectively(
             world,
-            lambda: make_evaluator(config, study, axes, place, share=world.local_size, recorded=claim.recipe),
+            lambda: make_evaluator(config, study, axes, device, share=world.local_size, recorded=claim.recipe),
         )
         with freed_memory_kept():
             recipe, evaluator = choose_recipe(

@@ -8,7 +8,7 @@ from typing import Any
 
 from lossgrid import data
 from lossgrid.errors import InputError
-from lossgrid.evaluation import USUAL_BATCH, Evaluator, Fit, Place, twin_of, wants_channels_last
+from lossgrid.evaluation import USUAL_BATCH, Device, Evaluator, Fit, twin_of, wants_channels_last
 from lossgrid.run.axes import Axes
 from lossgrid.run.study import Study
 from lossgrid.settings import RunConfig
@@ -20,7 +20,7 @@ def make_evaluator(
     config: RunConfig,
     study: Study,
     axes: Axes,
-    place: Place,
+    device: Device,
     *,
     share: int,
     recorded: Mapping[str, Any] | None = None,
@@ -31,7 +31,7 @@ def make_evaluator(
         config: The settings.
         study: The network, which is taken over, the data and the losses.
         axes: The directions.
-        place: The device.
+        device: The device.
         share: How many ranks take of the same memory.
         recorded: The recipe of the file to go on with; None for a new one.
 
@@ -44,10 +44,10 @@ def make_evaluator(
     by_hand = config.batch_size if recorded is None else recorded["batch_size"]
     channels_last = wants_channels_last(study.model)
     batches = {
-        name: data.place(
+        name: data.to_device(
             split,
-            device=place.device,
-            dtype=place.dtype,
+            device=device.torch_device,
+            dtype=device.dtype,
             batch_size=USUAL_BATCH if by_hand == "auto" else by_hand,
             channels_last=channels_last,
             share=share,
@@ -56,7 +56,7 @@ def make_evaluator(
     }
     twin = twin_of(study.model)
     evaluator = Evaluator.of(
-        study.model, batches, study.objectives, place,
+        study.model, batches, study.objectives, device,
         delta=axes.delta, eta=axes.eta, reach=config.grid.reach, more=study.metrics,
     )  # fmt: skip
     fit = evaluator.check(config.model)

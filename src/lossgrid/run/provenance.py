@@ -39,15 +39,15 @@ def describe(
     by_batch: bool = False,
 ) -> Origin:
     """Return the origin of a surface: settings, digests, versions, and the ranks by what they compute on."""
-    place, threads = equipment.place, equipment.threads
+    device, threads = equipment.device, equipment.threads
     machines: dict[str, list[int]] = {}
-    for rank, text in enumerate(gather(world, f"{world.host}: {place.name}, {threads} threads")):
+    for rank, text in enumerate(gather(world, f"{world.host}: {device.name}, {threads} threads")):
         machines.setdefault(text, []).append(rank)
     return Origin(
         settings=config.model_dump(mode="json"),
         digests=digests,
         recipe=RecordedRecipe(**asdict(recipe)),
-        device_type=place.device.type,
+        device_type=device.type,
         threads=threads,
         command=sys.argv,
         writer=equipment.writer,

@@ -91,16 +91,17 @@ def choose_recipe(
         return run_as_recorded(Recipe(**recorded), evaluator, world)
     evaluator = evaluator.with_batches_of(asked.get("batch_size") or even_batches(evaluator.most_samples, USUAL_BATCH))
     variant = asked.get("variant")
-    evaluator = climb(evaluator, world, None if variant == "compiled" else variant)
+    evaluator = use_first_possible(evaluator, world, None if variant == "compiled" else variant)
     why: list[str] = []
     if recorded is None:
         evaluator, why = tune(evaluator, world, asked, points=points, seconds_left=seconds_left)
     if variant == "compiled":
-        evaluator = insist(world, "--variant compiled", attempt(world, lambda: evaluator.with_variant("compiled")))
-    if asked.get("cuda_graphs", evaluator.place.device.type == "cuda"):
-        tried = attempt(world, evaluator.with_graph)
+        tried = try_on_all_ranks(world, lambda: evaluator.with_variant("compiled"))
+        evaluator = require(world, "--variant compiled", tried)
+    if asked.get("cuda_graphs", evaluator.device.type == "cuda"):
+        tried = try_on_all_ranks(world, evaluator.with_graph)
         if "cuda_graphs" in asked:
-            evaluator = insist(world, "--cuda-graphs yes", tried)
+            evaluator = require(world, "--cuda-graphs yes", tried)
         elif isinstance(tried, Refusal):
             report("no CUDA graphs", tried)
         else:
@@ -121,7 +122,7 @@ def run_as_recorded(recorded: Recipe, evaluator: Evaluator, world: World) -> tup
     """
     evaluator = evaluator.with_batches_of(recorded.batch_size)
     if recorded.variant != "compiled":
-        tried = attempt(world, lambda: evaluator.with_variant(recorded.variant))
+        tried = try_on_all_ranks(world, lambda: evaluator.with_variant(recorded.variant))
         return recorded, evaluator if isinstance(tried, Refusal) else tried
     return recorded, evaluator
 
@@ -167,16 +168,16 @@ def by_hand(config: RunConfig) -> dict[str, Any]:
 
 
 @collective
-def climb(evaluator: Evaluator, world: World, variant: str | None) -> Evaluator:
-    """Run the network as ``variant`` on all ranks, or as the first of ``LADDER`` that all can.
+def use_first_possible(evaluator: Evaluator, world: World, variant: str | None) -> Evaluator:
+    """Return an evaluator of ``variant``, or of the first variant of ``LADDER`` that is possible on all ranks.
 
     Raises:
-        InputError: ``variant`` cannot be.
+        InputError: ``variant`` is not possible on a rank.
     """
     if variant is not None:
-        return insist(world, f"--variant {variant}", attempt(world, lambda: evaluator.with_variant(variant)))
+        return require(world, f"--variant {variant}", try_on_all_ranks(world, lambda: evaluator.with_variant(variant)))
     for candidate in LADDER:
-        tried = attempt(world, partial(evaluator.with_variant, candidate))
+        tried = try_on_all_ranks(world, partial(evaluator.with_variant, candidate))
         if not isinstance(tried, Refusal):
             return tried
         report(f"not {candidate}", tried)
@@ -188,7 +189,7 @@ def prefer_faster(fused: Evaluator, world: World) -> Evaluator:
     """Do without fused kernels where they are not faster: libraries differ in what they are good at."""
     if fused.network.variant != "fused":
         return fused
-    folded = attempt(world, lambda: fused.with_variant("folded"))
+    folded = try_on_all_ranks(world, lambda: fused.with_variant("folded"))
     if isinstance(folded, Refusal):
         return fused
     slow, fast = seconds_in_turns(fused, (fused.network, folded.network))
@@ -207,15 +208,15 @@ def rebatched(evaluator: Evaluator, world: World, size: int, variant: str | None
     if size == evaluator.batch_size:
         return evaluator
     evaluator = evaluator.with_batches_of(size)
-    tried = attempt(world, lambda: evaluator.with_variant(evaluator.network.variant))
-    return climb(evaluator, world, variant) if isinstance(tried, Refusal) else tried
+    tried = try_on_all_ranks(world, lambda: evaluator.with_variant(evaluator.network.variant))
+    return use_first_possible(evaluator, world, variant) if isinstance(tried, Refusal) else tried
 
 
 @collective
 def try_compiled(before: Evaluator, world: World, *, samples: float) -> tuple[Evaluator, str]:
     """Use torch.compile where it saves each rank more than it takes; say what was found."""
     began = time.monotonic()
-    compiled = attempt(world, lambda: before.with_variant("compiled"))
+    compiled = try_on_all_ranks(world, lambda: before.with_variant("compiled"))
     if isinstance(compiled, Refusal):
         return before, f"not compiled, as {compiled.reason}"
     taken = time.monotonic() - began
@@ -227,8 +228,8 @@ def try_compiled(before: Evaluator, world: World, *, samples: float) -> tuple[Ev
 
 
 @collective
-def attempt(world: World, make: Callable[[], Evaluator]) -> Evaluator | Refusal:
-    """Make an evaluator on every rank; return it, or why it could not be on one of them."""
+def try_on_all_ranks(world: World, make: Callable[[], Evaluator]) -> Evaluator | Refusal:
+    """Make an evaluator on every rank; return it, or the first refusal of a rank."""
     made, refusal = None, None
     try:
         made = make()
@@ -242,13 +243,13 @@ def attempt(world: World, make: Callable[[], Evaluator]) -> Evaluator | Refusal:
 
 
 @collective
-def insist(world: World, option: str, tried: Evaluator | Refusal) -> Evaluator:
-    """Refuse the run where something it must be computed with cannot be; return the evaluator that can.
+def require(world: World, option: str, tried: Evaluator | Refusal) -> Evaluator:
+    """Return the evaluator in ``tried``.
 
     Its arguments are equal on all ranks.
 
     Raises:
-        InputError: There is a refusal.
+        InputError: ``tried`` is a refusal; the text names ``option``.
     """
 
     def refuse() -> Evaluator:

@@ -1,5 +1,5 @@
 """Training for experiments, in one process: networks whose surfaces are then computed."""
 
-from lossgrid.training.course import train
+from lossgrid.training.loop import train
 
 __all__ = ["train"]

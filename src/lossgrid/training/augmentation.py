@@ -1,4 +1,4 @@
-"""Pictures cropped and mirrored, a batch at a time, where they are in memory."""
+"""Augmentation of pictures on their device: crops and mirror images, a batch at a time."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from lossgrid.training.chance import Draws
+from lossgrid.training.randomness import RandomNumbers
 
-MARGIN = 8  # a picture is moved by up to an eighth of its size: 4 of 32 pixels, as is usual for CIFAR
+MARGIN = 8  # a crop is shifted by up to an eighth of the size: 4 of 32 pixels, as usual for CIFAR
 
 
 @dataclass(frozen=True)
-class Views:
-    """How each sample is seen in an epoch: pixels cut off above and left of the padded picture, and mirrored or not.
+class Augmentation:
+    """The crop of each sample in an epoch, and whether it is mirrored; tensors of shape ``(n,)`` on the device.
 
     Attributes:
-        top: int64, shape ``(n,)``, on the device, as all three.
-        left: int64.
-        mirrored: bool.
-        margins: Pixels of padding above and below, and on both sides.
+        top: First row of the crop in the padded picture, int64.
+        left: First column of the crop in the padded picture, int64.
+        mirrored: Whether the crop is mirrored left to right, bool.
+        margins: Pixels of padding: above and below, left and right.
     """
 
     top: torch.Tensor
@@ -31,43 +31,45 @@ class Views:
     margins: tuple[int, int]
 
 
-def make_views(draws: Draws, augment: Sequence[str], shape: Sequence[int], device: torch.device) -> Views | None:
-    """Return how the samples are seen; None where they stay as they are.
+def make_augmentation(
+    drawn: RandomNumbers, augment: Sequence[str], shape: Sequence[int], device: torch.device
+) -> Augmentation | None:
+    """Return the augmentation of an epoch; None if ``augment`` is empty.
 
     Args:
-        draws: What was drawn for the epoch.
+        drawn: The random numbers of the epoch.
         augment: ``crop``, ``flip``, both or nothing.
-        shape: That of a picture, ``(channels, height, width)``.
-        device: Where the pictures are.
+        shape: Shape of a picture, ``(channels, height, width)``.
+        device: Device of the pictures.
     """
     if not augment:
         return None
     margins = (shape[1] // MARGIN, shape[2] // MARGIN) if "crop" in augment else (0, 0)
     top, left = (
-        torch.from_numpy((drawn * (2 * margin + 1)).astype(np.int64)).to(device)
-        for drawn, margin in zip((draws.down, draws.right), margins, strict=True)
+        torch.from_numpy((fraction * (2 * margin + 1)).astype(np.int64)).to(device)
+        for fraction, margin in zip((drawn.down, drawn.right), margins, strict=True)
     )
-    mirrored = torch.from_numpy(draws.mirrored & ("flip" in augment)).to(device)
-    return Views(top, left, mirrored, margins)
+    mirrored = torch.from_numpy(drawn.mirrored & ("flip" in augment)).to(device)
+    return Augmentation(top, left, mirrored, margins)
 
 
-def seen(pictures: torch.Tensor, views: Views, chosen: torch.Tensor) -> torch.Tensor:
-    """Return a batch of pictures as they are seen in an epoch: padded with zeros, cropped to their size, mirrored.
+def augmented(pictures: torch.Tensor, augmentation: Augmentation, chosen: torch.Tensor) -> torch.Tensor:
+    """Return a batch of augmented pictures: padded with zeros, cropped to their size, mirrored.
 
     Zero is the mean colour, as pictures are normalised.
 
     Args:
         pictures: All pictures, ``(n, channels, height, width)``.
-        views: How each is seen.
-        chosen: The samples of the batch, int64, shape ``(batch,)``.
+        augmentation: The crop of each picture.
+        chosen: Indices of the samples in the batch, int64, shape ``(batch,)``.
 
     Returns:
         Shape ``(batch, channels, height, width)``, channels innermost in memory.
     """
-    vertical, horizontal = views.margins
+    vertical, horizontal = augmentation.margins
     padded = F.pad(pictures[chosen], (horizontal, horizontal, vertical, vertical)).permute(0, 2, 3, 1)
     height, width = (torch.arange(size, device=pictures.device) for size in pictures.shape[2:])
-    rows = views.top[chosen, None] + height
-    columns = views.left[chosen, None] + torch.where(views.mirrored[chosen, None], width.flip(0), width)
+    rows = augmentation.top[chosen, None] + height
+    columns = augmentation.left[chosen, None] + torch.where(augmentation.mirrored[chosen, None], width.flip(0), width)
     each = torch.arange(len(chosen), device=pictures.device)
     return padded[each[:, None, None], rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)

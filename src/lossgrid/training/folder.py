@@ -1,12 +1,12 @@
-"""The folder of a training: checkpoints of its epochs, a table of what it came to, and all that is needed to go on.
+"""The folder of a training: checkpoints of its epochs, a table of their losses, and the state to resume.
 
     training/
       epoch_0000.pt, epoch_0010.pt, ...   checkpoints, which ``lossgrid run --checkpoint`` reads: ``state_dict``,
                                           ``epoch``, ``settings``, and the row of the table
-      epochs.csv                          a row for each epoch, 0 being the network before it has learned anything
-      last.pt                             the training where it stands; a checkpoint too
+      epochs.csv                          a row for each epoch; row 0 is the initial network
+      last.pt                             the present state of the training; also a checkpoint
 
-Each file is written under another name and gets its own when it is whole, so that a crash leaves the one before.
+Each file is written under a temporary name and renamed when it is complete: a crash leaves the previous file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from lossgrid.models.archive import read_archive
 
 LAST, TABLE = "last.pt", "epochs.csv"
 FORMAT = "lossgrid training 1"
-LARGEST, DEEPEST = 2**63, 32  # whole numbers, and containers within each other
+LARGEST, DEEPEST = 2**63, 32  # limits of integers, and of the depth of nested containers
 
 Row = dict[str, float]
 
@@ -37,14 +37,14 @@ class State:
     """A training between two updates.
 
     Attributes:
-        settings: The settings that decide what is learned.
-        origin: What else does: digests of the data, kind of device, number of threads.
-        history: A row for each epoch done, from epoch 0; so its length is the epoch under way.
-        batch: Updates done in this epoch.
-        seconds: What this epoch has taken so far.
+        settings: The settings that determine the result.
+        origin: Other facts that do: digests of the data, type of device, number of threads.
+        history: A row for each finished epoch, from epoch 0; its length is the number of the present epoch.
+        batch: Updates done in the present epoch.
+        seconds: Time spent in the present epoch, in s.
         state_dict: The network, on the CPU.
-        optimizer: What the optimizer remembers.
-        schedule: Where the learning rate stands.
+        optimizer: State dict of the optimizer.
+        schedule: State dict of the schedule.
     """
 
     settings: Mapping[str, Any]
@@ -58,10 +58,10 @@ class State:
 
 
 def check(folder: Path) -> bool:
-    """Tell whether ``folder`` holds a training, cheaply and touching nothing.
+    """Return whether ``folder`` holds a training, without reading or changing files.
 
     Raises:
-        InputError: It is no place for one: no folder, without one around it, or with other files in it.
+        InputError: The path is no folder, its parent does not exist, or it holds other files.
     """
     if folder.name in ("", ".."):
         raise InputError(f"--out: expected a folder of its own such as training, got {str(folder)!r}")
@@ -83,10 +83,10 @@ def check(folder: Path) -> bool:
 
 
 def read(folder: Path) -> State:
-    """Read where the training in ``folder`` stands; as data, never as code (``weights_only=True``).
+    """Return the state of the training in ``folder``; no code in it is run (``weights_only=True``).
 
     Raises:
-        InputError: The file is damaged, or not one of a training.
+        InputError: The file is damaged, or is not of a training.
     """
     path = folder / LAST
     remedy = "choose another folder"
@@ -101,7 +101,7 @@ def read(folder: Path) -> State:
 
 
 def _is_sound(state: State) -> bool:
-    """Tell whether the entries of a file have the types that they are said to have."""
+    """Return whether the entries of a file have the types of :class:`State`."""
     return (
         all(isinstance(part, dict) and _is_plain(part) for part in (state.settings, state.origin))
         and type(state.origin.get("threads")) is int
@@ -128,7 +128,7 @@ def _is_number(value: object) -> bool:
 
 
 def _is_plain(value: object, depth: int = DEEPEST) -> bool:
-    """Tell whether a value is of the types of JSON, not too deep, and its whole numbers not too large to be written."""
+    """Return whether a value has the types of JSON, within ``depth`` levels and ``LARGEST``."""
     if isinstance(value, dict):
         return depth > 0 and all(isinstance(k, str) and _is_plain(v, depth - 1) for k, v in value.items())
     if isinstance(value, list):
@@ -137,20 +137,20 @@ def _is_plain(value: object, depth: int = DEEPEST) -> bool:
 
 
 def write(folder: Path, state: State) -> None:
-    """Keep where a training stands.
+    """Write the state of a training.
 
     Raises:
-        LossgridError: The file system refuses.
+        LossgridError: Writing failed.
     """
     content = {"format": FORMAT} | {field.name: getattr(state, field.name) for field in fields(state)}
     _replace(folder / LAST, lambda stream: torch.save(content, stream))
 
 
 def write_epoch(folder: Path, state: State, *, checkpoint: bool) -> None:
-    """Keep an epoch that has just ended: its row in the table, its checkpoint if asked, then where the training stands.
+    """Write a finished epoch: its checkpoint, if asked, its row in the table, then the state of the training.
 
     Raises:
-        LossgridError: The file system refuses.
+        LossgridError: Writing failed.
     """
     row = state.history[-1]
     if checkpoint:
@@ -165,11 +165,11 @@ def write_epoch(folder: Path, state: State, *, checkpoint: bool) -> None:
 
 
 def _replace(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
-    """Put a new file in the place of ``path``, in one step, once it is whole and on the disk."""
+    """Replace ``path`` by a new file in one step, once it is complete and on the disk."""
     try:
         path.parent.mkdir(exist_ok=True)
         with unfinished(path, overwrite=True) as partial, partial.open("xb") as stream:
             fill(stream)
-    except (OSError, RuntimeError) as error:  # torch.save makes a RuntimeError of a full disk
+    except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError on a full disk
         reason = in_short(error)
         raise LossgridError(f"cannot write {path}: {reason}; what was kept before is still there") from None

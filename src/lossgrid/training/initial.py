@@ -1,4 +1,4 @@
-"""The weights a training starts from."""
+"""The initial weights of a training."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from torch.nn.modules.conv import _ConvNd
 
 from lossgrid.settings.train import Init
 
-OF_LINEAR_LAYERS = 1e-3
+OF_LINEAR_LAYERS = 1e-3  # standard deviation
 
 
 @torch.no_grad()
 def draw_weights(model: nn.Module, init: Init) -> None:
-    """Draw the weights of a network anew, in place, from torch's generator, or leave them as the network made them.
+    """Initialise the weights of a network in place, from torch's generator, or keep its own initial weights.
 
-    With ``he`` those of convolutions are normal with variance 2 / fan-in (He et al., "Delving Deep into Rectifiers",
-    ICCV 2015, equation 10), those of linear layers normal with a deviation of 0.001, biases are 0, and normalisation
-    layers do nothing, as the networks of Li et al. started. PyTorch's own convolutions start with a variance of
-    1 / (3 fan-in): with batch normalisation behind them the network computes the same, but the same learning rate turns
-    the weights six times as fast.
+    ``he`` initialises as Li et al. did. Weights of convolutions are normal with variance 2 / fan-in (He et al.,
+    "Delving Deep into Rectifiers", ICCV 2015, equation 10). Weights of linear layers are normal with a standard
+    deviation of 0.001. Biases are 0; normalisation layers are reset. PyTorch's own convolutions have a variance of
+    1 / (3 fan-in). Before batch normalisation both give the same outputs, but the same learning rate turns PyTorch's
+    weights six times as fast.
 
     Args:
         model: The network.
-        init: ``model`` for its own, or ``he``.
+        init: ``model`` for the network's own initial weights, or ``he``.
     """
     if init == "model":
         return

@@ -1,4 +1,4 @@
-"""A network that learns: an update by one batch, and what it has come to."""
+"""A network in training: its update by a batch, and its losses."""
 
 from __future__ import annotations
 
@@ -10,49 +10,49 @@ import torch
 from torch.optim.lr_scheduler import LRScheduler
 
 from lossgrid.data import Batches
-from lossgrid.evaluation import Place
+from lossgrid.evaluation import Device
 from lossgrid.measures import Objective
 
 
 @dataclass(frozen=True)
 class Learner:
-    """A network with what changes it.
+    """A network with its optimizer and schedule.
 
     Attributes:
         model: The network, on its device.
         optimizer: Changes its parameters.
         schedule: Sets the learning rate.
-        objectives: What is measured on each split.
-        place: Device and number format.
-        part: Samples that pass through the network at once.
-        channels_last: Whether pictures are laid out with channels innermost.
+        objectives: The loss of each split.
+        device: The device and its precision.
+        part: Largest number of samples in a forward pass.
+        channels_last: Whether channels of pictures are innermost in memory.
     """
 
     model: torch.nn.Module
     optimizer: torch.optim.Optimizer
     schedule: LRScheduler
     objectives: Mapping[str, Objective]
-    place: Place
+    device: Device
     part: int
     channels_last: bool
 
     def update(self, split: str, inputs: torch.Tensor, targets: torch.Tensor) -> None:
-        """Change the network by the gradient of the mean loss of a batch.
+        """Update the network by the gradient of the mean loss of a batch.
 
-        A batch of more than ``part`` samples passes in parts of about the same size, whose gradients add up to that of
-        the batch; batch normalisation then takes its statistics from each part.
+        A batch of more than ``part`` samples passes in parts of about equal size; their gradients add up. Batch
+        normalisation then computes its statistics over each part.
 
         Args:
-            split: Whose loss it is.
-            inputs: The batch, on the device.
-            targets: Its targets.
+            split: The split of the batch; its loss is used.
+            inputs: Shape ``(batch, ...)``, on the device.
+            targets: Shape ``(batch, ...)``, on the device.
         """
         if self.channels_last and inputs.ndim == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         parts = math.ceil(len(inputs) / self.part)
         self.optimizer.zero_grad()
         for x, y in zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True):
-            with self.place.autocast():
+            with self.device.autocast():
                 outputs = self.model(x)
             terms, weight = self.objectives[split].terms(outputs, y)
             loss = terms.sum() * (len(y) / weight) / len(inputs)
@@ -66,7 +66,7 @@ class Learner:
 
         Args:
             splits: The data, on the device.
-            stop: Asked between batches; once it says so there is nothing to return.
+            stop: Called between batches; the result is None once it returns True.
         """
         self.model.eval()
         found: dict[str, float] = {}
@@ -75,7 +75,7 @@ class Learner:
             for inputs, targets in batches:
                 if stop():
                     return None
-                with self.place.autocast():
+                with self.device.autocast():
                     outputs = self.model(inputs)
                 sums.append(self.objectives[split].sums(outputs, targets))
             whole = torch.stack(sums).sum(dim=0)
@@ -85,6 +85,6 @@ class Learner:
         return found
 
     def is_finite(self) -> bool:
-        """Tell whether all numbers of the network still are."""
+        """Return whether all numbers of the network are finite."""
         numbers = [tensor for tensor in self.model.state_dict().values() if tensor.is_floating_point()]
         return bool(torch.stack([tensor.isfinite().all() for tensor in numbers]).all())

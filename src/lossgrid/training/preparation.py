@@ -1,4 +1,4 @@
-"""What a training starts from: the network as built from its seed, and the data, both on the device."""
+"""The start of a training: the initial network and the data, both on the device."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from lossgrid import data, models
 from lossgrid.data.batches import Resident
 from lossgrid.errors import InputError
-from lossgrid.evaluation import Place, wants_channels_last
-from lossgrid.evaluation.fit import check_fit
+from lossgrid.evaluation import Device, wants_channels_last
+from lossgrid.evaluation.compatibility import check_fit
 from lossgrid.measures import make_objective
 from lossgrid.settings import TrainConfig
-from lossgrid.training.chance import with_label_noise
 from lossgrid.training.initial import draw_weights
 from lossgrid.training.learner import Learner
+from lossgrid.training.randomness import with_label_noise
 from lossgrid.training.schedule import make_optimizer, make_schedule
 
 Samples = dict[str, Resident]
 
 
-def prepare(config: TrainConfig, splits: Mapping[str, data.Split], place: Place) -> tuple[Learner, Samples]:
-    """Build the network, bring it and the data to the device, and try whether they fit each other.
+def prepare(config: TrainConfig, splits: Mapping[str, data.Split], device: Device) -> tuple[Learner, Samples]:
+    """Build the network, move it and the data to the device, and check that they fit each other.
 
     Returns:
-        The network with what changes it, and the samples of each split.
+        The network with its optimizer and schedule, and the samples of each split.
 
     Raises:
-        InputError: They do not fit each other or the settings, or the data do not fit into memory.
+        InputError: Network, data and settings do not fit each other, or the data do not fit into memory.
     """
     first = splits[config.splits[0]]
     refuse_several(splits)
@@ -47,27 +47,27 @@ def prepare(config: TrainConfig, splits: Mapping[str, data.Split], place: Place)
     part = config.micro_batch or config.batch_size
     refuse_lone_samples(model, first.samples, config.batch_size, part)
     channels_last = wants_channels_last(model)
-    model = model.to(place.device, place.dtype)
+    model = model.to(device.torch_device, device.dtype)
     if channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    samples = {name: _resident(name, split, place, part, channels_last) for name, split in splits.items()}
+    samples = {name: _resident(name, split, device, part, channels_last) for name, split in splits.items()}
     objectives = {
         name: make_objective(config.loss, classification=split.classification).bound_to(model)
         for name, split in splits.items()
     }
-    objectives = dict(check_fit(config.model, model.eval(), samples, objectives, place).objectives)
+    objectives = dict(check_fit(config.model, model.eval(), samples, objectives, device).objectives)
     if config.label_noise:
         samples[config.splits[0]] = _with_noise(config, first, samples[config.splits[0]])
     optimizer = make_optimizer(config, model.train())
     schedule = make_schedule(config, optimizer, updates(config, first.samples))
-    return Learner(model, optimizer, schedule, objectives, place, part, channels_last), samples
+    return Learner(model, optimizer, schedule, objectives, device, part, channels_last), samples
 
 
 def refuse_several(splits: Mapping[str, data.Split]) -> None:
     """Refuse data whose inputs or targets are several tensors.
 
     Raises:
-        InputError: Some are.
+        InputError: The inputs or targets of a split are several tensors.
     """
     for name, split in splits.items():
         if split.names != ["inputs", "targets"]:
@@ -78,15 +78,15 @@ def refuse_several(splits: Mapping[str, data.Split]) -> None:
 
 
 def updates(config: TrainConfig, samples: int) -> int:
-    """Return how many updates an epoch over ``samples`` samples has."""
+    """Return the number of updates of an epoch over ``samples`` samples."""
     return math.ceil(samples / config.batch_size)
 
 
 def refuse_lone_samples(model: torch.nn.Module, samples: int, batch_size: int, part: int) -> None:
-    """Refuse to let a sample pass alone through batch normalisation, which would find nothing but its own mean.
+    """Refuse batches of a single sample with batch normalisation, which would subtract the sample from itself.
 
     Raises:
-        InputError: A batch, the last one or a part of one has a single sample.
+        InputError: A batch, or a part of one, has a single sample.
     """
     sizes = (min(batch_size, samples), samples % batch_size or min(batch_size, samples))
     smallest = min(size // math.ceil(size / part) for size in sizes)
@@ -97,13 +97,15 @@ def refuse_lone_samples(model: torch.nn.Module, samples: int, batch_size: int, p
         )
 
 
-def _resident(name: str, split: data.Split, place: Place, part: int, channels_last: bool) -> Resident:
-    """Bring a split to the device.
+def _resident(name: str, split: data.Split, device: Device, part: int, channels_last: bool) -> Resident:
+    """Return a split on the device.
 
     Raises:
-        InputError: It does not fit there.
+        InputError: The split does not fit into memory.
     """
-    batches = data.place(split, device=place.device, dtype=place.dtype, batch_size=part, channels_last=channels_last)
+    batches = data.to_device(
+        split, device=device.torch_device, dtype=device.dtype, batch_size=part, channels_last=channels_last
+    )
     if not isinstance(batches, Resident):
         raise InputError(
             f"--data: split {name!r} does not fit into memory, where training keeps it; give --max-samples"
@@ -112,7 +114,7 @@ def _resident(name: str, split: data.Split, place: Place, part: int, channels_la
 
 
 def _with_noise(config: TrainConfig, split: data.Split, samples: Resident) -> Resident:
-    """Draw the labels of a share of the samples anew.
+    """Return ``samples`` with label noise.
 
     Raises:
         InputError: The targets are no classes.

@@ -1,6 +1,6 @@
-"""Going on with a training: what its folder holds is put into the network, after it was held against what it must be.
+"""Resumption of a training: the stored state is checked, then loaded into the network.
 
-The folder is hostile input: a name, a type or a number in it may be anything that can be stored.
+The folder is hostile input: any name, type or number in it may be wrong.
 """
 
 from __future__ import annotations
@@ -18,20 +18,24 @@ from lossgrid.settings import TrainConfig
 from lossgrid.training.folder import LAST, State
 from lossgrid.training.learner import Learner
 
-MOVING = {"last_epoch", "_step_count", "_last_lr"}  # of a schedule; all else follows from the settings
+MOVING = {
+    "last_epoch",
+    "_step_count",
+    "_last_lr",
+}  # entries of a schedule that change; settings determine the rest
 
 
 def resume(config: TrainConfig, learner: Learner, old: State, updates: int) -> None:
-    """Put the network, the optimizer and the schedule where ``old`` stands.
+    """Load the state ``old`` into the network, the optimizer and the schedule.
 
     Args:
         config: The settings.
-        learner: The network as it began; it is changed.
-        old: What the folder holds.
+        learner: The initial network; it is changed.
+        old: The state in the folder.
         updates: Updates of an epoch.
 
     Raises:
-        InputError: It is of another network, or no state that this training can be in.
+        InputError: The state is of another network, or impossible in this training.
     """
     path = config.out / LAST
     _refuse(path, _fault_of_history(config, old, updates))
@@ -108,7 +112,7 @@ def _fits(value: object, shape: tuple[int, ...]) -> bool:
 
 
 def _same(given: object, wanted: object) -> bool:
-    """Compare plain values and containers, with their types: True is not 1, and a tensor is no number."""
+    """Return whether plain values and containers are equal, with their types: True is not 1."""
     if type(given) is not type(wanted):
         return False
     if isinstance(given, dict) and isinstance(wanted, dict):

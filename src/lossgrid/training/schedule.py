@@ -1,4 +1,4 @@
-"""What changes the parameters, and how fast: the optimizer and its learning rate, which is set update by update."""
+"""The optimizer and the schedule of its learning rate, which changes after each update."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from lossgrid.settings import TrainConfig
 
 
 def make_optimizer(config: TrainConfig, model: torch.nn.Module) -> torch.optim.Optimizer:
-    """Return SGD, with Nesterov's momentum where there is any, or Adam; weight decay is part of the gradient in both.
+    """Return SGD, with Nesterov momentum unless it is 0, or Adam; both add weight decay to the gradient.
 
-    As in the paper's code all parameters decay, those of normalisation layers and biases too.
+    As in the paper's code all parameters decay, including biases and those of normalisation layers.
     """
     if config.optimizer == "adam":
         return torch.optim.Adam(model.parameters(), lr=config.rate, weight_decay=config.weight_decay)
@@ -22,12 +22,12 @@ def make_optimizer(config: TrainConfig, model: torch.nn.Module) -> torch.optim.O
 
 
 def make_schedule(config: TrainConfig, optimizer: torch.optim.Optimizer, updates: int) -> LRScheduler:
-    """Return what sets the learning rate; to be stepped after each update.
+    """Return the schedule of the learning rate; the caller steps it after each update.
 
-    * ``steps``: multiplied by ``lr_factor`` once each of ``lr_steps`` epochs is over.
-    * ``cosine``: falls to 0 as half a cosine.
-    * ``onecycle``: rises from 1/25 for 30 % of the updates, then falls to nothing (Smith & Topin, 2018); the momentum
-      stays as it is.
+    * ``steps``: multiplied by ``lr_factor`` after each epoch in ``lr_steps``.
+    * ``cosine``: decays to 0 as half a cosine.
+    * ``onecycle``: rises from 1/25 for 30 % of the updates, then decays to almost 0 (Smith & Topin, 2018); the
+      momentum is constant.
 
     Args:
         config: The settings.

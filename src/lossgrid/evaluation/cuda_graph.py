@@ -1,4 +1,4 @@
-"""Work on a GPU recorded once and replayed as one launch: a CUDA graph."""
+"""CUDA graphs: work on a GPU, recorded once and replayed in one launch."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Callable
 
 import torch
 
-WARM_UP = 2  # runs before recording, in which libraries choose and load their kernels
+WARM_UP = 2  # runs before recording; in them libraries choose and load their kernels
 
 
-class Captured:
-    """What ``work`` did on the device when it was recorded; calling it does the same on what is there now.
+class CudaGraph:
+    """A CUDA graph of ``work``; a call replays the recorded kernels on the current contents of the same memory.
 
-    It reads and writes the same memory each time: the weights and data must stay where they are.
+    The weights and the data must therefore keep their addresses.
     """
 
     def __init__(self, work: Callable[[], torch.Tensor], device: torch.device) -> None:
-        """Record ``work``, which must not look at values on the host.
+        """Record ``work``, which must not read values on the host.
 
         Raises:
-            Exception: It does, or the device's memory does not suffice.
+            Exception: ``work`` reads values on the host, or the memory of the device is too small.
         """
         aside = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream(device))
@@ -32,6 +32,6 @@ class Captured:
             self._result = work()
 
     def __call__(self) -> torch.Tensor:
-        """Do the work; return its result, which the next call overwrites."""
+        """Replay the work and return its result; the next call overwrites it."""
         self._graph.replay()
         return self._result

@@ -1,4 +1,4 @@
-"""Whether a network, the data and the loss fit each other, found out before hours of work start."""
+"""Compatibility of a network, the data and the loss, checked on a few batches before a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lossgrid.data.batch import Tree, count, divided, shapes
 from lossgrid.data.mixed import mixed
 from lossgrid.errors import InputError
 from lossgrid.evaluation.calling import call
-from lossgrid.evaluation.device import Place
+from lossgrid.evaluation.device import Device
 from lossgrid.evaluation.sameness import SAME, distance
 from lossgrid.measures import Made, Objective, refuse_loss_that_does_not_add_up
 
@@ -25,12 +25,12 @@ WITHOUT_GRADIENT = "points are evaluated without gradients: take derivatives by 
 
 @dataclass(frozen=True)
 class Fit:
-    """What was found out about a network on its data.
+    """The result of the checks of a network on its data.
 
     Attributes:
-        deterministic: The network gives the same outputs twice.
+        deterministic: Two passes of the same inputs return the same outputs.
         by_batch: The outputs of a sample depend on the other samples of its batch.
-        objectives: What can be measured on each split: without accuracy where a user's loss is not of classes.
+        objectives: The loss of each split, without accuracy where a user's loss has no classes.
     """
 
     deterministic: bool
@@ -44,28 +44,28 @@ def check_fit(
     model: torch.nn.Module,
     splits: Mapping[str, Batches],
     objectives: Mapping[str, Objective],
-    place: Place,
+    device: Device,
     *,
     more: Sequence[Made] = (),
 ) -> Fit:
-    """Try the first batch of each split, and one of samples from all over it.
+    """Return the result of the checks on two batches of each split: its first, and one of spread samples.
 
     Args:
-        name: What the network is called, for errors.
+        name: Name of the network, for errors.
         model: The network, on its device.
         splits: The data, on the device.
-        objectives: What to measure on each split.
-        place: Device and number format.
-        more: What else to measure.
+        objectives: The loss of each split.
+        device: The device and its precision.
+        more: Measures besides the loss and the accuracy.
 
     Raises:
-        InputError: The network, its outputs or the loss do not fit the data; or the loss of a batch is not the mean of
-            its samples.
+        InputError: The network, its outputs or the loss do not fit the data, or the loss of a batch is not the mean
+            over its samples.
     """
     deterministic, by_batch, fitting = True, False, {}
     for split, objective in objectives.items():
         inputs, targets = next(iter(splits[split]))
-        outputs, rows = _forward(name, model, inputs, place), count(inputs)
+        outputs, rows = _forward(name, model, inputs, device), count(inputs)
         if not isinstance(outputs, torch.Tensor) or len(outputs) != rows:
             given = f"shape {tuple(outputs.shape)}" if isinstance(outputs, torch.Tensor) else type(outputs).__name__
             advice = "" if isinstance(outputs, torch.Tensor) else "; wrap it in a module that returns the tensor"
@@ -76,25 +76,25 @@ def check_fit(
         fitting[split] = own = _with_accuracy_where_it_can_be(name, split, splits[split], objective, outputs, targets)
         own.sums(outputs, targets)
         _try_measures(more, split, own, outputs, targets)
-        again = _forward(name, model, inputs, place)
+        again = _forward(name, model, inputs, device)
         same = torch.equal(outputs, again) or not bool(outputs.isfinite().all())
         deterministic &= same
         inputs, targets = mixed(splits[split])
-        outputs = _forward(name, model, inputs, place)
+        outputs = _forward(name, model, inputs, device)
         if own.is_users:
             refuse_loss_that_does_not_add_up(own, split, outputs, targets)
         for _, by_function in more:
             if by_function is not None:
                 refuse_loss_that_does_not_add_up(by_function, split, outputs, targets)
-        by_batch |= same and count(inputs) > 1 and _depends_on_the_batch(name, model, inputs, outputs, place)
+        by_batch |= same and count(inputs) > 1 and _depends_on_the_batch(name, model, inputs, outputs, device)
     return Fit(deterministic, by_batch, fitting)
 
 
 def _try_measures(more: Sequence[Made], split: str, objective: Objective, outputs: torch.Tensor, targets: Tree) -> None:
-    """Measure a batch.
+    """Try the additional measures on a batch.
 
     Raises:
-        InputError: A measure of classes meets none, or a user's fails.
+        InputError: A measure needs classes and the split has none, or a user's measure fails.
     """
     for measure, _ in more:
         if measure.of_classes and not objective.counts_correct:
@@ -104,24 +104,26 @@ def _try_measures(more: Sequence[Made], split: str, objective: Objective, output
         measure.values(state)
 
 
-def _depends_on_the_batch(name: str, model: torch.nn.Module, inputs: Tree, outputs: torch.Tensor, place: Place) -> bool:
-    """Tell whether the outputs of two halves are those of the whole."""
+def _depends_on_the_batch(
+    name: str, model: torch.nn.Module, inputs: Tree, outputs: torch.Tensor, device: Device
+) -> bool:
+    """Return whether the outputs of two halves differ from those of the whole batch."""
     if not outputs.isfinite().all():
         return False
     try:
-        halves = [_forward(name, model, half, place) for half in divided(inputs, 2)]
-    except InputError:  # a network for batches of one size
+        halves = [_forward(name, model, half, device) for half in divided(inputs, 2)]
+    except InputError:  # the network accepts only batches of one size
         return True
-    return not distance(outputs, torch.cat(halves)) <= SAME[place.precision]
+    return not distance(outputs, torch.cat(halves)) <= SAME[device.precision]
 
 
 def _with_accuracy_where_it_can_be(
     name: str, split: str, batches: Batches, objective: Objective, outputs: torch.Tensor, targets: Tree
 ) -> Objective:
-    """Return the objective as it can be measured: a user's loss may take integers that are no classes.
+    """Return the objective, without accuracy where the integer targets of a user's loss are no classes.
 
     Raises:
-        InputError: The built-in losses cannot take these outputs and targets.
+        InputError: A built-in loss does not accept these outputs and targets.
     """
     if not objective.counts_correct:
         return objective
@@ -138,9 +140,9 @@ def _with_accuracy_where_it_can_be(
 
 
 def _axis_fault(outputs: torch.Tensor, targets: torch.Tensor) -> str | None:
-    """Say why dimension 1 of the outputs cannot be that of the classes; None where it can, and no other."""
+    """Return why dimension 1 of the outputs is not the only candidate for the classes; None where it is."""
     shape, wanted = tuple(outputs.shape), tuple(targets.shape)
-    ends = sorted({1, len(shape) - 1} - {0, -1})  # classes come second, as torch has them, or last
+    ends = sorted({1, len(shape) - 1} - {0, -1})  # the classes are in dimension 1, as in torch, or in the last one
     axes = [axis for axis in ends if shape[:axis] + shape[axis + 1 :] == wanted]
     if 1 not in axes:
         where = f"; dimension {axes[0]} could be the classes, which are expected in dimension 1" if axes else ""
@@ -158,8 +160,8 @@ def _axis_fault(outputs: torch.Tensor, targets: torch.Tensor) -> str | None:
 
 
 def _class_fault(name: str, split: str, batches: Batches, outputs: torch.Tensor, targets: torch.Tensor) -> str | None:
-    """Say which targets are not among the classes the outputs have scores for; None where all are."""
-    if batches.resident:  # then all targets can be looked at for nothing
+    """Return an error text if targets are outside the classes of the outputs; None otherwise."""
+    if batches.resident:  # all targets are in memory: the check is cheap
         extremes = torch.stack([torch.stack(targets.aminmax()) for _, targets in batches])
         lowest, highest = int(extremes.min()), int(extremes.max())
     else:
@@ -169,8 +171,8 @@ def _class_fault(name: str, split: str, batches: Batches, outputs: torch.Tensor,
     return f"split {split!r} has classes {lowest}..{highest}, but model {name} gives scores for {outputs.shape[1]}"
 
 
-def _forward(name: str, model: torch.nn.Module, inputs: Tree, place: Place) -> torch.Tensor:
-    with place.autocast():
+def _forward(name: str, model: torch.nn.Module, inputs: Tree, device: Device) -> torch.Tensor:
+    with device.autocast():
         try:
             outputs: torch.Tensor = user_code.call(
                 call, model, inputs, name=f"{name} on inputs of shape {shapes(inputs)}", role="model"

@@ -1,4 +1,4 @@
-"""The course of a training, on one page: settings in, a folder of checkpoints out; it goes on where it stopped."""
+"""The training loop: from settings to a folder of checkpoints; it resumes a stopped training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lossgrid import data
 from lossgrid.data.batches import Resident
 from lossgrid.directions import copied, states
 from lossgrid.errors import InputError, LossgridError
-from lossgrid.evaluation import choose_place, share_threads
+from lossgrid.evaluation import choose_device, share_threads
 from lossgrid.files import locked, shown
 from lossgrid.machine.allocator import freed_memory_kept
 from lossgrid.machine.resources import own_resources
@@ -22,11 +22,11 @@ from lossgrid.parallel import Stop
 from lossgrid.progress import ProgressDisplay
 from lossgrid.settings import TrainConfig
 from lossgrid.training import folder
-from lossgrid.training.augmentation import make_views, seen
-from lossgrid.training.chance import draw_epoch, seed_network
+from lossgrid.training.augmentation import augmented, make_augmentation
 from lossgrid.training.folder import Row, State
 from lossgrid.training.learner import Learner
 from lossgrid.training.preparation import Samples, prepare, updates
+from lossgrid.training.randomness import draw_epoch, seed_network
 from lossgrid.training.resumption import resume
 from lossgrid.wording import duration
 
@@ -34,27 +34,27 @@ log = logging.getLogger(__name__)
 
 
 def train(config: TrainConfig, stop: Stop) -> bool:
-    """Train as ``config`` says, or go on with what its folder holds; return whether all epochs are done.
+    """Train a network, or resume the training in its folder; return whether all epochs are done.
 
     Args:
         config: The settings.
-        stop: Whether to leave after the update under way.
+        stop: Whether to stop after the present update.
 
     Raises:
-        InputError: The input cannot work; nothing has been touched.
-        LossgridError: The network has diverged, or the file system refuses; what was kept stays.
+        InputError: The input is wrong; no file has been changed.
+        LossgridError: The network diverged, or writing failed; the files written before remain.
     """
     folder.check(config.out)
     with locked(config.out), freed_memory_kept():
         old = folder.read(config.out) if folder.check(config.out) else None
         if old is not None:
             refuse_other(config, old.settings, config.identity())
-        place = choose_place(config.device, config.precision, local_rank=0)
-        own = own_resources(rank=0, host=socket.gethostname(), device=place.model, uuid=place.uuid, launched=False)
+        device = choose_device(config.device, config.precision, local_rank=0)
+        own = own_resources(rank=0, host=socket.gethostname(), device=device.model, uuid=device.uuid, launched=False)
         threads = share_threads([own], 0)
         splits = data.load(config.data, config.data_arg, splits=config.splits, max_samples=config.max_samples)
         origin = {f"data of split {name}": split.digest() for name, split in splits.items()}
-        origin |= {"device": place.device.type}
+        origin |= {"device": device.type}
         if old is not None:
             refuse_other(config, old.origin, origin)
             if old.origin["threads"] != threads:
@@ -62,16 +62,16 @@ def train(config: TrainConfig, stop: Stop) -> bool:
                     "%s was begun with %s CPU threads, now there are %s: last bits may differ",
                     config.out, old.origin["threads"], threads,
                 )  # fmt: skip
-        learner, samples = prepare(config, splits, place)
-        log.info("%s, %d threads, %s", place.name, threads, config.precision)
-        return follow(config, learner, samples, origin | {"threads": threads}, old, stop)
+        learner, samples = prepare(config, splits, device)
+        log.info("%s, %d threads, %s", device.name, threads, config.precision)
+        return train_epochs(config, learner, samples, origin | {"threads": threads}, old, stop)
 
 
 def refuse_other(config: TrainConfig, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
-    """Refuse to go on with a training that is another one.
+    """Refuse to resume a training with other settings or other data.
 
     Raises:
-        InputError: Something of ``ours`` differs; the text names all that does.
+        InputError: A value of ``ours`` differs; the text names all differences.
     """
     found = [
         f"the {name} differ"
@@ -84,7 +84,7 @@ def refuse_other(config: TrainConfig, theirs: Mapping[str, Any], ours: Mapping[s
         raise InputError(f"--out: {config.out} holds another training: {'; '.join(found)}; choose another folder")
 
 
-def follow(
+def train_epochs(
     config: TrainConfig,
     learner: Learner,
     samples: Samples,
@@ -92,11 +92,11 @@ def follow(
     old: State | None,
     stop: Stop,
 ) -> bool:
-    """Go through the epochs that are left, keeping each; return whether all are done.
+    """Train the remaining epochs and write each to the folder; return whether all are done.
 
     Raises:
-        InputError: What is to be gone on with is of another network, or had diverged.
-        LossgridError: The network has diverged, or the file system refuses.
+        InputError: The stored training is of another network, or had diverged.
+        LossgridError: The network diverged, or writing failed.
     """
     history: list[Row] = []
     batch, seconds = 0, 0.0
@@ -113,7 +113,7 @@ def follow(
 
     announce(config, samples[config.splits[0]].samples, old)
     if old is None:
-        folder.write(config.out, state())  # first of all files, as it tells that the others are of this training
+        folder.write(config.out, state())  # before all other files: it marks the folder as a training
     for epoch in range(len(history), config.epochs + 1):
         began = time.monotonic() - seconds
         batch = learn(config, learner, samples[config.splits[0]], epoch, batch, stop) if epoch else 0
@@ -141,7 +141,7 @@ def follow(
 
 
 def announce(config: TrainConfig, samples: int, old: State | None) -> None:
-    """Say what is about to be done, and what of it is not as the settings might be understood."""
+    """Log the remaining work, and the effect of micro-batches on batch normalisation."""
     count = updates(config, samples)
     log.info(
         "%s %s: %d of %d epochs are done; %d samples of split %s, %d %s an epoch",
@@ -156,27 +156,27 @@ def announce(config: TrainConfig, samples: int, old: State | None) -> None:
 
 
 def learn(config: TrainConfig, learner: Learner, samples: Resident, epoch: int, batch: int, stop: Stop) -> int:
-    """Do what is left of the updates of an epoch, until a stop signal; return how many of it are done.
+    """Do the remaining updates of an epoch, until a stop signal; return how many are done.
 
     Args:
         config: The settings.
         learner: The network; it is changed.
-        samples: What it learns.
+        samples: The training split, on the device.
         epoch: From 1.
-        batch: How many of its updates are done already.
-        stop: Whether to stop after the update under way.
+        batch: Number of updates already done in this epoch.
+        stop: Whether to stop after the present update.
 
     Raises:
-        LossgridError: The GPU has too little memory for so many samples at once.
+        LossgridError: The memory of the GPU is too small for the batch.
     """
     count, device = updates(config, samples.samples), samples.inputs.device
-    draws = draw_epoch(config.seed, epoch, samples.samples)
-    views = make_views(draws, config.augment, samples.inputs.shape[1:], device)
-    order = torch.split(torch.from_numpy(draws.order).to(device), config.batch_size)
+    drawn = draw_epoch(config.seed, epoch, samples.samples)
+    augmentation = make_augmentation(drawn, config.augment, samples.inputs.shape[1:], device)
+    order = torch.split(torch.from_numpy(drawn.order).to(device), config.batch_size)
     with ProgressDisplay(count - batch, "batches") as display:
         for done in range(batch, count):
             chosen = order[done]
-            inputs = samples.inputs[chosen] if views is None else seen(samples.inputs, views, chosen)
+            inputs = samples.inputs[chosen] if augmentation is None else augmented(samples.inputs, augmentation, chosen)
             seed_network(config.seed, epoch, done)
             try:
                 learner.update(config.splits[0], inputs, samples.targets[chosen])
@@ -192,5 +192,5 @@ def learn(config: TrainConfig, learner: Learner, samples: Resident, epoch: int, 
 
 
 def in_words(found: Mapping[str, float]) -> str:
-    """Write what an epoch came to: ``train loss 0.0312, train accuracy 0.993``."""
+    """Return the values of an epoch as text: ``train loss 0.0312, train accuracy 0.993``."""
     return ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in found.items())
