@@ -24,7 +24,7 @@ from lossgrid.errors import InputError, LossgridError
 from lossgrid.evaluation import arithmetic
 from lossgrid.evaluation.closure import refuse_aliases, refuse_closure
 from lossgrid.machine.launcher import detect
-from lossgrid.measures import given, make
+from lossgrid.measures import make_metric, users_metric
 from lossgrid.parallel import World
 from lossgrid.run import Budget, run
 from lossgrid.run.study import Study, objectives_of
@@ -175,8 +175,8 @@ def evaluate(
         source = source_of(config, directions=directions, to=[(f"to[{i}]", one) for i, one in enumerate(networks)])
         given_here = {"model": type(model), "loss": loss, **{f"metric {name}": thing for name, thing in measured}}
         sources = {role: source_digest(thing) for role, thing in given_here.items() if not isinstance(thing, str)}
-        made = [make(name) if thing == name else given(name, thing, name) for name, thing in measured]
-        return Study(own, loaded, objectives_of(loss, loaded), source, sources=sources, metrics=made)
+        asked = [make_metric(name) if thing == name else users_metric(name, thing, name) for name, thing in measured]
+        return Study(own, loaded, objectives_of(loss, loaded), source, sources=sources, metrics=asked)
 
     world = _world()
     with ExitStack() as cleanup:

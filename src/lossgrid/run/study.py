@@ -12,8 +12,7 @@ from lossgrid.digest import digest
 from lossgrid.directions import DirectionSource, Entries, source_of
 from lossgrid.errors import InputError
 from lossgrid.evaluation.closure import refuse_aliases
-from lossgrid.measures import Made, Objective, make_objective
-from lossgrid.measures import make as make_measure
+from lossgrid.measures import Metric, Objective, make_metric, make_objective
 from lossgrid.settings import ModelConfig, RunConfig
 from lossgrid.surface.origin import Digests
 
@@ -39,7 +38,7 @@ class Study:
     source: DirectionSource
     weights: str = "given"
     sources: Mapping[str, str | None] = field(default_factory=dict)
-    metrics: Sequence[Made] = ()
+    metrics: Sequence[Metric] = ()
 
     def digests(self, delta: Entries, eta: Entries | None) -> Digests:
         """Return what identifies network, directions and data, for resuming; the network must be at theta*."""
@@ -60,7 +59,7 @@ def load_study(config: RunConfig) -> Study:
     splits = data.load(config.data, config.data_arg, splits=config.splits, max_samples=config.max_samples)
     model = load_model(config, data.facts(splits))
     source = source_of(config)
-    metrics = [make_measure(text) for text in config.metric]
+    metrics = [make_metric(text) for text in config.metric]
     without = "factory" if user_code.is_reference(config.model) else "random"
     weights = without if config.checkpoint is None else "checkpoint"
     objectives = objectives_of(config.loss, splits)
