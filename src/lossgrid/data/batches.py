@@ -1,4 +1,4 @@
-"""Samples cut into batches: kept on the device, or brought there batch by batch where there are too many."""
+"""Samples cut into batches: resident on the device, or, if they do not fit, streamed to it batch by batch."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Target:
-    """Where and in which form batches are wanted.
+    """Device, dtype and memory format of batches.
 
     Attributes:
-        device: Where to.
-        dtype: Floating-point type of inputs and real targets there, of complex ones that of their parts; integers stay
-            integers.
-        channels_last: Lay pictures ``(n, c, h, w)`` out with channels innermost.
+        device: The device.
+        dtype: Floating-point dtype of inputs and real targets; for complex numbers, that of their parts. Integers
+            remain integers.
+        channels_last: Whether pictures ``(n, c, h, w)`` have channels innermost in memory.
     """
 
     device: torch.device
@@ -36,9 +36,9 @@ class Target:
     channels_last: bool
 
     def __call__(self, batch: Batch) -> Batch:
-        """Bring a batch there; from pinned memory without waiting for the copy to end."""
+        """Return a copy of the batch on the device; from pinned memory the copy is asynchronous."""
         inputs, targets = batch
-        truth = torch.int64 if is_tensor(targets) else torch.bool  # of several targets one may be a mask
+        truth = torch.int64 if is_tensor(targets) else torch.bool  # one of several targets may be a mask
         return Batch(apply(self._input, inputs), apply(lambda target: self._target(target, truth), targets))
 
     def _input(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -46,7 +46,7 @@ class Target:
         return tensor.contiguous(memory_format=torch.channels_last) if self._is_picture(tensor) else tensor
 
     def _target(self, tensor: torch.Tensor, truth: torch.dtype) -> torch.Tensor:
-        """Bring targets there, integers as int64 and truth values as ``truth``."""
+        """Return targets on the device: integers as int64, bools with the dtype ``truth``."""
         whole = truth if tensor.dtype == torch.bool else torch.int64
         return tensor.to(self.device, self._dtype_of(tensor) or whole, non_blocking=True)
 
@@ -54,16 +54,16 @@ class Target:
         return self.channels_last and tensor.ndim == 4
 
     def _dtype_of(self, tensor: torch.Tensor) -> torch.dtype | None:
-        """Return what real and complex numbers are there; None for integers."""
+        """Return the dtype of real or complex numbers on the device; None for integers."""
         if tensor.is_complex():
             return torch.complex128 if self.dtype == torch.float64 else torch.complex64
         return self.dtype if tensor.is_floating_point() else None
 
     def refuse_what_it_cannot_hold(self, split: Split) -> None:
-        """Refuse numbers of a split in memory that are infinite there, and say where digits are lost.
+        """Refuse numbers of a split in memory that overflow in ``dtype``, and log where digits are lost.
 
         Raises:
-            InputError: Some are.
+            InputError: A number overflows.
         """
         for name, tensor in ({} if split.whole is None else split.whole.named()).items():
             dtype = self._dtype_of(tensor)
@@ -83,7 +83,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Resident:
-    """Samples kept on the device; batches are views of them, always the same."""
+    """Samples on the device; batches are views of them, the same in each pass."""
 
     inputs: Tree
     targets: Tree
@@ -113,7 +113,7 @@ class Resident:
         return [self.whole.at(slice(start, start + self.batch_size)) for start in (0, last)]
 
     def first(self, number: int) -> Tree:
-        """Return up to so many inputs."""
+        """Return up to ``number`` inputs."""
         return at(self.inputs, slice(number))
 
     def rebatched(self, batch_size: int) -> Resident:
@@ -123,7 +123,7 @@ class Resident:
 
 @dataclass(frozen=True)
 class Stream:
-    """Batches brought to the device one by one: read from a Dataset, or cut from tensors in the host's memory."""
+    """Batches copied to the device one by one: read from a Dataset, or cut from tensors in the host's memory."""
 
     split: Split
     target: Target
@@ -141,11 +141,11 @@ class Stream:
         return map(self.target, self._on_host())
 
     def ends(self) -> list[Batch]:
-        """Return the first batch."""
+        """Return the first batch alone."""
         return [next(iter(self))]
 
     def first(self, number: int) -> Tree:
-        """Return up to so many inputs."""
+        """Return up to ``number`` inputs."""
         return next(iter(self.rebatched(number))).inputs
 
     def rebatched(self, batch_size: int) -> Stream:
@@ -164,7 +164,7 @@ Batches = Resident | Stream
 
 
 def _copied_ahead(batches: Iterator[Batch], target: Target) -> Iterator[Batch]:
-    """Copy each batch to the CUDA device, on a stream of its own, while the device computes with the one before."""
+    """Yield batches on the CUDA device; a second stream copies the next one while the device computes."""
     aside = torch.cuda.Stream(target.device)  # type: ignore[no-untyped-call]
 
     def copied(batch: Batch | None) -> Batch | None:
@@ -178,7 +178,7 @@ def _copied_ahead(batches: Iterator[Batch], target: Target) -> Iterator[Batch]:
         now = torch.cuda.current_stream(target.device)
         now.wait_stream(aside)
         for tensor in coming.leaves:
-            tensor.record_stream(now)  # its memory belongs to the other stream, which must not reuse it too early
+            tensor.record_stream(now)  # the copying stream allocated it, and must not reuse it before this one is done
         yield coming
         coming = copied(next(batches, None))
 
@@ -186,18 +186,18 @@ def _copied_ahead(batches: Iterator[Batch], target: Target) -> Iterator[Batch]:
 def place(
     split: Split, *, device: torch.device, dtype: torch.dtype, batch_size: int, channels_last: bool, share: int = 1
 ) -> Batches:
-    """Bring a split to ``device``; what does not fit into half of the memory left there is streamed.
+    """Return the batches of a split on ``device``: resident if they fit into half of its free memory, else streamed.
 
     Args:
         split: The samples.
-        device: Where to.
-        dtype: Floating-point type of inputs and real targets there; integers stay integers.
+        device: The device.
+        dtype: Floating-point dtype of inputs and real targets on the device; integers remain integers.
         batch_size: Samples per batch; the last one may be smaller.
-        channels_last: Lay pictures ``(n, c, h, w)`` out with channels innermost.
-        share: How many ranks take of the same memory.
+        channels_last: Whether pictures ``(n, c, h, w)`` get channels innermost in memory.
+        share: How many ranks allocate from the same memory.
 
     Raises:
-        InputError: Numbers of the split are infinite as ``dtype`` or not finite, or its Dataset raises.
+        InputError: A number of the split is not finite or overflows in ``dtype``, or its Dataset raises.
     """
     target = Target(device, dtype, channels_last)
     target.refuse_what_it_cannot_hold(split)
@@ -210,7 +210,7 @@ def place(
 
 
 def _kept(stream: Stream) -> Resident:
-    """Read all batches of ``stream`` once, into memory taken at once."""
+    """Return all batches of ``stream``, read once into memory that is allocated at the first."""
     whole: Batch | None = None
     start = 0
     for batch in stream:
@@ -227,7 +227,7 @@ def _kept(stream: Stream) -> Resident:
 
 
 def _like(part: torch.Tensor, samples: int) -> torch.Tensor:
-    """Return memory for so many samples of the shape, dtype, device and memory format of those in ``part``."""
+    """Return an empty tensor for ``samples`` samples with the shape, dtype, device and memory format of ``part``."""
     channels_last = part.ndim == 4 and part.is_contiguous(memory_format=torch.channels_last)
     return torch.empty(
         (samples, *part.shape[1:]), dtype=part.dtype, device=part.device,
@@ -236,7 +236,7 @@ def _like(part: torch.Tensor, samples: int) -> torch.Tensor:
 
 
 def _memory_left(device: torch.device) -> float:
-    """Return the bytes that can still be taken on ``device``; on the CPU within the limits of the batch system."""
+    """Return the bytes that can be allocated on ``device``; on the CPU within the limits of the batch system."""
     if device.type == "cuda":
         return gpu_memory_left(device)
     return memory_left()
