@@ -10,7 +10,7 @@ __all__ = ["Surface", "evaluate", "open"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load on first use: importing lossgrid must not load torch, start MPI or need a display."""
+    """Return an attribute, loaded on first use: importing lossgrid must not load torch, start MPI or need a display."""
     if name == "Surface":
         from lossgrid.surface import Surface
 

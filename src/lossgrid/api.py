@@ -1,4 +1,4 @@
-"""lossgrid from Python: surfaces of networks and data that a notebook or a script already holds."""
+"""lossgrid from Python: surfaces of networks and data in a notebook or a script."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OPTION = re.compile(r"--([a-z][a-z-]*[a-z])")
 
 @contextmanager
 def in_python() -> Iterator[None]:
-    """Let errors name settings as arguments, ``max_rounding``, where the command line has options."""
+    """Rewrite options in errors of the block as arguments: ``--max-rounding`` becomes ``max_rounding``."""
     try:
         yield
     except LossgridError as error:
@@ -41,7 +41,7 @@ def in_python() -> Iterator[None]:
 
 
 def _argument(option: re.Match[str]) -> str:
-    """Return the argument of an option, with its value where it is a flag; what is no option of a run stays."""
+    """Return the argument for an option, with its value if it is a flag; text that is not an option remains."""
     name = option[1].replace("-", "_")
     field = RunConfig.model_fields.get(name)
     if field is None:
@@ -76,45 +76,46 @@ def evaluate(
 ) -> Surface:
     """Compute the loss surface of ``model``, L(theta* + alpha delta + beta eta), as ``lossgrid run`` does.
 
-    In a script started by mpirun or srun all ranks must call it alike; they share the points, and each gets the
-    surface.
+    In a script under mpirun or srun, all ranks must call it with equal arguments. They share the points, and each gets
+    the surface.
 
     Args:
-        model: The trained network; it is copied and stays as it is.
+        model: The trained network; it is copied and never changed.
         data: ``(inputs, targets)`` as tensors or arrays, a map-style ``Dataset`` of such pairs, or a dict of these by
             split: ``{"train": ..., "test": ...}``. Inputs may be a dict of tensors, for ``model(**inputs)``, or a
-            tuple, for ``model(*inputs)``. Targets may be either too, for a loss of your own.
+            tuple, for ``model(*inputs)``. Targets may be a dict or tuple too, for your own loss.
         alpha: Range along delta: ``"-1:1:21"``, ``(-1, 1, 21)`` or an :class:`~lossgrid.surface.grid.Axis`.
         beta: Range along eta; None for a line.
-        directions: ``"random"``, a direction file, one or two dicts of tensors by entry, or a function
+        directions: ``"random"``, a direction file, a list of one or two dicts of tensors by entry, or a function
             ``f(around, axes)`` that returns such a list; see :class:`lossgrid.directions.Around`.
-        to: A second trained network, towards which alpha leads, or two that span a plane with the first: modules, state
-            dicts or checkpoint files.
+        to: A second trained network, at alpha = 1; or two, at alpha = 1 and at beta = 1: modules, state dicts or
+            checkpoint files.
         norm: ``filter``, ``layer``, ``weight`` or ``none``, for random directions.
-        perturb_bias_and_norm: Also move biases and the parameters of normalisation layers at random.
+        perturb_bias_and_norm: Random directions also move biases and the parameters of normalisation layers.
         seed: Seed of random directions.
         loss: ``cross_entropy``, ``mse``, or ``loss(outputs, targets)`` that returns a number per sample, the pair
-            (total, weight) of the batch, or the plain mean over its samples. A parameter ``model`` gets the network
-            that moves; the one given here does not move.
-        metrics: What to measure too: names such as ``"top5"``, ``"error"``, ``"ece"``; or a dict of your own by name:
-            ``f(outputs, targets)``, which returns what a loss may return, or an object with ``update``, ``compute`` and
-            ``reset``, as those of torchmetrics.
-        max_samples: So many of each split, spread evenly over it.
+            (total, weight) of the batch, or the plain mean over its samples. A parameter ``model`` gets the moving
+            copy of the network.
+        metrics: Further measures: names such as ``"top5"``, ``"error"``, ``"ece"``; or a dict of your own by name:
+            ``f(outputs, targets)`` with the same results as a loss, or an object with ``update``, ``compute`` and
+            ``reset``, as in torchmetrics.
+        max_samples: Number of samples of each split, spread evenly over it; None for all.
         batch_size: Samples per forward pass; ``"auto"`` is about 128, tuned in runs that are not short.
         device: ``auto``, ``cpu`` or ``cuda``.
         precision: ``float32``, ``tf32``, ``bfloat16`` or ``float64``.
         variant: How the network is run: ``auto``, ``plain``, ``folded``, ``fused`` or ``compiled``.
-        cuda_graphs: Replay points as CUDA graphs: ``auto`` (where that can be), ``yes`` or ``no``.
-        max_rounding: How far a lower precision may be from float32, as a share of a loss, before it is refused.
-        out: A file to compute into, resumable; without one the surface is only returned.
+        cuda_graphs: Replay points as CUDA graphs: ``auto`` (where possible), ``yes`` or ``no``.
+        max_rounding: Largest allowed difference of a lower precision from float32: relative for losses, absolute for
+            accuracies.
+        out: A surface file, resumed if it exists; without one the surface is only returned.
         overwrite: Replace a surface of another run in ``out``.
-        time_limit: Stop after so many seconds.
+        time_limit: Seconds after which the run stops; None for no limit.
 
     Returns:
-        The surface; where it was interrupted, pending points are NaN and ``complete`` is False.
+        The surface. If the run was interrupted, pending points are NaN and ``complete`` is False.
 
     Raises:
-        InputError: Something given cannot work; the text says what and why.
+        InputError: An argument cannot work; the text names it and the reason.
         RankError: The computation failed.
 
     Example:
@@ -147,12 +148,12 @@ def evaluate(
     with ExitStack() as cleanup:
         if out is None:
             folder = parallel.on_root(world, lambda: cleanup.enter_context(tempfile.TemporaryDirectory()))
-            settings |= {"out": Path(folder) / "surface.h5", "writer": "root"}  # a folder only rank 0 may see
+            settings |= {"out": Path(folder) / "surface.h5", "writer": "root"}  # only rank 0 may see this folder
         else:
             settings |= {"out": Path(out)}
         config = resolve(RunConfig, settings)
         cleanup.enter_context(arithmetic.restored())
-        cleanup.enter_context(heard_in_notebooks())
+        cleanup.enter_context(printed_in_notebooks())
         with parallel.stop_on_signals() as stop, parallel.guarded(world, config.heartbeat):
             run(config, world, Budget.of(config.time_limit, stop), load=given.load)
         return parallel.on_root(world, lambda: store.read(config.out))
@@ -160,17 +161,17 @@ def evaluate(
 
 @in_python()
 def open(path: str | Path) -> Surface:
-    """Read a surface, complete or still being written.
+    """Return the surface of a file, complete or still being written.
 
     Raises:
-        InputError: There is no such file, or it is not a surface, or it is damaged.
+        InputError: The file does not exist, is damaged, or is not a surface.
     """
     return store.read(path)
 
 
 @contextmanager
-def heard_in_notebooks() -> Iterator[None]:
-    """Print the log in a notebook while the block runs, unless it is listened to: the centre comes first."""
+def printed_in_notebooks() -> Iterator[None]:
+    """Print the log in a notebook while the block runs, unless it has a handler; it reports the centre first."""
     logger = logging.getLogger("lossgrid")
     if not hasattr(builtins, "__IPYTHON__") or logger.hasHandlers():
         yield
@@ -193,7 +194,7 @@ def _world() -> World:
 
 
 def _by_name(metrics: Sequence[str] | Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Return metrics with their names; what is given by name alone stands for itself."""
+    """Return pairs of name and metric; a built-in metric is its own name."""
     if isinstance(metrics, Mapping):
         return list(metrics.items())
     return [(name, name) for name in ([metrics] if isinstance(metrics, str) else metrics)]

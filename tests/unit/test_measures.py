@@ -15,7 +15,7 @@ from torch import nn
 import lossgrid
 from lossgrid import plot
 from lossgrid.errors import InputError
-from lossgrid.measures import accuracy, given, make
+from lossgrid.measures import accuracy, make_metric, users_metric
 from lossgrid.measures.classes import Calibration, error, top
 from lossgrid.measures.measure import Measure
 from lossgrid.surface import Quantity
@@ -92,8 +92,7 @@ def test_a_network_that_is_always_sure_and_right_is_calibrated() -> None:
 def test_where_an_output_is_not_finite_there_is_no_value(name: str, bad: float) -> None:
     outputs, targets = outputs_and_targets()
     outputs[3, 2] = bad
-    measure, _ = make(name)
-    assert math.isnan(measured(measure, outputs, targets))
+    assert math.isnan(measured(make_metric(name).measure, outputs, targets))
 
 
 def test_sequences_count_by_their_targets() -> None:
@@ -121,7 +120,7 @@ def test_sequences_count_by_their_targets() -> None:
 def test_names_that_are_none_are_refused(text: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend("tests/programs")
     with pytest.raises(InputError, match=words) as caught:
-        make(text)
+        make_metric(text)
     assert "\n" not in str(caught.value)
 
 
@@ -288,6 +287,6 @@ def test_meanings_that_are_none_are_refused() -> None:
         return outputs[:, 0]
 
     bent.better = "sideways"  # type: ignore[attr-defined]
-    measure, _ = given("bent", bent, "bent")
+    measure = users_metric("bent", bent, "bent").measure
     with pytest.raises(InputError, match="metric bent: quantity train_bent has better 'sideways'"):
         measure.quantities("train")

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from lossgrid.run.rounding import compare, sample_points
+from lossgrid.run.rounding import differences_from_float32, sample_points
 from lossgrid.surface import Axis, Grid
 from tests.builders import a_surface, quantities
 
@@ -22,6 +22,6 @@ def test_differences_are_relative_for_losses_and_plain_for_accuracies() -> None:
     accuracy = np.array([[0.5, 0.6], [0.1, 0.1]])
     surface = a_surface({"train_loss": loss, "train_accuracy": accuracy}, status=np.ones((2, 2)))
     exact = {(0, 1): [2.0, 0.5], (1, 0): [math.inf, 0.1], (1, 1): [math.nan, 0.1]}
-    found = compare(surface, exact, quantities("train"), "bfloat16")
+    found = differences_from_float32(surface, exact, quantities("train"), "bfloat16")
     assert found["largest"] == pytest.approx({"train_loss": 0.1, "train_accuracy": 0.1})
     assert found["points"] == [[0, 1], [1, 0], [1, 1]]

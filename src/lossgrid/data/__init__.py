@@ -1,4 +1,4 @@
-"""The data a network is evaluated on: loading them, describing them, bringing them to the device."""
+"""The data of a run: loading them, cutting them into batches, bringing them to the device."""
 
 from lossgrid.data.batch import Batch, Tree, nbytes
 from lossgrid.data.batches import Batches, to_device

@@ -1,7 +1,7 @@
 """A batch: the inputs and targets of some samples, each one tensor or a tree of tensors.
 
-A tree is a dict by name, or a tuple, of tensors and trees. Dicts are in the order of their names. All its tensors have
-the samples along their first dimension. One tensor is the usual case, and costs nothing more than a pair of tensors.
+A tree is a dict by name, or a tuple, of tensors and trees. Dicts are sorted by name. The first dimension of all tensors
+of a tree is that of the samples. Usually a tree is one tensor; then there is no overhead.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Index = slice | torch.Tensor | list[int]
 
 
 def is_tensor(tree: Tree) -> bool:
-    """Tell whether a tree is one tensor."""
+    """Return whether a tree is one tensor."""
     return isinstance(tree, torch.Tensor)
 
 
@@ -28,7 +28,7 @@ def leaves(tree: Tree) -> list[torch.Tensor]:
 
 
 def named(tree: Tree, name: str) -> dict[str, torch.Tensor]:
-    """Return the tensors of the tree called ``name`` by their names.
+    """Return the tensors of a tree by their names; these begin with ``name``.
 
     >>> list(named({"ids": torch.ones(2), "more": (torch.ones(2),)}, "inputs"))
     ["inputs['ids']", "inputs['more'][0]"]
@@ -44,27 +44,27 @@ def count(tree: Tree) -> int:
 
 
 def nbytes(tree: Tree) -> int:
-    """Return the memory its tensors take."""
+    """Return the bytes of all tensors of a tree."""
     return sum(leaf.nbytes for leaf in leaves(tree))
 
 
 def apply(function: Callable[[torch.Tensor], Any], tree: Tree) -> Tree:
-    """Return the same tree of what ``function`` makes of each tensor."""
+    """Return a tree of the same form with ``function(tensor)`` in place of each tensor."""
     return function(tree) if isinstance(tree, torch.Tensor) else tree_map(function, tree)
 
 
 def at(tree: Tree, index: Index) -> Tree:
-    """Return some of the samples."""
+    """Return the samples of a tree at ``index``."""
     return apply(lambda leaf: leaf[index], tree)
 
 
 def cut(tree: Tree, size: int) -> Iterable[Tree]:
-    """Return views of ``size`` samples each, the last of what is left."""
+    """Return views of ``size`` samples each; the last one may be smaller."""
     return _regrouped(tree, lambda leaf: torch.split(leaf, size))
 
 
 def divided(tree: Tree, number: int) -> Iterable[Tree]:
-    """Return views of about as many samples each, ``number`` in all."""
+    """Return ``number`` views; their sizes differ by at most one sample."""
     return _regrouped(tree, lambda leaf: leaf.tensor_split(number))
 
 
@@ -76,26 +76,26 @@ def _regrouped(tree: Tree, cut_one: Callable[[torch.Tensor], Sequence[torch.Tens
 
 
 def stack(samples: Sequence[Tree]) -> Tree:
-    """Return samples as a batch."""
+    """Return samples stacked along a new first dimension; all must have the same form and shapes."""
     if isinstance(samples[0], torch.Tensor):
         return torch.stack(list(samples))
     return tree_map(lambda *same: torch.stack(same), *samples)
 
 
 def equal(one: Tree, other: Tree) -> bool:
-    """Tell whether two trees are alike and hold the same numbers."""
+    """Return whether two trees have the same names and equal tensors."""
     a, b = named(one, ""), named(other, "")
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def shapes(tree: Tree) -> str:
-    """Write the shapes of a tree: ``(4, 3)``, or ``{'ids': (4, 16), 'mask': (4, 16)}``."""
+    """Return the shapes of a tree as text: ``(4, 3)``, or ``{'ids': (4, 16), 'mask': (4, 16)}``."""
     return str(apply(lambda leaf: tuple(leaf.shape), tree))
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some samples; ``inputs, targets = batch`` takes it apart.
+    """Inputs and targets of some samples; ``inputs, targets = batch`` unpacks it.
 
     Attributes:
         inputs: Tree of the inputs, ``(n, ...)`` each.
@@ -115,21 +115,21 @@ class Batch:
 
     @property
     def leaves(self) -> list[torch.Tensor]:
-        """Its tensors, those of the inputs first."""
+        """All tensors, those of the inputs first."""
         return leaves(self.inputs) + leaves(self.targets)
 
     def named(self, inputs: str = "inputs", targets: str = "targets") -> dict[str, torch.Tensor]:
-        """Return its tensors by name: ``inputs``, or ``inputs['mask']`` of a tree."""
+        """Return all tensors by name: ``inputs``, or ``inputs['mask']`` for a tree."""
         return named(self.inputs, inputs) | named(self.targets, targets)
 
     def apply(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
-        """Return the batch of what ``function`` makes of each tensor."""
+        """Return a batch with ``function(tensor)`` in place of each tensor."""
         return Batch(apply(function, self.inputs), apply(function, self.targets))
 
     def at(self, index: Index) -> Batch:
-        """Return some of the samples."""
+        """Return the samples at ``index``."""
         return Batch(at(self.inputs, index), at(self.targets, index))
 
     def cut(self, size: int) -> Iterator[Batch]:
-        """Return batches of ``size`` samples, views of this one, the last of what is left."""
+        """Return batches of ``size`` samples, views of this one; the last one may be smaller."""
         return map(Batch, cut(self.inputs, size), cut(self.targets, size))

@@ -1,4 +1,4 @@
-"""Samples cut into batches: kept on the device, or brought there batch by batch where there are too many."""
+"""Samples cut into batches: resident on the device, or, if they do not fit, streamed to it batch by batch."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Transfer:
     def __call__(self, batch: Batch) -> Batch:
         """Return a batch on the device; from pinned memory the copy is asynchronous."""
         inputs, targets = batch
-        truth = torch.int64 if is_tensor(targets) else torch.bool  # of several targets one may be a mask
+        truth = torch.int64 if is_tensor(targets) else torch.bool  # one of several targets may be a mask
         return Batch(apply(self._input, inputs), apply(lambda target: self._target(target, truth), targets))
 
     def _input(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -59,10 +59,10 @@ class Transfer:
         return self.dtype if tensor.is_floating_point() else None
 
     def refuse_what_it_cannot_hold(self, split: Split) -> None:
-        """Refuse numbers of a split in memory that are infinite there, and say where digits are lost.
+        """Refuse numbers of a split in memory that overflow in ``dtype``, and log where digits are lost.
 
         Raises:
-            InputError: Some are.
+            InputError: A number overflows.
         """
         for name, tensor in ({} if split.whole is None else split.whole.named()).items():
             dtype = self._dtype_of(tensor)
@@ -82,7 +82,7 @@ class Transfer:
 
 @dataclass(frozen=True)
 class Resident:
-    """Samples kept on the device; batches are views of them, always the same."""
+    """Samples on the device; batches are views of them, the same in each pass."""
 
     inputs: Tree
     targets: Tree
@@ -112,7 +112,7 @@ class Resident:
         return [self.whole.at(slice(start, start + self.batch_size)) for start in (0, last)]
 
     def first(self, number: int) -> Tree:
-        """Return up to so many inputs."""
+        """Return up to ``number`` inputs."""
         return at(self.inputs, slice(number))
 
     def rebatched(self, batch_size: int) -> Resident:
@@ -122,7 +122,7 @@ class Resident:
 
 @dataclass(frozen=True)
 class Stream:
-    """Batches brought to the device one by one: read from a Dataset, or cut from tensors in the host's memory."""
+    """Batches copied to the device one by one: read from a Dataset, or cut from tensors in the host's memory."""
 
     split: Split
     transfer: Transfer
@@ -140,11 +140,11 @@ class Stream:
         return map(self.transfer, self._on_host())
 
     def ends(self) -> list[Batch]:
-        """Return the first batch."""
+        """Return the first batch alone."""
         return [next(iter(self))]
 
     def first(self, number: int) -> Tree:
-        """Return up to so many inputs."""
+        """Return up to ``number`` inputs."""
         return next(iter(self.rebatched(number))).inputs
 
     def rebatched(self, batch_size: int) -> Stream:
@@ -177,7 +177,7 @@ def _copied_ahead(batches: Iterator[Batch], transfer: Transfer) -> Iterator[Batc
         now = torch.cuda.current_stream(transfer.device)
         now.wait_stream(aside)
         for tensor in coming.leaves:
-            tensor.record_stream(now)  # its memory belongs to the other stream, which must not reuse it too early
+            tensor.record_stream(now)  # the copying stream allocated it, and must not reuse it before this one is done
         yield coming
         coming = copied(next(batches, None))
 
@@ -196,7 +196,7 @@ def to_device(
         share: How many ranks share the memory.
 
     Raises:
-        InputError: Numbers of the split are infinite as ``dtype`` or not finite, or its Dataset raises.
+        InputError: A number of the split is not finite or overflows in ``dtype``, or its Dataset raises.
     """
     transfer = Transfer(device, dtype, channels_last)
     transfer.refuse_what_it_cannot_hold(split)
@@ -209,7 +209,7 @@ def to_device(
 
 
 def _kept(stream: Stream) -> Resident:
-    """Read all batches of ``stream`` once, into memory taken at once."""
+    """Return all batches of ``stream``, read once into memory that is allocated at the first."""
     whole: Batch | None = None
     start = 0
     for batch in stream:
@@ -226,7 +226,7 @@ def _kept(stream: Stream) -> Resident:
 
 
 def _like(part: torch.Tensor, samples: int) -> torch.Tensor:
-    """Return memory for so many samples of the shape, dtype, device and memory format of those in ``part``."""
+    """Return an empty tensor for ``samples`` samples with the shape, dtype, device and memory format of ``part``."""
     channels_last = part.ndim == 4 and part.is_contiguous(memory_format=torch.channels_last)
     return torch.empty(
         (samples, *part.shape[1:]), dtype=part.dtype, device=part.device,
@@ -235,7 +235,7 @@ def _like(part: torch.Tensor, samples: int) -> torch.Tensor:
 
 
 def _memory_left(device: torch.device) -> float:
-    """Return the bytes that can still be taken on ``device``; on the CPU within the limits of the batch system."""
+    """Return the bytes that can be allocated on ``device``; on the CPU within the limits of the batch system."""
     if device.type == "cuda":
         return gpu_memory_left(device)
     return memory_left()

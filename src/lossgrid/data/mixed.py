@@ -1,4 +1,4 @@
-"""A small batch that stands for a split: samples from all over it, of every kind of target."""
+"""A small batch that represents a split: samples spread over it, with many different targets."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import torch
 from lossgrid.data.batch import Batch, Tree, is_tensor, leaves
 from lossgrid.data.batches import Batches, Resident
 
-SPREAD, KINDS = 32, 32  # samples from all over the split, and of as many different targets
-LEAST = 8  # samples: less than the usual batch where a network needs much memory, but enough to compare
+SPREAD, KINDS = 32, 32  # samples spread evenly over the split, and samples of different targets, at most
+LEAST = 8  # samples at least: few enough for a network that needs much memory, enough to compare
 
 
 def mixed(batches: Batches) -> Batch:
-    """Return up to ``SPREAD + KINDS`` samples on the device, in the order of the split, or as many as a batch has.
+    """Return up to ``SPREAD + KINDS`` samples on the device, at most a batch, in the order of the split.
 
-    A batch of a sorted split holds one class alone. A loss that weighs classes, or ignores some targets, shows only in
-    a batch of several.
+    A batch of a sorted split holds only one class. Only a batch of several classes reveals a loss that weighs classes
+    or ignores targets.
     """
     most = max(LEAST, min(batches.batch_size, SPREAD + KINDS))
     chosen = set(np.linspace(0, batches.samples - 1, min(batches.samples, most // 2)).astype(int).tolist())
@@ -27,14 +27,14 @@ def mixed(batches: Batches) -> Batch:
 
 
 def _labels(targets: Tree) -> torch.Tensor:
-    """Return the targets that tell kinds of samples apart: of several the first that are integers."""
+    """Return the targets that distinguish kinds of samples: the first tensor of integers, if there are several."""
     if is_tensor(targets):
         return targets  # type: ignore[no-any-return]
     return next((leaf for leaf in leaves(targets) if leaf.dtype == torch.int64), leaves(targets)[0].double())
 
 
 def _of_each_kind(targets: torch.Tensor, most: int) -> set[int]:
-    """Return the index of a sample of up to ``most`` classes, or with the lowest and highest label of a sequence."""
+    """Return indices: of one sample for each of up to ``most`` classes, or of the extreme labels in sequences."""
     if targets.is_floating_point() or targets.is_complex():
         return set()
     flat = targets.reshape(len(targets), -1)

@@ -1,4 +1,4 @@
-"""Tensors, and trees of them, of what users give: every number as it was given, or the reason why not."""
+"""Users' data as tensors, or trees of tensors, without a change of any number; otherwise an InputError."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lossgrid.data.batch import Tree
 from lossgrid.errors import InputError, in_short
 from lossgrid.files import shown
 
-UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)  # which torch can hardly compute with
-DEEPEST = 20  # dicts, tuples and lists within each other
+UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)  # dtypes with few operations in torch; they become int64
+DEEPEST = 20  # levels of nested dicts, tuples and lists; deeper ones are refused
 
 
 def is_tree(part: Any) -> bool:
-    """Tell whether ``part`` is several tensors: a dict, or a tuple or list with arrays or dicts of arrays in it.
+    """Return whether ``part`` is several tensors: a dict, or a tuple or list with arrays or dicts of arrays in it.
 
-    Lists of lists are numbers, as NumPy reads them.
+    Lists of lists are one array, as in NumPy.
     """
     if isinstance(part, Mapping):
         return True
@@ -35,15 +35,15 @@ def _is_array(part: Any) -> bool:
 
 
 def as_tree(part: Any, source: str, name: str) -> Tree:
-    """Return what a user gives as a tensor; of a dict, tuple or list of such as a dict or tuple of tensors.
+    """Return a user's inputs or targets as a tensor; dicts, tuples and lists as a dict or tuple of tensors.
 
     Args:
-        part: What the user gives.
-        source: Who gave it, for errors.
-        name: What it is, for errors: ``inputs`` or ``targets``.
+        part: The user's inputs or targets.
+        source: Their origin, for errors.
+        name: ``inputs`` or ``targets``, for errors.
 
     Raises:
-        InputError: Something in it is no tensor of numbers, or has no name.
+        InputError: A part is not a tensor of numbers, or a key of a dict is not a string.
     """
     return _as_tree(part, source, name, DEEPEST) if is_tree(part) else as_tensor(part, source)
 
@@ -62,14 +62,14 @@ def _as_tree(part: Any, source: str, name: str, deepest: int) -> Tree:
 
 
 def as_tensor(part: Any, source: str) -> torch.Tensor:
-    """Return tensors, arrays and nested lists of numbers as a tensor on the CPU.
+    """Return a tensor, an array or nested lists of numbers as a tensor on the CPU.
 
     Args:
-        part: What the user gives.
-        source: Who gave it, for errors.
+        part: The user's tensor, array or lists.
+        source: Their origin, for errors.
 
     Raises:
-        InputError: It is something else, or holds numbers that would change.
+        InputError: ``part`` is something else, or a number would change.
     """
     try:
         tensor = _tensor_of(part)
@@ -83,7 +83,7 @@ def as_tensor(part: Any, source: str) -> torch.Tensor:
         raise InputError(f"{source}: expected ordinary tensors, got one that is {kind}; give tensor{way}")
     tensor = tensor.detach().cpu()
     if tensor.is_floating_point() and tensor.itemsize == 1:
-        return tensor.float()  # torch can hardly compute with floating-point numbers of 8 bits
+        return tensor.float()  # torch has few operations for 8-bit floating-point numbers
     return _signed(tensor, source)
 
 
@@ -94,17 +94,17 @@ def _tensor_of(part: Any) -> torch.Tensor:
         raise ValueError("some of its numbers are masked; fill them or leave their samples out")
     if isinstance(part, (list, tuple)) and any(isinstance(item, torch.Tensor) for item in part):
         return torch.as_tensor(part)
-    array = np.asarray(part, order="C")  # lists of numbers as float64: torch would round them to float32
+    array = np.asarray(part, order="C")  # lists of numbers become float64; torch would round them to float32
     if array.dtype.kind not in "biufc":
         raise ValueError(f"type {array.dtype} is none; pad or convert it, such as by .astype('float32')")
     return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=not array.flags.writeable))
 
 
 def _signed(tensor: torch.Tensor, source: str) -> torch.Tensor:
-    """Return unsigned integers of 16 to 64 bits as int64.
+    """Return ``tensor``, unsigned integers of 16 to 64 bits as int64.
 
     Raises:
-        InputError: Some are too large.
+        InputError: An integer does not fit into int64.
     """
     if tensor.dtype not in UNSIGNED:
         return tensor
@@ -115,14 +115,14 @@ def _signed(tensor: torch.Tensor, source: str) -> torch.Tensor:
 
 
 def is_class(targets: Tree) -> bool:
-    """Tell whether targets are classes: one tensor of integers."""
+    """Return whether targets are classes: one tensor of integers."""
     if not isinstance(targets, torch.Tensor):
         return False
     return not (targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool)
 
 
 def is_finite(tensor: torch.Tensor) -> bool:
-    """Tell whether all numbers are."""
+    """Return whether all numbers are finite."""
     return bool(tensor.isfinite().all())
 
 
@@ -131,11 +131,11 @@ def refuse_infinite(tensors: Mapping[str, torch.Tensor], source: str, why: str) 
 
     Args:
         tensors: The tensors by name, ``inputs`` or ``inputs['mask']``.
-        source: What gave them, for the error.
-        why: What follows "the inputs hold numbers", with ``{dtype}`` for that of the tensor.
+        source: Their origin, for the error.
+        why: The end of the error, after "the inputs hold numbers"; ``{dtype}`` stands for that of the tensor.
 
     Raises:
-        InputError: Some are not.
+        InputError: A number is not finite.
     """
     for name, tensor in tensors.items():
         if not is_finite(tensor):
@@ -150,5 +150,5 @@ def subject(name: str, singular: str, plural: str) -> str:
 
 
 def words_of(dtype: torch.dtype) -> str:
-    """Write a dtype: ``float32``."""
+    """Return the name of a dtype: ``float32``."""
     return str(dtype).removeprefix("torch.")

@@ -1,4 +1,4 @@
-"""Data by what ``--data`` says: a data set with a name, or a user's function as ``package.module:function``."""
+"""The data that ``--data`` names: a data set with a name, or a user's function, ``package.module:function``."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from lossgrid.readers import READERS, Reader, find, form, forms
 def load(
     name: str, args: Mapping[str, Any], *, splits: Sequence[str], max_samples: int | None = None
 ) -> dict[str, Split]:
-    """Return the splits of the data called ``name``.
+    """Return the splits of the data ``name``.
 
     Args:
         name: See :func:`lossgrid.readers.forms`. A user's function is called as ``function(split, **args)`` and returns
             ``(inputs, targets)`` or a ``torch.utils.data.Dataset``.
-        args: Arguments of the data: of a data set with a name its options, any for a user's function.
-        splits: ``train``, ``test``, or what a user's function knows.
-        max_samples: Keep so many of each, spread evenly over it.
+        args: Options of the data set, or keyword arguments of the user's function.
+        splits: ``train``, ``test``, or the names that a user's function accepts.
+        max_samples: Number of samples to keep of each split, spread evenly over it; None for all.
 
     Raises:
         InputError: The name, an argument or a split is unknown; the data are missing or damaged; the function failed.
@@ -60,9 +60,9 @@ def _check(reader: Reader, split: str, args: Mapping[str, Any]) -> None:
 
 
 def facts(splits: Mapping[str, Split]) -> dict[str, int]:
-    """Return what a model factory is told: ``in_features``, and ``in_channels`` and ``num_classes`` where known.
+    """Return the arguments of model factories: ``in_features``, and ``in_channels`` and ``num_classes`` where known.
 
-    Nothing where an input is several tensors.
+    The dict is empty if an input is several tensors.
     """
     shape = next(iter(splits.values())).shape
     if shape is None:

@@ -20,11 +20,10 @@ PAIR = "give a pair of all inputs of it and its target, such as ({'ids': ids, 'm
 
 @dataclass(frozen=True)
 class Form:
-    """What all samples of a Dataset have in common, so that they can be put into batches.
+    """The common form of all samples of a Dataset; samples of one form can be put into batches.
 
     Attributes:
-        parts: Name, shape and kind of each tensor of a sample. The kind of its numbers is "real", "complex", or a type
-            of integers.
+        parts: Name, shape and kind of each tensor of a sample. The kind is "real", "complex", or a dtype of integers.
     """
 
     parts: tuple[tuple[str, tuple[int, ...], str], ...]
@@ -49,10 +48,10 @@ class Samples:
     """Samples of a Dataset in a fixed order.
 
     Attributes:
-        dataset: The user's: pairs of input and target by index.
-        source: What gave it, for errors.
-        chosen: Which of its samples; None for all.
-        form: What they must look like; None where that is not known yet.
+        dataset: The user's Dataset: pairs of input and target by index.
+        source: Its origin, for errors.
+        chosen: Indices of the samples used; None for all.
+        form: The form that all samples must have; None if it is not known yet.
     """
 
     dataset: Dataset[Any]
@@ -61,10 +60,10 @@ class Samples:
     form: Form | None = None
 
     def read(self, index: int) -> Batch:
-        """Return one sample: its inputs and its targets, without a dimension of samples.
+        """Return one sample as a batch without the dimension of samples.
 
         Raises:
-            InputError: The Dataset raised, or gave no pair, or one of another form.
+            InputError: The Dataset raised, or the sample is not a pair or has another form.
         """
         number = index if self.chosen is None else self.chosen[index]
         given = user_code.call(
@@ -91,7 +90,7 @@ class Samples:
         """Return samples as a batch on the CPU.
 
         Raises:
-            InputError: The user's Dataset raised, or samples have different forms; the text names the sample.
+            InputError: The Dataset raised, or samples have different forms; the text names the sample.
         """
         inputs, targets = zip(*map(self.read, indices), strict=True)
         return Batch(stack(inputs), stack(targets))

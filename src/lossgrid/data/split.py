@@ -23,22 +23,22 @@ from lossgrid.readers.spread import spread
 
 log = logging.getLogger(__name__)
 
-SAMPLES_IN_DIGEST = 256  # of a Dataset, which may be far too large to read twice
-WIDEST = 8  # bytes of a number, where there are several tensors of other types
+SAMPLES_IN_DIGEST = 256  # samples of a Dataset in its digest, as it may be too large to read twice
+WIDEST = 8  # bytes per number, an upper bound for inputs of several tensors with different dtypes
 
 
 @dataclass(frozen=True)
 class Split:
-    """Samples in a fixed order: in memory as a whole, or read one by one.
+    """Samples in a fixed order: all in memory, or read one by one.
 
     Attributes:
-        samples: How many there are.
-        shape: Shape of one input, such as ``(channels, height, width)``; None where an input is several tensors.
+        samples: Number of samples.
+        shape: Shape of one input, such as ``(channels, height, width)``; None if an input is several tensors.
         classification: Whether the targets are classes, integers from 0.
-        num_classes: Number of classes where it is known.
-        source: What gave them, for errors.
-        whole: All of them, on the CPU, where they are in memory.
-        dataset: Where they are read from; None where they are in memory and came as tensors.
+        num_classes: Number of classes; None if it is not known.
+        source: Origin of the samples, for errors.
+        whole: All samples, on the CPU; None if they are read one by one.
+        dataset: The samples of the user's Dataset; None if the user gave tensors.
     """
 
     samples: int
@@ -51,12 +51,12 @@ class Split:
 
     @property
     def tensors(self) -> tuple[Tree, Tree] | None:
-        """Inputs ``(samples, ...)`` and targets ``(samples, ...)`` where they are in memory."""
+        """Inputs ``(samples, ...)`` and targets ``(samples, ...)``; None if they are not in memory."""
         return None if self.whole is None else (self.whole.inputs, self.whole.targets)
 
     @property
     def names(self) -> list[str]:
-        """The names of its tensors: ``inputs`` and ``targets``, or ``inputs['mask']`` where there are several."""
+        """The names of all tensors: ``inputs`` and ``targets``, or ``inputs['mask']`` if there are several."""
         return [name for name, _, _ in self._form.parts]
 
     @property
@@ -68,7 +68,7 @@ class Split:
         return self.dataset.form
 
     def nbytes(self, dtype: torch.dtype) -> int:
-        """Return about how many bytes the inputs take with numbers of ``dtype``."""
+        """Return the approximate size of the inputs in bytes, with numbers of ``dtype``."""
         if self.shape is not None:
             return self.samples * math.prod(self.shape) * dtype.itemsize
         return self.samples * sum(math.prod(shape) for _, shape, _ in self._form.parts) * WIDEST
@@ -85,7 +85,7 @@ class Split:
         return self.dataset.batch(indices)
 
     def digest(self) -> str:
-        """Return what identifies the samples: of tensors all bytes, of a Dataset up to 256 samples spread over it."""
+        """Return a SHA-256 of the samples: of all tensors in memory, or of up to 256 samples spread over a Dataset."""
         if self.whole is not None:
             return digest(self.whole.named())
         assert self.dataset is not None
@@ -96,18 +96,18 @@ class Split:
 
 
 def split_of(given: Any, *, source: str, max_samples: int | None = None, num_classes: int | None = None) -> Split:
-    """Make a split of ``(inputs, targets)``, tensors or arrays, or of a map-style ``Dataset`` of such pairs.
+    """Return the split of ``(inputs, targets)``, tensors or arrays, or of a map-style ``Dataset`` of such pairs.
 
-    Inputs and targets may each be a dict, tuple or list of several.
+    Inputs and targets may each be a dict, tuple or list of several tensors.
 
     Args:
         given: The samples.
-        source: What gave them, for errors.
-        max_samples: Keep so many, spread evenly over them.
-        num_classes: Number of classes, where the largest class among the targets does not tell.
+        source: Their origin, for errors.
+        max_samples: Number of samples to keep, spread evenly; None for all.
+        num_classes: Number of classes, if it may exceed the largest class among the targets.
 
     Raises:
-        InputError: It is neither, is empty, does not fit together, or holds numbers that are not finite.
+        InputError: ``given`` is neither, or empty; its shapes do not fit; or a number is not finite.
     """
     if isinstance(given, (tuple, list)) and len(given) == 2:
         inputs, targets = (as_tree(part, source, name) for part, name in zip(given, ("inputs", "targets"), strict=True))
@@ -118,7 +118,7 @@ def split_of(given: Any, *, source: str, max_samples: int | None = None, num_cla
 
 
 def _given(given: Any) -> str:
-    """Name what is no data, and the way to make it one."""
+    """Return the type of unusable data, and the way to make them usable."""
     kind = type(given).__name__
     if isinstance(given, DataLoader):
         return f"{kind}; give its .dataset"
@@ -145,10 +145,10 @@ def _of_tensors(whole: Batch, source: str, max_samples: int | None, num_classes:
 
 
 def _refuse_uneven(whole: Batch, source: str) -> None:
-    """Refuse inputs and targets that are not of as many samples.
+    """Refuse tensors with different numbers of samples.
 
     Raises:
-        InputError: They are not; the text gives all shapes.
+        InputError: The numbers differ, or are 0; the text gives all shapes.
     """
     inputs, targets = whole
     if is_tensor(inputs) and is_tensor(targets):
@@ -167,7 +167,7 @@ def _refuse_uneven(whole: Batch, source: str) -> None:
 
 
 def warn_of_one_class(targets: torch.Tensor, source: str) -> None:
-    """Say so where several samples are all of one class, for which they stand then alone."""
+    """Warn if several samples are all of one class."""
     lowest, highest = (int(end) for end in targets.aminmax()) if targets.numel() else (0, 1)
     if lowest == highest and len(targets) > 1:
         log.warning("%s: all %d samples are of class %d, and stand for no other", source, len(targets), lowest)
@@ -177,7 +177,7 @@ def _of_dataset(given: Dataset[Any], source: str, max_samples: int | None, num_c
     samples = user_code.call(len, given, name="__len__", role=f"{source}: the Dataset's")
     if samples == 0:
         raise InputError(f"{source}: the Dataset is empty")
-    classes = getattr(given, "classes", None)  # torchvision's data sets name their classes so
+    classes = getattr(given, "classes", None)  # the attribute of torchvision's data sets
     if num_classes is None and classes is not None:
         num_classes = len(classes)
     dataset = Samples(given, source)

@@ -1,4 +1,4 @@
-"""Directions delta and eta: random, of a file, towards other networks; the socket for others."""
+"""Directions delta and eta: random, from a file, towards other networks, or from another ``DirectionSource``."""
 
 from lossgrid.directions.entries import Entries, copied, parameters, states
 from lossgrid.directions.normalise import normalise, transposed_groups

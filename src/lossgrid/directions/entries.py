@@ -1,7 +1,7 @@
-"""The entries of a network a direction can move: parameters, and buffers that hold floating-point numbers.
+"""The entries of a network that a direction can move: parameters, and buffers of floating-point numbers.
 
-Directions and theta* travel as ``dict[str, Tensor]`` in the network's own order. A direction names only the entries it
-moves; all others have direction 0.
+Directions and theta* are ``dict[str, Tensor]`` in the network's own order. A direction names only the entries it moves;
+all others have direction 0.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def parameters(model: torch.nn.Module) -> Entries:
 def states(model: torch.nn.Module) -> Entries:
     """Return all entries of ``model.state_dict()`` in its order: parameters and buffers, integer ones too.
 
-    What layers add to it of their own (``get_extra_state``) is no entry.
+    Extra state of modules (``get_extra_state``) is left out.
     """
     return {
         name: tensor.detach()
@@ -33,12 +33,12 @@ def states(model: torch.nn.Module) -> Entries:
 
 
 def can_move(entry: torch.Tensor) -> bool:
-    """Tell whether a direction can move an entry: its numbers are real or complex."""
+    """Return whether a direction can move an entry: its numbers are floating-point or complex."""
     return entry.is_floating_point() or entry.is_complex()
 
 
 def exact(entry: torch.Tensor) -> torch.dtype:
-    """Return the dtype directions have for an entry: float64, complex128 for complex numbers."""
+    """Return the dtype of directions for an entry: float64, or complex128 for complex numbers."""
     return torch.complex128 if entry.is_complex() else torch.float64
 
 

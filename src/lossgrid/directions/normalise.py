@@ -1,8 +1,8 @@
 """Normalising a direction to the scale of the network (Li et al. 2018, section 4, equation 1).
 
-A filter is what produces one output of a layer: "the weights that generate one neuron", one channel of a convolution.
-In most tensors that is a slice along dimension 0, in those of transposed convolutions it is not. docs/directions.md
-lists what a filter of each kind of layer is, and which rescalings of a network leave its surface as it is.
+A filter is the set of weights that produce one output of a layer: of one neuron, or of one channel of a convolution. In
+most tensors that is a slice along dimension 0; in those of transposed convolutions it is not. docs/directions.md lists
+the filters of each kind of layer, and the rescalings of a network that do not change its surface.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from torch.nn.modules.conv import _ConvTransposeNd
 
 from lossgrid.directions.entries import Entries, exact
 
-EPSILON = 1e-10
+EPSILON = 1e-10  # added to the norm of a filter of the direction, as in the paper's code: avoids division by 0
 NO_GROUPS: Mapping[str, int] = MappingProxyType({})
 
 Array = npt.NDArray[np.float64]
 
 
 def transposed_groups(model: torch.nn.Module) -> dict[str, int]:
-    """Return the weights of transposed convolutions by name, each with its number of groups."""
+    """Return the number of groups of each transposed convolution, by the name of its weight."""
     return {
         f"{name}.weight".lstrip("."): module.groups
         for name, module in model.named_modules()
@@ -39,11 +39,11 @@ def normalise(
     *,
     transposed: Mapping[str, int] = NO_GROUPS,
 ) -> Entries:
-    """Rescale ``direction`` to ``theta``, tensor by tensor.
+    """Return ``direction`` rescaled to ``theta``, tensor by tensor.
 
     * ``filter``: each filter gets the norm of the same filter of theta, ``d_i ||w_i|| / (||d_i|| + 1e-10)``. Filters
-      are the slices along dimension 0, or what leads to one output channel where the convolution is transposed. A
-      tensor of at most one dimension is one filter.
+      are the slices along dimension 0; of transposed convolutions, the weights of one output channel. A tensor of at
+      most one dimension is one filter.
     * ``layer``: each tensor gets the norm of the same tensor of theta.
     * ``weight``: each number is multiplied by the same number of theta.
     * ``none``: as drawn.
@@ -52,12 +52,11 @@ def normalise(
         direction: Name to direction; only these entries are moved.
         theta: At least the same entries of the trained network.
         norm: One of the names above.
-        transposed: The entries that are weights of transposed convolutions, shape ``(in, out / groups, ...)``, each
-            with its number of groups.
+        transposed: Number of groups of each weight of a transposed convolution, shape ``(in, out / groups, ...)``.
 
     Returns:
-        Name to direction, float64, complex128 where it is complex, on the CPU. The length of a complex filter is that
-        of its real and imaginary parts together; ``weight`` multiplies each part by the same part of theta.
+        Name to direction, float64, complex128 where it is complex, on the CPU. The norm of a complex filter is that of
+        its real and imaginary parts together; ``weight`` multiplies each part by the same part of theta.
     """
     return {name: _normalise(tensor, theta[name], norm, transposed.get(name)) for name, tensor in direction.items()}
 
@@ -72,8 +71,8 @@ def _normalise(direction: torch.Tensor, theta: torch.Tensor, norm: str, groups: 
 def _normalise_real(
     direction: torch.Tensor, theta: torch.Tensor, norm: str, groups: int | None, *, scalar_ndim: int
 ) -> torch.Tensor:
-    """Rescale real numbers; up to ``scalar_ndim`` dimensions are one filter."""
-    # NumPy's sums have one order on every processor, those of torch depend on the width of its vectors.
+    """Return real numbers rescaled; a tensor of at most ``scalar_ndim`` dimensions is one filter."""
+    # NumPy sums in the same order on every processor; in torch the order depends on the width of SIMD vectors.
     d, w = (tensor.detach().cpu().double().numpy() for tensor in (direction, theta))
     if norm == "weight":
         d = d * w
@@ -89,12 +88,12 @@ def _normalise_real(
 
 
 def _rescaled(d: Array, w: Array, axes: tuple[int, ...]) -> Array:
-    """Give what lies along ``axes`` of ``d`` the length it has in ``w``."""
+    """Return ``d`` with each slice along ``axes`` scaled to the length of the same slice of ``w``."""
     rescaled: Array = d * (_length(w, axes) / (_length(d, axes) + EPSILON))
     return rescaled
 
 
 def _length(array: Array, axes: tuple[int, ...]) -> Array:
-    """Return the Euclidean length over ``axes``, which stay as dimensions of size 1."""
+    """Return the Euclidean length along ``axes``, which remain as dimensions of size 1."""
     squares: Array = np.square(array).sum(axis=axes, keepdims=True)
     return np.sqrt(squares)

@@ -1,4 +1,4 @@
-"""Random Gaussian directions, the same bits on every rank and machine; normalised, they are the paper's."""
+"""Random Gaussian directions, normalised as in the paper; the same bits on every rank and machine."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from lossgrid.directions.normalise import normalise, transposed_groups
 from lossgrid.directions.source import Around
 from lossgrid.directions.stream import normal
 
-VERSION = 2  # of how directions are drawn; a surface keeps its own
+VERSION = 2  # of the random stream; each surface file stores the version of its own
 
-Draw = Callable[[str, tuple[int, ...]], npt.NDArray[np.float64]]  # of a parameter's name and shape
+Draw = Callable[[str, tuple[int, ...]], npt.NDArray[np.float64]]  # numbers for a parameter, from its name and shape
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Random:
     """Random directions, normalised to the network (Li et al. 2018, section 4).
 
     Attributes:
-        seed: Their seed.
+        seed: The user's seed.
         norm: ``filter``, ``layer``, ``weight`` or ``none``; see :func:`~lossgrid.directions.normalise`.
         perturb_bias_and_norm: Also move biases and the parameters of normalisation layers.
-        version: How they are drawn; see :func:`gaussian`.
+        version: Version of the random stream; see :func:`gaussian`.
     """
 
     seed: int = 0
@@ -38,7 +38,7 @@ class Random:
     needs_data: bool = False
 
     def make(self, around: Around, axes: int) -> list[Entries]:
-        """Return one direction for each axis, from a seed of its own."""
+        """Return one direction for each axis, each from its own stream."""
         return [self.of_axis(around.model, axis) for axis in range(axes)]
 
     def of_axis(self, model: torch.nn.Module, axis: int) -> Entries:
@@ -62,17 +62,17 @@ def gaussian(
     perturb_bias_and_norm: bool = False,
     version: int = VERSION,
 ) -> Entries:
-    """Draw a standard normal direction for the parameters ``theta``.
+    """Return a standard normal direction for the parameters ``theta``.
 
     Args:
         theta: Parameters by name, in the network's order.
         seed: The user's seed.
         axis: 0 for delta, 1 for eta.
         perturb_bias_and_norm: Also move tensors of at most one dimension: biases and the parameters of normalisation
-            layers, which the paper leaves alone (Li et al. 2018, section 4).
-        version: 2: each parameter has a stream of its own, by its name (:mod:`lossgrid.directions.stream`), so that
-            the numbers of one do not depend on which others there are. 1: one stream for all parameters in their
-            order, as in surfaces made before there was a version 2.
+            layers, which do not move in the paper (Li et al. 2018, section 4).
+        version: 2: each parameter has its own stream, addressed by its name (:mod:`lossgrid.directions.stream`), so
+            that its numbers do not depend on the other parameters. 1: one stream for all parameters in their order,
+            as in surfaces older than version 2.
 
     Returns:
         Name to direction, float64, on the CPU; complex128 for complex parameters, whose real and imaginary parts are
@@ -82,7 +82,7 @@ def gaussian(
     direction: Entries = {}
     for name, tensor in theta.items():
         is_moved = tensor.ndim > 1 or perturb_bias_and_norm
-        if is_moved or version == 1:  # whose stream goes on after numbers that are not used
+        if is_moved or version == 1:  # version 1 draws numbers also for parameters that do not move
             drawn = draw(name, (*tensor.shape, *([2] if tensor.is_complex() else [])))
         if is_moved:
             numbers = torch.from_numpy(np.asarray(drawn))

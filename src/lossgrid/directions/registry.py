@@ -1,4 +1,4 @@
-"""Which source of directions is asked for; one precedence for the command line and Python."""
+"""The choice of the source of directions; one precedence for the command line and Python."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from lossgrid.settings import ModelConfig
 
 
 def random(config: ModelConfig) -> Random:
-    """Return the random directions of the settings."""
+    """Return the source of the random directions of the settings."""
     return Random(config.seed, config.norm, config.perturb_bias_and_norm, config.direction_version)
 
 
-# What Python takes: a name, a file, tensors by entry for each axis, or a function that makes these.
+# The values Python accepts: a name, a file, tensors by entry for each axis, or a function that returns these.
 Directions = str | Path | Sequence[Mapping[str, torch.Tensor]] | Callable[[Around, int], Any]
 
 SOURCES: dict[str, Callable[[ModelConfig], DirectionSource]] = {"random": random}
@@ -36,13 +36,13 @@ def source_of(
 ) -> DirectionSource:
     """Return the source of the directions that the settings ask for.
 
-    Networks to go to come first, then what is given; the rest is random. A name that is a file is that file, also
-    where it looks like a function.
+    Networks (``to``) come before ``directions``; random directions fill the other axes. A name of an existing file
+    means that file, even if it looks like a function.
 
     Args:
         config: The settings.
-        directions: What Python gives in place of a name in the settings.
-        to: Networks given from Python in place of files in the settings, each with its name.
+        directions: Directions given from Python, in place of ``config.directions``.
+        to: Networks given from Python, each after its name, in place of ``config.to``.
 
     Raises:
         InputError: There is no such source.

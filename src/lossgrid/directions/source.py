@@ -1,7 +1,7 @@
-"""Where directions come from: the socket for random ones, those of a file, those towards other networks, and others.
+"""The protocol of a source of directions: random ones, those of a file, those towards other networks, and others.
 
-A source makes one direction for each axis of the grid, on every rank, and the same bits on each. What belongs to one
-kind of direction only, such as the seed of random ones, is a part of its source.
+A source returns one direction for each axis of the grid, with the same bits on every rank. Settings of one kind of
+direction, such as the seed of random ones, are attributes of its source.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from lossgrid.parallel import World
 
 @dataclass(frozen=True)
 class Around:
-    """What directions are made around.
+    """The network around which directions are made, with its data and ranks.
 
     Attributes:
-        model: The trained network, theta*, on the CPU, in evaluation mode; a source leaves it as it is.
-        splits: The data by name, in the dtype in which they were given.
-        world: The ranks, all of which make the directions together.
+        model: The trained network, theta*, on the CPU, in evaluation mode; a source must not change it.
+        splits: The data by the name of the split, in the dtype of the user.
+        world: The ranks; all of them make the directions together.
     """
 
     model: torch.nn.Module
@@ -33,11 +33,11 @@ class Around:
 
 
 class DirectionSource(Protocol):
-    """Makes directions."""
+    """Makes the directions of a grid."""
 
     @property
     def needs_data(self) -> bool:
-        """Tell whether it looks at the data; else a single sample is loaded, which tells the shapes."""
+        """Whether it reads the data; otherwise only one sample is loaded, for the shapes."""
 
     def make(self, around: Around, axes: int) -> list[Entries]:
         """Return ``axes`` directions by entry of the network, float64 or complex128, on the CPU: delta, then eta.
@@ -45,5 +45,5 @@ class DirectionSource(Protocol):
         Collective: all ranks of ``around.world`` must call this.
 
         Raises:
-            InputError: They cannot be made.
+            InputError: The directions cannot be made.
         """

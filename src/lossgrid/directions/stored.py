@@ -1,6 +1,6 @@
 """Directions of files: lossgrid's own, and both types of the reference tool (tomgoldstein/loss-landscape).
 
-Also those given from Python, which are tied to the network's entries in the same way.
+Directions given from Python are matched to the network's entries in the same way.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class OfFile:
         """Return the first ``axes`` directions of the file.
 
         Raises:
-            InputError: There is no such file, or it holds too few directions, or those of another network.
+            InputError: The file does not exist, holds too few directions, or belongs to another network.
         """
         stored = store.read_directions(self.path)
         if len(stored) < axes:
@@ -48,7 +48,7 @@ class Given:
 
     Attributes:
         directions: Tensors by entry, for each axis.
-        source: What they are called in errors.
+        source: Their name in errors.
     """
 
     directions: Sequence[Mapping[str, torch.Tensor]]
@@ -56,10 +56,10 @@ class Given:
     needs_data: bool = False
 
     def make(self, around: Around, axes: int) -> list[Entries]:
-        """Return the first ``axes`` of them.
+        """Return the first ``axes`` of the directions.
 
         Raises:
-            InputError: There are too few, or they are of another network.
+            InputError: There are too few directions, or they belong to another network.
         """
         if len(self.directions) < axes:
             raise InputError(f"{self.source} holds {len(self.directions)}, and the grid has {axes} axes")
@@ -70,10 +70,10 @@ class Given:
 
 
 def arrays_of(direction: Mapping[str, Any], *, source: str) -> list[npt.NDArray[Any]]:
-    """Return the tensors of a direction given from Python as arrays: of all floating-point types as float64.
+    """Return the tensors of a direction given from Python as arrays; floating-point types become float64.
 
     Raises:
-        InputError: They are no tensors by name.
+        InputError: ``direction`` is not a dict of tensors by name.
     """
     if not isinstance(direction, Mapping) or not all(isinstance(tensor, torch.Tensor) for tensor in direction.values()):
         raise InputError(f"{source}: expected a dict of tensors by entry, got a {type(direction).__name__}")
@@ -84,10 +84,10 @@ def arrays_of(direction: Mapping[str, Any], *, source: str) -> list[npt.NDArray[
 def match(
     arrays: Sequence[npt.NDArray[Any]], names: Sequence[str] | None, model: torch.nn.Module, *, source: str
 ) -> Entries:
-    """Tie the tensors of a direction file to the entries of ``model``.
+    """Return the tensors of a direction file by the entries of ``model``.
 
-    Files of lossgrid say the names. Those of the reference tool are in ``parameters()`` order (its type "weights") or
-    in ``state_dict()`` order ("states"); which one is told by their number.
+    Files of lossgrid hold the names. Files of the reference tool are in ``parameters()`` order (its type "weights") or
+    in ``state_dict()`` order ("states"); the number of tensors decides which.
 
     Args:
         arrays: The tensors in the order of the file.
@@ -96,8 +96,8 @@ def match(
         source: The file, for errors.
 
     Returns:
-        Name to direction, float64 or for complex entries complex128, on the CPU; integer entries are left out, they do
-        not move.
+        Name to direction, float64 or for complex entries complex128, on the CPU. Integer entries do not move and are
+        left out.
 
     Raises:
         InputError: The file belongs to another network, or holds numbers that are not finite.

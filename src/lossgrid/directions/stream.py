@@ -1,8 +1,8 @@
-"""Standard normal numbers that a counter addresses: number i of a stream, without those before it.
+"""Standard normal numbers from a counter-based generator: number i of a stream needs none of the numbers before it.
 
-All of it is integer arithmetic and the exact operations of IEEE 754 (+, -, x, /, square root), one after the other, so
-that every processor and every version of every library gives the same bits. docs/directions.md defines the stream, with
-values to check another implementation by.
+The computation uses only integer arithmetic and the exactly rounded operations of IEEE 754 (+, -, x, /, square root),
+in a fixed order. Every processor and library version therefore gives the same bits. docs/directions.md defines the
+stream and lists values for checking another implementation.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-WORDS = 4  # of 64 bits that Philox gives for a counter
-PIECE = 1 << 18  # numbers computed at a time, so that what is computed on the way stays in the cache
+WORDS = 4  # 64-bit words that Philox returns for a counter
+PIECE = 1 << 18  # numbers computed at once, so that intermediate arrays stay in the cache
 LN_2 = 0.6931471805599453
 SQRT_HALF = 0.7071067811865476
 
@@ -47,9 +47,9 @@ def normal(seed: int, axis: int, name: str, count: int, *, start: int = 0) -> Ar
     Args:
         seed: The user's seed.
         axis: 0 for delta, 1 for eta.
-        name: The parameter they are for.
-        count: How many.
-        start: Index of the first.
+        name: Name of the parameter.
+        count: How many numbers.
+        start: Index of the first number.
 
     Returns:
         Shape ``(count,)``, float64, standard normal.
@@ -64,32 +64,35 @@ def normal(seed: int, axis: int, name: str, count: int, *, start: int = 0) -> Ar
 def words(seed: int, axis: int, name: str, count: int, *, start: int = 0) -> npt.NDArray[np.uint64]:
     """Return words of Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11).
 
-    Word i is number ``i mod 4`` of what the counter ``i // 4 + 1`` gives. The key is the first 16 bytes of a SHA-256,
-    as two little-endian numbers of 64 bits.
+    Word i is word ``i mod 4`` of the block of counter ``i // 4 + 1``. The key is the first 16 bytes of a SHA-256, as
+    two little-endian 64-bit integers.
+
+    Returns:
+        Shape ``(count,)``, uint64: words ``start`` to ``start + count``.
     """
     about = f"lossgrid random direction 2\nseed {seed}\naxis {axis}\nparameter {name}\n"
     key = np.frombuffer(hashlib.sha256(about.encode("utf-8", "surrogateescape")).digest()[:16], dtype="<u8")
     block, skipped = divmod(start, WORDS)
-    generator = np.random.Philox(key=key.astype(np.uint64), counter=block)  # which counts up, then computes
+    generator = np.random.Philox(key=key.astype(np.uint64), counter=block)  # increments the counter before each block
     drawn: npt.NDArray[np.uint64] = generator.random_raw(skipped + count)[skipped:]
     return drawn
 
 
 def quantile(random: npt.NDArray[np.uint64]) -> Array:
-    """Return the quantiles of the standard normal distribution at (k + 1/2) / 2^53, k being the upper 53 bits."""
+    """Return the quantiles of the standard normal distribution at (k + 1/2) / 2^53, with k the upper 53 bits."""
     k = (random >> np.uint64(11)).astype(np.float64)
-    q = (k - 2.0**52 + 0.5) * 2.0**-53  # from the middle: exact
+    q = (k - 2.0**52 + 0.5) * 2.0**-53  # the probability minus 1/2, without round-off
     numbers: Array = q * _ratio(MIDDLE, 0.180625 - q * q)
     outside = np.flatnonzero(np.abs(q) > 0.425)
-    share = 0.5 - np.abs(q[outside])  # of the distribution beyond: exact
-    r = np.sqrt(-logarithm(share))
+    tail = 0.5 - np.abs(q[outside])  # the probability of the tail, without round-off
+    r = np.sqrt(-logarithm(tail))
     tails = np.where(r <= 5.0, _ratio(TAIL, r - 1.6), _ratio(FAR_TAIL, r - 5.0))
     numbers[outside] = np.where(q[outside] < 0, -tails, tails)
     return numbers
 
 
 def logarithm(x: Array) -> Array:
-    """Return natural logarithms of positive numbers; those of libraries differ in the last bit.
+    """Return natural logarithms of positive numbers; those of math libraries differ in the last bit.
 
     With x = 2^e m, m within a factor sqrt(2) of 1: ln x = e ln 2 + 2 artanh((m - 1) / (m + 1)), by its series.
     """
@@ -104,9 +107,9 @@ def logarithm(x: Array) -> Array:
     return (e - is_small).astype(np.float64) * LN_2 + 2.0 * (s * series)
 
 
-def _ratio(of: tuple[tuple[float, ...], tuple[float, ...]], x: Array) -> Array:
-    above, below = (_polynomial(coefficients, x) for coefficients in of)
-    ratio: Array = above / below
+def _ratio(polynomials: tuple[tuple[float, ...], tuple[float, ...]], x: Array) -> Array:
+    numerator, denominator = (_polynomial(coefficients, x) for coefficients in polynomials)
+    ratio: Array = numerator / denominator
     return ratio
 
 

@@ -21,11 +21,11 @@ Network = torch.nn.Module | Mapping[str, Any] | str | Path
 
 @dataclass(frozen=True)
 class Towards:
-    """Directions towards other networks; axes for which there is none are random.
+    """Directions towards other networks; the directions of further axes are random.
 
     Attributes:
-        networks: Modules, state dicts or checkpoint files, each with what it is called in errors.
-        others: The directions of the other axes.
+        networks: Modules, state dicts or checkpoint files, each after its name in errors.
+        others: The source of the directions of further axes.
     """
 
     networks: Sequence[tuple[str, Network]]
@@ -33,10 +33,10 @@ class Towards:
     needs_data: bool = False
 
     def make(self, around: Around, axes: int) -> list[Entries]:
-        """Return the way to each network, then random directions.
+        """Return the direction towards each network, then random directions.
 
         Raises:
-            InputError: A network cannot be read, or does not fit, or is the trained network itself.
+            InputError: A network cannot be read, does not fit, or equals the trained network.
         """
         made = [towards(_state(network), around.model, source=name) for name, network in self.networks[:axes]]
         return made + [self.others.of_axis(around.model, axis) for axis in range(len(made), axes)]
@@ -45,18 +45,18 @@ class Towards:
 def towards(state: Mapping[str, Any], model: torch.nn.Module, *, source: str) -> Entries:
     """Return the direction from ``model`` to the checkpoint ``state``.
 
-    The entries of ``model`` hold those of ``state`` meanwhile; they are put back to the bit.
+    The function loads ``state`` into ``model`` and then restores the entries of ``model`` to the bit.
 
     Raises:
-        InputError: The checkpoint does not fit, or is the network itself.
+        InputError: The checkpoint does not fit, or equals the network.
     """
-    start = copy.deepcopy(model.state_dict())  # with the extra state of modules
+    start = copy.deepcopy(model.state_dict())  # a deep copy, as modules may have extra state of any type
     theta = {name: start[name] for name in states(model)}
     try:
         models.load_state(model, state, source=source)
         return difference(theta, states(model), source=source)
     finally:
-        model.load_state_dict(start, strict=False)  # what layers keep beside their entries stays as it is
+        model.load_state_dict(start, strict=False)  # not strict: hooks may leave entries out of a state dict
 
 
 def _state(network: Network) -> Mapping[str, Any]:
@@ -66,18 +66,18 @@ def _state(network: Network) -> Mapping[str, Any]:
 
 
 def difference(start: Mapping[str, torch.Tensor], end: Mapping[str, torch.Tensor], *, source: str) -> Entries:
-    """Return ``end - start``: parameters and buffers, as batch normalisation needs the statistics of where it is.
+    """Return ``end - start`` of parameters and buffers: the running statistics of batch normalisation move too.
 
     Args:
         start: All entries of theta*, in the network's order.
         end: The same entries of the other network.
-        source: Where ``end`` comes from, for errors.
+        source: The origin of ``end``, for errors.
 
     Returns:
-        Name to direction, float64, complex128 for complex entries, on the CPU; integer entries stay where they are.
+        Name to direction, float64, complex128 for complex entries, on the CPU; integer entries do not move.
 
     Raises:
-        InputError: The two are the same network, so that there is no direction between them.
+        InputError: The two networks are equal, so that there is no direction between them.
     """
     direction = {
         name: end[name].cpu().to(exact(tensor)) - tensor.cpu().to(exact(tensor))

@@ -1,4 +1,4 @@
-"""Directions that a user's function makes: ``--directions package.module:function``."""
+"""Directions that a user's function returns: ``--directions package.module:function``."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class OfUser:
     """Directions made by ``function(around, axes)``.
 
     Attributes:
-        function: Takes an :class:`~lossgrid.directions.Around` and the number of axes. It returns a list with as many
-            dicts of tensors, each by entry of the network; what a dict leaves out does not move.
-        name: What it is called in errors.
+        function: Called with an :class:`~lossgrid.directions.Around` and the number of axes. It returns a list of as
+            many dicts of tensors by entry of the network; entries that a dict leaves out do not move.
+        name: Its name in errors.
     """
 
     function: Callable[..., Any]
@@ -30,10 +30,10 @@ class OfUser:
     needs_data: bool = True
 
     def make(self, around: Around, axes: int) -> list[Entries]:
-        """Return what the function makes.
+        """Return the directions that the function returns.
 
         Raises:
-            InputError: It fails, or returns what are no directions of the network.
+            InputError: The function fails, or its result does not fit the network.
         """
         made = user_code.call(self.function, around, axes, name=self.name, role=ROLE)
         if not isinstance(made, (list, tuple)):

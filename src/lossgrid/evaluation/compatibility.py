@@ -16,7 +16,7 @@ from lossgrid.errors import InputError
 from lossgrid.evaluation.calling import call
 from lossgrid.evaluation.device import Device
 from lossgrid.evaluation.sameness import SAME, distance
-from lossgrid.measures import Made, Objective, refuse_loss_that_does_not_add_up
+from lossgrid.measures import Metric, Objective, refuse_loss_that_does_not_add_up
 
 log = logging.getLogger(__name__)
 NO_GRADIENT = "does not require grad"
@@ -46,7 +46,7 @@ def check_fit(
     objectives: Mapping[str, Objective],
     device: Device,
     *,
-    more: Sequence[Made] = (),
+    more: Sequence[Metric] = (),
 ) -> Fit:
     """Return the result of the checks on two batches of each split: its first, and one of spread samples.
 
@@ -83,20 +83,22 @@ def check_fit(
         outputs = _forward(name, model, inputs, device)
         if own.is_users:
             refuse_loss_that_does_not_add_up(own, split, outputs, targets)
-        for _, by_function in more:
-            if by_function is not None:
-                refuse_loss_that_does_not_add_up(by_function, split, outputs, targets)
+        for metric in more:
+            if metric.objective is not None:
+                refuse_loss_that_does_not_add_up(metric.objective, split, outputs, targets)
         by_batch |= same and count(inputs) > 1 and _depends_on_the_batch(name, model, inputs, outputs, device)
     return Fit(deterministic, by_batch, fitting)
 
 
-def _try_measures(more: Sequence[Made], split: str, objective: Objective, outputs: torch.Tensor, targets: Tree) -> None:
+def _try_measures(
+    more: Sequence[Metric], split: str, objective: Objective, outputs: torch.Tensor, targets: Tree
+) -> None:
     """Try the additional measures on a batch.
 
     Raises:
         InputError: A measure needs classes and the split has none, or a user's measure fails.
     """
-    for measure, _ in more:
+    for measure in (metric.measure for metric in more):
         if measure.of_classes and not objective.counts_correct:
             raise InputError(f"--metric {measure.name} is of classes, and split {split!r} has none; leave it out")
         state = measure.start(outputs.device)

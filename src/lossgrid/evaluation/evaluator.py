@@ -22,7 +22,7 @@ from lossgrid.evaluation.network import FEW, Network, make_network
 from lossgrid.evaluation.passes import Tick, measure
 from lossgrid.evaluation.sameness import THETA, Differs, Point, Unsuitable, describe, refuse_other_function
 from lossgrid.evaluation.subject import Subject
-from lossgrid.measures import Made, Measure, Objective, accuracy, bound, loss_of
+from lossgrid.measures import Measure, Metric, Objective, accuracy, loss_of
 from lossgrid.surface import Quantity
 
 Values = npt.NDArray[np.float64]
@@ -60,7 +60,7 @@ class Evaluator:
     subject: Subject
     batches: Mapping[str, Batches]
     objectives: Mapping[str, Objective]
-    more: Sequence[Made]
+    more: Sequence[Metric]
     network: Network
     graph: CudaGraph | None = None
 
@@ -75,7 +75,7 @@ class Evaluator:
         delta: Mapping[str, torch.Tensor],
         eta: Mapping[str, torch.Tensor] | None,
         reach: Point = (1.0, 1.0),
-        more: Sequence[Made] = (),
+        more: Sequence[Metric] = (),
     ) -> Evaluator:
         """Return an evaluator that runs the plain network, on the device, in evaluation mode.
 
@@ -91,7 +91,7 @@ class Evaluator:
         """
         subject = Subject.of(model, device, _largest(batches).first(FEW), delta=delta, eta=eta, reach=reach)
         losses = {split: objective.bound_to(subject.model) for split, objective in objectives.items()}
-        others = [bound(made, subject.model) for made in more]
+        others = [metric.bound_to(subject.model) for metric in more]
         return cls(subject, dict(batches), losses, others, Network("plain", subject.model))
 
     @property
@@ -106,7 +106,7 @@ class Evaluator:
             split: [
                 loss_of(objective),
                 *([accuracy()] if objective.counts_correct else []),
-                *(measure for measure, _ in self.more),
+                *(metric.measure for metric in self.more),
             ]
             for split, objective in self.objectives.items()
         }
@@ -230,7 +230,7 @@ class Evaluator:
             raise Unsuitable("this is no CUDA device")
         if not all(batches.resident for batches in self.batches.values()):
             raise Unsuitable("the data are not kept on the device")
-        if looking := [measure.name for measure, _ in self.more if not measure.is_recordable]:
+        if looking := [metric.measure.name for metric in self.more if not metric.measure.is_recordable]:
             raise Unsuitable(f"metric {looking[0]} keeps its sums itself")
         self.subject.plane.restore()
         try:

@@ -1,8 +1,8 @@
-"""Whether the loss of a batch is what its samples add up to: else a surface would depend on how the data are cut.
+"""A check that a loss adds up over batches: otherwise a surface would depend on the batch size.
 
-The loss of a surface is a mean over all samples. It is summed batch by batch, which is right for a number per sample,
-for a total with its weight, and for the mean of a batch only where that is the plain mean of its samples. The mean of
-a loss that weighs classes or ignores labels is not: it divides by the weights of the batch.
+The loss of a surface is a mean over all samples, summed batch by batch. This is correct for a number per sample, and
+for a total with its weight. For the mean of a batch it is correct only if that is the plain mean of its samples. The
+mean of a loss that weighs classes or ignores labels is not: it divides by the weights of the batch.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from lossgrid.data.batch import Tree, at, divided
 from lossgrid.errors import InputError
 from lossgrid.measures.objective import Objective
 
-SAME = 1e-4  # as a share of the loss: its sums are of at least float32
-SMALL = 1e-7  # a loss near 0 may be a sum of large terms of both signs, whose rounding is no smaller
-SINGLE = 4  # samples whose losses are taken one by one: a loss may be slow
+SAME = 1e-4  # relative difference up to which two losses are equal: their sums have float32 precision or better
+SMALL = 1e-7  # absolute difference, in units of the loss: round-off of large terms that cancel to a loss near 0
+SINGLE = 4  # samples that are evaluated one by one; few, as a loss may be slow
 
 
 def refuse_loss_that_does_not_add_up(objective: Objective, split: str, outputs: torch.Tensor, targets: Tree) -> None:
-    """Compare the loss of a batch with that of its halves, and the loss of some samples with that of each.
+    """Raise InputError if the loss of a batch is not the sum over its parts: two halves, and single samples.
 
     Args:
         objective: A user's loss.
-        split: Which split the batch is of, for errors.
-        outputs: What the network made of the batch.
-        targets: Its targets.
+        split: The split of the batch, for errors.
+        outputs: Outputs of the network for the batch, ``(n, ...)``.
+        targets: Targets of the batch, ``(n, ...)`` each.
 
     Raises:
-        InputError: The parts come to something else, or a weight is negative.
+        InputError: The sum over the parts differs, or a weight is negative.
     """
     count = len(outputs)
     if not outputs.isfinite().all():
         return
     terms, _ = objective.terms(outputs, targets)
-    if len(terms) == count > 1:  # a number per sample: each must be the same in a smaller batch
+    if len(terms) == count > 1:  # a number per sample, which must not depend on the rest of the batch
         halves = zip(outputs.tensor_split(2), divided(targets, 2), strict=True)
         alone = torch.cat([objective.terms(*half)[0].reshape(-1) for half in halves])
         if torch.allclose(alone, terms, rtol=SAME, atol=SMALL, equal_nan=True):
@@ -63,7 +63,7 @@ def _compare(objective: Objective, split: str, outputs: torch.Tensor, targets: T
 
 
 def _close(a: float, b: float, small: float) -> bool:
-    """Tell whether the parts come to ``b`` as the whole to ``a``; where that is not finite it cannot be told."""
+    """Return whether ``a`` of the whole and ``b`` of its parts agree up to round-off; True if ``a`` is not finite."""
     return not math.isfinite(a) or abs(a - b) <= max(SAME * max(abs(a), abs(b)), small)
 
 

@@ -1,4 +1,4 @@
-"""What is measured on a batch: the loss, summed over samples or weights, and for classes how many were recognised."""
+"""The objective of a split: its loss, built-in or a user's, and for classes the number of correct samples."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lossgrid import user_code
 from lossgrid.data.batch import Tree, count
 from lossgrid.errors import InputError
 
-# Numbers whose sum is the loss of a batch times its weight, and that weight.
+# Numbers whose sum is the loss of a batch times its weight; and the weight.
 Terms = tuple[torch.Tensor, torch.Tensor | int]
 USERS_UNITS = "loss per sample"
 
@@ -26,15 +26,15 @@ class Objective:
     """A loss over batches.
 
     Attributes:
-        name: ``cross_entropy``, ``mse``, or a user's function.
+        name: ``cross_entropy``, ``mse``, or the name of a user's function.
         terms: ``terms(outputs, targets)`` returns numbers whose sum is the loss of the batch times its weight, and the
-            weight: the loss of every sample, shape ``(n,)``, and n; or a total, shape ``(1,)``, and its weight. That
-            is n for the mean of a batch.
-        units: What the loss counts.
-        counts_correct: Whether accuracy is measured too: the targets are classes.
+            weight: the loss of every sample, shape ``(n,)``, and n; or a total, shape ``(1,)``, and its weight. The
+            weight of the mean of a batch is n.
+        units: Units of the loss.
+        counts_correct: Whether accuracy is measured too, as the targets are classes.
         is_users: Whether a user wrote the loss.
-        takes_model: Whether the loss is given the network too; then :meth:`bound_to` comes first.
-        role: What it is, in errors.
+        takes_model: Whether the loss has a parameter ``model``; call :meth:`bound_to` before ``terms``.
+        role: Its kind in errors, such as "loss function".
     """
 
     name: str
@@ -46,19 +46,19 @@ class Objective:
     role: str = "loss function"
 
     def bound_to(self, model: nn.Module) -> Objective:
-        """Return the same loss, given ``model``, the network that moves, where it has a parameter of that name."""
+        """Return the same loss; a parameter ``model`` of it gets ``model``, the moving network."""
         return replace(self, terms=partial(self.terms, model=model), takes_model=False) if self.takes_model else self
 
     def without_accuracy(self) -> Objective:
         """Return the loss alone."""
         return replace(self, counts_correct=False)
 
-    def sums(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Return what a batch adds to each mean: a row ``[total, weight]`` for the loss and, where counted, accuracy.
+    def sums(self, outputs: torch.Tensor, targets: Tree) -> torch.Tensor:
+        """Return the sums of a batch: a row ``[total, weight]`` for the loss and, if counted, one for the accuracy.
 
         Args:
-            outputs: What the network made of a batch; logits ``(n, num_classes)`` for classes.
-            targets: Its targets, ``(n, ...)``.
+            outputs: Outputs of the network for the batch; logits ``(n, num_classes)`` for classes.
+            targets: Targets of the batch, ``(n, ...)`` each.
 
         Returns:
             Shape ``(1, 2)`` or ``(2, 2)``, float64, on the device; the number of correct samples is NaN where the
@@ -73,28 +73,28 @@ class Objective:
 
 
 def as_number(weight: torch.Tensor | int, like: torch.Tensor) -> torch.Tensor:
-    """Return a weight as a float64 number on the device of ``like``."""
+    """Return a weight as a tensor of shape ``()``, float64, on the device of ``like``."""
     if isinstance(weight, torch.Tensor):
         return weight.to(torch.float64).reshape(())
     return torch.full((), weight, dtype=torch.float64, device=like.device)
 
 
 def fraction_of_sample(which: torch.Tensor, highest: torch.Tensor) -> torch.Tensor:
-    """Return for each sample of a batch the fraction of it that is ``which``, shape ``(n,)``, float64.
+    """Return the fraction of each sample that is True in ``which``, shape ``(n,)``, float64.
 
-    All are NaN where the highest score of one is not finite.
+    All fractions are NaN if a score in ``highest`` is not finite.
     """
     return torch.where(highest.isfinite().all(), mean_of_sample(which).double(), torch.nan)
 
 
 def make_objective(loss: str | Callable[..., object], *, classification: bool) -> Objective:
-    """Return the objective for targets that are classes or not.
+    """Return the objective of a split.
 
     Args:
-        loss: ``cross_entropy``, ``mse`` (for classes the mean over them of (softmax - one-hot)^2, as the reference
-            tool has it), ``package.module:function``, or a function ``loss(outputs, targets)``. It returns a number
-            for each sample, or a pair ``(total, weight)`` of the batch, or the mean over the samples of the batch. The
-            network that moves is given to a parameter ``model``.
+        loss: ``cross_entropy``; ``mse``, for classes the mean over them of (softmax - one-hot)^2, as in the reference
+            tool; ``package.module:function``; or a function ``loss(outputs, targets)``. A function returns a number
+            per sample, a pair ``(total, weight)`` of the batch, or the mean over the samples of the batch. Its
+            parameter ``model``, if any, gets the moving network.
         classification: Whether targets are classes; then accuracy is measured too.
 
     Raises:
@@ -124,16 +124,16 @@ def _users(function: Callable[..., object], name: str, classification: bool) -> 
 
 
 def of_user(function: Callable[..., object], name: str, *, role: str = "loss function") -> Objective:
-    """Return the objective of a user's function; :func:`make_objective` says what it may return."""
+    """Return the objective of a user's function; see :func:`make_objective` for the values it may return."""
     takes_model = has_parameter(function, "model")
     return Objective(name, _users_terms(function, name, role), USERS_UNITS, False, True, takes_model, role)
 
 
 def has_parameter(function: Callable[..., object], name: str) -> bool:
-    """Tell whether a function, or the forward pass of a module, names a parameter so."""
+    """Return whether a function, or the forward pass of a module, has a parameter ``name``."""
     try:
         signature = inspect.signature(function.forward if isinstance(function, nn.Module) else function)
-    except (TypeError, ValueError):  # of an extension module, which does not tell
+    except (TypeError, ValueError):  # functions of extension modules may have no signature
         return False
     return name in signature.parameters
 
@@ -150,7 +150,7 @@ def _cross_entropy(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor
 
 
 def _mse_of_classes(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Mean over classes of (softmax - one-hot)^2, as the reference tool defines it."""
+    """Return the mean over classes of (softmax - one-hot)^2, as the reference tool defines it."""
     outputs = full_precision(outputs)
     one_hot = F.one_hot(targets, outputs.shape[1]).movedim(-1, 1)
     return mean_of_sample((outputs.softmax(dim=1) - one_hot).square())
@@ -168,17 +168,17 @@ def _mse(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def mean_of_sample(values: torch.Tensor) -> torch.Tensor:
-    """Average all that belongs to a sample, ``(n, ...)`` to ``(n,)``: a sequence of tokens counts as one sample."""
+    """Return the mean of each sample, ``(n, ...)`` to ``(n,)``, float64: a sequence of tokens counts as one sample."""
     return values.flatten(1).mean(dim=1, dtype=torch.float64) if values.ndim > 1 else values
 
 
 def full_precision(outputs: torch.Tensor) -> torch.Tensor:
-    """Compute the loss in at least float32, also of bfloat16 outputs."""
+    """Return outputs in at least float32: the loss of bfloat16 outputs is computed in float32."""
     return outputs.float() if outputs.dtype in (torch.bfloat16, torch.float16) else outputs
 
 
 def _users_terms(function: Callable[..., object], name: str, role: str) -> Callable[..., Terms]:
-    """Wrap a user's loss: a number per sample, ``(n,)``; the mean over the batch, a scalar; or (total, weight)."""
+    """Return the terms of a user's loss, which returns numbers ``(n,)``, a mean ``()`` or a pair (total, weight)."""
 
     def terms(outputs: torch.Tensor, targets: Tree, **model: nn.Module) -> Terms:
         given = full_precision(outputs) if isinstance(outputs, torch.Tensor) else outputs
@@ -202,7 +202,7 @@ def _users_terms(function: Callable[..., object], name: str, role: str) -> Calla
 
 
 def _scalar(part: object, like: torch.Tensor) -> torch.Tensor | None:
-    """Return a real number as a tensor without dimensions; None where it is none."""
+    """Return a real number as a tensor of shape ``()``; None if ``part`` is not a real number."""
     if isinstance(part, torch.Tensor):
         return part.reshape(()) if part.numel() == 1 and not part.is_complex() else None
     if isinstance(part, (int, float)) and not isinstance(part, bool):

@@ -1,6 +1,6 @@
-"""Measures of users: a function of outputs and targets, or an object with update, compute and reset.
+"""Metrics of users: a function of outputs and targets, or an object with update, compute and reset.
 
-The second is what torchmetrics has (https://lightning.ai/docs/torchmetrics), and what others have after it.
+The second is the interface of torchmetrics (https://lightning.ai/docs/torchmetrics); other libraries share it.
 """
 
 from __future__ import annotations
@@ -13,38 +13,36 @@ from typing import Any
 import torch
 
 from lossgrid import user_code
+from lossgrid.data.batch import Tree
 from lossgrid.errors import InputError
 from lossgrid.measures.mean import Mean
-from lossgrid.measures.measure import Measure
-from lossgrid.measures.objective import Objective, of_user
+from lossgrid.measures.metric import Metric
+from lossgrid.measures.objective import of_user
 from lossgrid.surface import Quantity
 from lossgrid.surface.quantity import from_json
 
 METHODS = ("update", "compute", "reset")
 
 
-def of_function_or_object(name: str, given: Any, source: str) -> tuple[Measure, Objective | None]:
-    """Return the measure that a user calls ``name``.
+def of_function_or_object(name: str, given: Any, source: str) -> Metric:
+    """Return the metric of a user's function or object.
 
     Args:
-        name: The name of its quantity, after that of the split.
+        name: The name of its quantity without the split.
         given: A function ``f(outputs, targets)`` that returns what a loss may return; or an object with ``update``,
-            ``compute`` and ``reset``, or its class.
-        source: What it is called in errors.
-
-    Returns:
-        The measure, and of a function the objective by which it can be checked.
+            ``compute`` and ``reset``, or the class of such objects.
+        source: Its name in errors.
 
     Raises:
-        InputError: It is neither.
+        InputError: ``given`` is neither.
     """
     if _has_methods(given):
-        made = user_code.call(given, name=source, role="metric") if inspect.isclass(given) else given
-        return Updated(name, made, source), None
+        metric = user_code.call(given, name=source, role="metric") if inspect.isclass(given) else given
+        return Metric(Accumulator(name, metric, source))
     if not callable(given):
         raise InputError(f"metric {source}: expected a function, or an object with {', '.join(METHODS)}")
     objective = of_user(given, source, role="metric")
-    return Mean(name, objective.terms, lambda split: meaning(name, split, given)), objective
+    return Metric(Mean(name, objective.terms, lambda split: meaning(name, split, given)), objective)
 
 
 def _has_methods(given: Any) -> bool:
@@ -52,35 +50,35 @@ def _has_methods(given: Any) -> bool:
 
 
 def meaning(name: str, split: str, given: Any) -> Quantity:
-    """Return what the value means: as the attributes ``units``, ``better``, ``bounds`` and ``varies`` of it say.
+    """Return the quantity, described by the attributes ``units``, ``better``, ``bounds`` and ``varies`` of ``given``.
 
     Raises:
-        InputError: They say what is none.
+        InputError: An attribute has a value that it cannot have.
     """
-    told = {
+    described = {
         "units": getattr(given, "units", ""),
         "better": getattr(given, "better", _better(given)),
         "bounds": getattr(given, "bounds", (None, None)),
         "varies": getattr(given, "varies", "by differences"),
     }
     try:
-        return from_json({"name": f"{split}_{name}", "split": split, "kind": name, **told})
+        return from_json({"name": f"{split}_{name}", "split": split, "kind": name, **described})
     except ValueError as error:
         raise InputError(f"metric {name}: {error}") from None
 
 
 def _better(given: Any) -> str:
-    return "higher" if getattr(given, "higher_is_better", False) is True else "lower"  # as torchmetrics says it
+    return "higher" if getattr(given, "higher_is_better", False) is True else "lower"  # the attribute of torchmetrics
 
 
 @dataclass(frozen=True)
-class Updated:
-    """An object that keeps its own state.
+class Accumulator:
+    """The measure of a user's object that accumulates batches in a state of its own.
 
     Attributes:
-        name: What it is called.
-        metric: The object.
-        source: What it is called in errors.
+        name: The name of its quantity without the split.
+        metric: The object, with ``update``, ``compute`` and ``reset``.
+        source: Its name in errors.
     """
 
     name: str
@@ -90,25 +88,25 @@ class Updated:
     is_recordable: bool = False
 
     def quantities(self, split: str) -> Sequence[Quantity]:
-        """Return what the value means, for a split."""
+        """Return the quantity of a split."""
         return (meaning(self.name, split, self.metric),)
 
     def start(self, device: torch.device) -> torch.Tensor:
-        """Have the object forget what it has seen; return nothing."""
+        """Reset the object and bring it to ``device``; return an empty state, shape ``(0,)``, float64."""
         if callable(getattr(self.metric, "to", None)):
             self._call(self.metric.to, device)
         self._call(self.metric.reset)
         return torch.empty(0, dtype=torch.float64, device=device)
 
-    def add(self, state: torch.Tensor, outputs: torch.Tensor, targets: torch.Tensor) -> None:  # noqa: ARG002
-        """Show the object a batch."""
+    def add(self, state: torch.Tensor, outputs: torch.Tensor, targets: Tree) -> None:  # noqa: ARG002
+        """Update the object with a batch."""
         self._call(self.metric.update, outputs, targets)
 
     def values(self, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what the object has come to, shape ``(1,)``, float64, and NaN: it tells no standard error.
+        """Return what the object computes, shape ``(1,)``, float64, and NaN: its standard error is not known.
 
         Raises:
-            InputError: It is no number.
+            InputError: ``compute()`` returns anything but one real number.
         """
         found = self._call(self.metric.compute)
         unknown = torch.full((1,), torch.nan, dtype=torch.float64, device=state.device)

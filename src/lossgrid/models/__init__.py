@@ -1,4 +1,4 @@
-"""The networks lossgrid knows, a user's own, and their checkpoints."""
+"""Networks, built-in and of users, and their checkpoints."""
 
 from lossgrid.models.checkpoint import read_checkpoint
 from lossgrid.models.module import check_module, copy_of

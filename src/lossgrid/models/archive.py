@@ -1,4 +1,4 @@
-"""What ``torch.save`` wrote, read as data. Torch looks neither at the check sums of an archive nor at its sizes."""
+"""Files of ``torch.save``, read as data. Torch checks neither the checksums of an archive nor its sizes."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ import torch
 from lossgrid.errors import InputError
 from lossgrid.files import open_file, shown
 
-SAFE_FROM = "2.10"  # below 2.6 a forged file runs code in spite of weights_only=True, below 2.10 it corrupts memory
+SAFE_FROM = "2.10"  # before torch 2.6 a forged file runs code despite weights_only=True, before 2.10 it corrupts memory
 ZIP = b"PK\x03\x04"
-ENCRYPTED, DIRECTORY = 0x1, 0x10  # bits of the flags and of the attributes of a member
+ENCRYPTED, DIRECTORY = 0x1, 0x10  # bits of a member's flags and of its attributes
 PIECE = 2**20  # bytes read at once
-REFUSED = re.compile(r"GLOBAL ([\w.]+)|TorchScript")  # in what torch says of a file it would have to run
+REFUSED = re.compile(r"GLOBAL ([\w.]+)|TorchScript")  # in torch's error for a file that names code
 
 
 class NumPyData:
-    """Stands for a number or an array of NumPy beside the weights, whose values nobody here asks for.
+    """Stands for a NumPy number or array beside the weights; its value is not needed.
 
-    So NumPy's own functions, which trust what they read, are never called with what a file says.
+    NumPy's own functions trust their arguments, so they are never called with those of a file.
     """
 
     def __new__(cls, *_: object) -> NumPyData:
-        """Take any arguments."""
+        """Ignore all arguments."""
         return object.__new__(cls)
 
     def __setstate__(self, _: object) -> None:
-        """Take any state."""
+        """Ignore the state."""
 
 
 _STAND_INS: list[Any] = [
@@ -43,16 +43,16 @@ _STAND_INS: list[Any] = [
 
 
 def read_archive(path: Path, *, what: str, expected: str, else_no: str = "no checkpoint") -> Any:
-    """Return what ``torch.save`` put into ``path``, tensors on the CPU; code in it is never run.
+    """Return the object that ``torch.save`` wrote into ``path``, tensors on the CPU; code in it is never run.
 
     Args:
         path: The file.
-        what: What it is, as an error begins.
-        expected: How an error ends.
-        else_no: What the file is not, where it is not damaged.
+        what: The beginning of an error, such as "checkpoint".
+        expected: The end of an error: what the user should give.
+        else_no: The alternative to "damaged" in an error.
 
     Raises:
-        InputError: The file cannot be read, is damaged, or holds what is no data; or this torch cannot read it safely.
+        InputError: The file cannot be read, is damaged or names code; or this torch cannot read it safely.
     """
     if torch.torch_version.TorchVersion(torch.__version__) < SAFE_FROM:
         raise InputError(
@@ -70,17 +70,17 @@ def _read(stream: BinaryIO) -> Any:
     if stream.read(len(ZIP)) == ZIP:
         _check_members(stream)
     stream.seek(0)
-    # The error says all that torch warns of.
+    # Torch's warnings only repeat what our error says.
     with warnings.catch_warnings(), torch.serialization.safe_globals(_STAND_INS):
         warnings.simplefilter("ignore")
         return torch.load(stream, map_location="cpu", weights_only=True)
 
 
 def _check_members(stream: BinaryIO) -> None:
-    """Hold the check sums of an archive, and its sizes, against what is there.
+    """Check sizes and checksums of an archive.
 
     Raises:
-        BadZipFile: They differ.
+        BadZipFile: A member is larger than the file, compressed or named twice, or its checksum is wrong.
     """
     with zipfile.ZipFile(stream) as archive:
         members = archive.infolist()
@@ -89,15 +89,15 @@ def _check_members(stream: BinaryIO) -> None:
         if sum(member.file_size for member in members) > os.fstat(stream.fileno()).st_size:
             raise zipfile.BadZipFile("members are larger than the file")
         for member in members:
-            if member.CRC == 0:  # torch.serialization.set_crc32_options(False) writes none
+            if member.CRC == 0:  # no checksum: written after torch.serialization.set_crc32_options(False)
                 continue
             with archive.open(member) as content:
-                while content.read(PIECE):  # the last piece compares the sums
+                while content.read(PIECE):  # reading the last piece raises an error if the checksum is wrong
                     pass
 
 
 def _is_stored(member: zipfile.ZipInfo) -> bool:
-    """Tell whether all bytes of a member are there as they are. Of one that is not, torch may read memory at random."""
+    """Return whether a member is stored without compression or encryption; else torch may read memory out of bounds."""
     return (
         member.compress_type == zipfile.ZIP_STORED
         and member.compress_size == member.file_size
@@ -108,7 +108,7 @@ def _is_stored(member: zipfile.ZipInfo) -> bool:
 
 
 def _why(error: Exception, else_no: str) -> str:
-    """Say why a file was refused: damaged, or naming what is not allowed. Torch's own text advises to run the file."""
+    """Return why a file is refused: it is damaged, or it names code. Torch's own text advises to run that code."""
     refused = REFUSED.search(str(error))
     if refused is None:
         return f"is damaged or {else_no} ({type(error).__name__})"

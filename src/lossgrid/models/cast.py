@@ -1,4 +1,4 @@
-"""Numbers put into another type: floating-point numbers are rounded, all else stays what it is or is refused."""
+"""Conversion of tensors to another dtype: floating-point numbers are rounded; other changes of a number are refused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def cast(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """Return ``tensor`` as ``dtype``.
 
     Raises:
-        ValueError: That would lose more than digits; the text says what the tensor is, as in "x is complex, ...".
+        ValueError: A number would change by more than round-off; the text is a predicate: "is complex, and ...".
     """
     if tensor.is_quantized:
         raise ValueError("is quantised; save tensor.dequantize()")
@@ -31,9 +31,13 @@ def cast(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 
 def _whole(numbers: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Return real numbers, float64, as integers, where they are."""
+    """Return float64 numbers as integers.
+
+    Raises:
+        ValueError: A number is not an integer, or does not fit into ``dtype``.
+    """
     low, high = _bounds(dtype)
-    # The upper end exclusive: float64 rounds that of int64 up.
+    # high + 1 with "<", as float64 rounds the largest int64 up.
     fits = (numbers == numbers.round()) & (numbers >= float(low)) & (numbers < float(high + 1))
     if not bool(fits.all()):
         raise ValueError(
@@ -47,7 +51,7 @@ def _bounds(dtype: torch.dtype) -> tuple[int, int]:
 
 
 def loses_digits(tensor: torch.Tensor, converted: torch.Tensor) -> bool:
-    """Tell whether ``converted``, of :func:`cast`, is other numbers than ``tensor``."""
+    """Return whether the numbers of ``converted``, the result of :func:`cast`, may differ from those of ``tensor``."""
     if tensor.dtype == converted.dtype or not (converted.is_floating_point() or converted.is_complex()):
         return False
     kind = torch.finfo(converted.dtype)

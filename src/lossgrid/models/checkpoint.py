@@ -1,4 +1,4 @@
-"""Checkpoints: files read as data, never as code, whatever wrapped the weights."""
+"""Checkpoints: files of weights, read as data, never as code; wrappers around the weights are removed."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ EXPECTED = "expected a state dict saved with torch.save, or safetensors"
 
 
 def read_checkpoint(path: Path) -> State:
-    """Return the tensors of a checkpoint by name, on the CPU, without the prefixes wrappers leave.
+    """Return the tensors of a checkpoint by name, on the CPU, without the prefixes of wrappers.
 
     The file is ``torch.save`` of a state dict, or of a dict that holds one under ``state_dict``, ``model`` or
     ``model_state_dict``; or safetensors. It is read as data: code in a pickle is never run (``weights_only=True``).
 
     Raises:
-        InputError: There is no such file, or it is damaged, or holds something else.
+        InputError: The file does not exist, is damaged, or is not a checkpoint.
     """
     head = read_file(path, most=9, what="checkpoint", expected=EXPECTED)
     if head.lstrip()[:1] == b"{":
@@ -43,14 +43,14 @@ def read_checkpoint(path: Path) -> State:
     else:
         content = read_archive(path, what="checkpoint", expected=EXPECTED)
     state = _detached(_unwrapped(content, path))
-    # In the oldest format a file may name tensors without their numbers: torch leaves them as the memory was.
+    # In the oldest format a file may name tensors without numbers: torch returns them as uninitialised memory.
     if _bytes_of(state) > path.stat().st_size:
         raise InputError(f"checkpoint {shown(path)} is damaged: it holds fewer numbers than it names; {EXPECTED}")
     return without_prefixes(state)
 
 
 def _bytes_of(state: State) -> int:
-    """Return how many bytes the numbers of all tensors have, each counted once."""
+    """Return the bytes of the storages of all tensors; shared storages count once."""
     ordinary = [
         t for t in state.values() if isinstance(t, torch.Tensor) and t.layout == torch.strided and not t.is_meta
     ]
@@ -59,7 +59,7 @@ def _bytes_of(state: State) -> int:
 
 
 def _is_safetensors(head: bytes) -> bool:
-    """Tell by the first 9 bytes: a header length, then a JSON object."""
+    """Return whether the first 9 bytes are those of safetensors: the length of a header, then a JSON object."""
     return head[8:] == b"{"
 
 
@@ -108,7 +108,7 @@ def _is_state(value: Any) -> bool:
 
 
 def _detached(state: Mapping[str, Any]) -> State:
-    """Return a copy, with what torch notes beside a state dict: the version of each module, which its hooks ask for."""
+    """Return a detached copy with the version of each module, which torch stores in ``_metadata`` for loading hooks."""
     copy: State = OrderedDict(
         (name, value.detach() if isinstance(value, torch.Tensor) else value) for name, value in state.items()
     )

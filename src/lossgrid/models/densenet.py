@@ -1,8 +1,7 @@
 """DenseNet-121 for small pictures.
 
-Huang et al., "Densely Connected Convolutional Networks", CVPR 2017, with bottlenecks and compression (table 1), and a
-first convolution of 3 x 3 as the paper's code (Li et al., NeurIPS 2018) has it; names and order of parameters are those
-of that code.
+Huang et al., "Densely Connected Convolutional Networks", CVPR 2017, with bottlenecks and compression (table 1). The
+first convolution of 3 x 3, and the names and order of parameters, are those of the code of Li et al., NeurIPS 2018.
 """
 
 from __future__ import annotations
@@ -16,10 +15,9 @@ GROWTH = 32
 
 
 class Dense(nn.Module):
-    """A bottleneck whose output goes before its input."""
+    """A bottleneck that puts ``GROWTH`` new channels before those of its input."""
 
     def __init__(self, channels: int) -> None:
-        """Add ``GROWTH`` channels to ``channels``."""
         super().__init__()
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv1 = nn.Conv2d(channels, 4 * GROWTH, 1, bias=False)
@@ -34,10 +32,9 @@ class Dense(nn.Module):
 
 
 class Transition(nn.Module):
-    """Halves channels and pixels."""
+    """Halves the number of channels, the height and the width."""
 
     def __init__(self, channels: int) -> None:
-        """Take ``channels``."""
         super().__init__()
         self.bn = nn.BatchNorm2d(channels)
         self.conv = nn.Conv2d(channels, channels // 2, 1, bias=False)
@@ -51,7 +48,6 @@ class DenseNet(nn.Module):
     """Four dense blocks with transitions between them, and a linear layer."""
 
     def __init__(self, in_channels: int = 3, num_classes: int = 10) -> None:
-        """Build the network."""
         super().__init__()
         channels = 2 * GROWTH
         self.conv1 = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)

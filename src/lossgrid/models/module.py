@@ -1,4 +1,4 @@
-"""What a network must be for its entries to move: tensors of its own, with values, which can be copied."""
+"""Checks that the entries of a network can move: it must be copyable, and its entries ordinary tensors with values."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def check_module(model: torch.nn.Module, *, name: str) -> None:
 
     Args:
         model: The network.
-        name: What it is called, for errors.
+        name: Its name, for errors.
 
     Raises:
-        InputError: It is TorchScript, or an entry has no values yet or is no ordinary tensor.
+        InputError: The network is TorchScript, or an entry has no values yet or is not an ordinary tensor.
     """
     if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
         raise InputError(f"model {name} is TorchScript, whose parameters cannot move; give the module it was made of")
@@ -51,14 +51,14 @@ def _fault(value: Any) -> str:
 
 
 def copy_of(model: torch.nn.Module, *, name: str) -> torch.nn.Module:
-    """Return an independent copy of a network that :func:`check_module` takes.
+    """Return an independent copy of a network whose entries can move.
 
     Raises:
-        InputError: It cannot be copied, or its entries cannot move.
+        InputError: The network cannot be copied, or its entries cannot move.
     """
     check_module(model, name=name)
-    # Tensors that hooks compute anew in each forward pass, such as those of torch.nn.utils.weight_norm: deepcopy
-    # refuses them, as they have a history.
+    # deepcopy refuses tensors with a gradient history, such as those that hooks recompute in each forward pass
+    # (torch.nn.utils.weight_norm): give it detached copies of them.
     computed = {
         id(value): value.detach().clone()
         for module in model.modules()
@@ -67,7 +67,7 @@ def copy_of(model: torch.nn.Module, *, name: str) -> torch.nn.Module:
     }
     try:
         return copy.deepcopy(model, dict(computed))
-    except Exception as error:  # of whatever the network holds
+    except Exception as error:  # users' objects in the network can raise anything
         raise InputError(
             f"model {name} cannot be copied ({user_code.describe(error)}); give it with what cannot be copied left out"
         ) from error

@@ -25,7 +25,7 @@ SHOWN = 6  # names an error lists
 
 
 def _resnets(name: str, make: Callable[..., ResNet], *fixed: int, **widen: int) -> dict[str, Factory]:
-    """Return the factories of a network with the shortcuts the user chooses, and without any."""
+    """Return two factories: of a network with shortcuts of the user's choice, and of one without shortcuts."""
 
     def with_shortcuts(in_channels: int = 3, num_classes: int = 10, shortcut: str = "projection") -> nn.Module:
         return make(*fixed, in_channels=in_channels, num_classes=num_classes, shortcut=shortcut, **widen)
@@ -57,13 +57,13 @@ def names() -> list[str]:
 
 
 def build(name: str, args: Mapping[str, Any], *, facts: Mapping[str, int]) -> nn.Module:
-    """Build a network.
+    """Return a new network.
 
     Args:
         name: A built-in network, or ``package.module:factory``.
         args: The user's arguments of its factory.
-        facts: What the data say (``in_channels``, ``in_features``, ``num_classes``); the factory gets those that its
-            signature names and ``args`` does not give.
+        facts: Arguments known from the data (``in_channels``, ``in_features``, ``num_classes``). The factory gets those
+            that its signature names and ``args`` lacks.
 
     Raises:
         InputError: The name or an argument is unknown, an argument is wrong, or the factory raises or returns no
@@ -73,7 +73,7 @@ def build(name: str, args: Mapping[str, Any], *, facts: Mapping[str, int]) -> nn
     try:
         parameters = dict(inspect.signature(factory).parameters)
         takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-    except (TypeError, ValueError):  # a callable without a signature, of an extension module
+    except (TypeError, ValueError):  # callables of extension modules may have no signature
         parameters, takes_any = {}, True
     for key in args:
         if key not in parameters and not takes_any:

@@ -22,7 +22,6 @@ class Pad(nn.Module):
     """Shortcut without parameters (He et al., option A): every second pixel, new channels zero on both sides."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
-        """Lead ``in_channels`` to ``out_channels``."""
         super().__init__()
         before = (out_channels - in_channels) // 2
         self.stride = stride
@@ -34,7 +33,7 @@ class Pad(nn.Module):
 
 
 def make_shortcut(kind: str, in_channels: int, out_channels: int, stride: int) -> nn.Module | None:
-    """Return what leads around a block, or None where nothing does."""
+    """Return the shortcut around a block; None for the kind "none"."""
     if kind == "none":
         return None
     if stride == 1 and in_channels == out_channels:
@@ -47,12 +46,11 @@ def make_shortcut(kind: str, in_channels: int, out_channels: int, stride: int) -
 
 
 class Basic(nn.Module):
-    """Two convolutions of 3 x 3 and what leads around them."""
+    """Two convolutions of 3 x 3 and a shortcut around them."""
 
     expansion = 1
 
     def __init__(self, in_channels: int, channels: int, stride: int, shortcut: str) -> None:
-        """Lead ``in_channels`` to ``channels``."""
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride=stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
@@ -68,12 +66,11 @@ class Basic(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """Convolutions of 1 x 1, 3 x 3 and 1 x 1, the last with four times the channels, and what leads around them."""
+    """Convolutions of 1 x 1, 3 x 3 and 1 x 1, the last with four times the channels, and a shortcut around them."""
 
     expansion = 4
 
     def __init__(self, in_channels: int, channels: int, stride: int, shortcut: str) -> None:
-        """Lead ``in_channels`` to ``4 channels``."""
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, channels, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
@@ -88,12 +85,12 @@ class Bottleneck(nn.Module):
         out = F.relu(self.bn1(self.conv1(x)))
         out = F.relu(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
-        # Without a shortcut the paper's code leaves out the last ReLU too, and its checkpoints rely on that.
+        # Without a shortcut the paper's code omits the last ReLU too; its checkpoints were trained so.
         return out if self.shortcut is None else F.relu(out + self.shortcut(x))
 
 
 class ResNet(nn.Module):
-    """A convolution, three or four layers of blocks, each after the first halving the picture, a linear layer."""
+    """A convolution, three or four layers of blocks, a linear layer; each layer after the first halves the picture."""
 
     def __init__(
         self,
@@ -139,7 +136,7 @@ class ResNet(nn.Module):
         out = F.relu(self.bn1(self.conv1(x)))
         for layer in range(1, self.depth + 1):
             out = self.get_submodule(f"layer{layer}")(out)
-        # Over all that is left: 8 x 8 pixels (4 x 4 with four layers) of pictures of 32 x 32, as in the paper's code.
+        # Pooling over all pixels: 8 x 8 (4 x 4 with four layers) for pictures of 32 x 32, as in the paper's code.
         return self.linear(F.adaptive_avg_pool2d(out, 1).flatten(1))  # type: ignore[no-any-return]
 
 

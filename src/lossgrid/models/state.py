@@ -1,4 +1,4 @@
-"""The state of a network, by entry: putting one that was read or given into it, all of it or nothing."""
+"""State dicts: loading one into a network, completely or not at all."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from lossgrid.models.cast import cast, loses_digits
 log = logging.getLogger(__name__)
 
 PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
-EXTRA = "_extra_state"  # as torch names what get_extra_state of a module returns
+EXTRA = "_extra_state"  # torch's name for the result of a module's get_extra_state
 SHARD = re.compile(r"\d+-of-0*(?!1\D)\d+")  # model-00001-of-00002.safetensors
-NAMED = 4  # entries of each kind an error lists
+NAMED = 4  # entries of each kind that an error lists
 
-State = OrderedDict[str, Any]  # tensors; and whatever extra state modules keep
+State = OrderedDict[str, Any]  # tensors, and extra state of modules, of any type
 
 
 def is_extra(name: str) -> bool:
-    """Tell whether an entry is the extra state of a module, which may be anything and never moves."""
+    """Return whether an entry is the extra state of a module; it can have any type and never moves."""
     return name.rpartition(".")[2] == EXTRA
 
 
 def without_prefixes(state: Mapping[str, Any]) -> State:
-    """Drop what wrappers put in front of every name, one wrapper after another."""
+    """Return the state without the prefixes that wrappers put before every name."""
     bare: State = OrderedDict(state)
     versions = getattr(state, "_metadata", None)
     for prefix in PREFIXES:
@@ -50,49 +50,49 @@ def _with(state: State, versions: Any) -> State:
 
 
 def load_state(model: torch.nn.Module, state: Mapping[str, Any], *, source: str) -> None:
-    """Put a state into ``model``, all of it or nothing, as its own hooks for older checkpoints read it.
+    """Load a state into ``model``, completely or not at all; the model's own hooks for older checkpoints run.
 
     Args:
-        model: Its entries decide about dtype and device. In ``model.double()`` a state in float64 keeps all digits.
-        state: Tensors by name. ``num_batches_tracked``, which evaluation does not use, may be missing, and so may other
-            names of a tensor that is there: safetensors keeps one of them.
+        model: Its entries define dtype and device. In ``model.double()`` a state in float64 loses no digits.
+        state: Tensors by name. ``num_batches_tracked``, which evaluation does not use, may be missing. Of a tensor with
+            several names one is enough: safetensors stores only one.
         source: The checkpoint, for errors.
 
     Raises:
-        InputError: Entries are missing, unexpected, have other shapes, are not finite, or hold numbers that the model
-            cannot; the text lists them.
+        InputError: Entries are missing, unexpected, not finite, of other shapes, or beyond the model's dtype; the text
+            lists them.
     """
     for name, value in state.items():
         if not isinstance(name, str) or not (isinstance(value, torch.Tensor) or is_extra(name)):
             raise InputError(f"checkpoint {source}: expected tensors by name, got a {type(value).__name__}")
     whole = model.state_dict()
-    # Without prefixes on both sides, so that a model which is itself wrapped takes its own checkpoint.
+    # Prefixes are removed on both sides, so that a wrapped model can load its own checkpoint.
     own, given = without_prefixes(whole), without_prefixes(state)
     wrapper = next(iter(whole), "").removesuffix(next(iter(own), ""))
     tensors = {name: tensor for name, tensor in own.items() if isinstance(tensor, torch.Tensor)}
-    there = {_place(tensors[name]) for name in given if name in tensors}
-    spared = [
+    filled = {_memory_of(tensors[name]) for name in given if name in tensors}
+    optional = [
         name
         for name, tensor in tensors.items()
-        if name not in given and (_place(tensor) in there or name.endswith("num_batches_tracked"))
+        if name not in given and (_memory_of(tensor) in filled or name.endswith("num_batches_tracked"))
     ]
-    misfit = _misfit(own, given, spared, source)
+    misfit = _misfit(own, given, optional, source)
     try:
         converted = _converted(tensors, given, source)
     except InputError as error:
         raise InputError(misfit or str(error)) from None
-    ready: State = OrderedDict((wrapper + name, own[name]) for name in spared)
+    ready: State = OrderedDict((wrapper + name, own[name]) for name in optional)
     ready.update((wrapper + name, value) for name, value in converted.items())
     versions = {(wrapper + name).removesuffix("."): v for name, v in getattr(given, "_metadata", {}).items()}
     before = {name: tensor.detach().clone() for name, tensor in tensors.items()}
     try:
-        # Also where names do not fit: hooks of the model may know them.
+        # Also if names do not fit: the model's hooks may rename them.
         left = model.load_state_dict(_with(ready, versions), strict=False)
         fault = misfit if left.missing_keys or left.unexpected_keys else ""
         broken = [name for name, tensor in tensors.items() if misfit and not tensor.isfinite().all()]
         if broken:
             fault = f"checkpoint {source} holds numbers that are not finite in {_list(broken)}"
-    except Exception as error:  # of torch about shapes, or of the user's hooks
+    except Exception as error:  # torch's about shapes, or any of the user's hooks
         fault = misfit or f"checkpoint {source}: loading it into the model raised {user_code.describe(error)}"
     if fault:
         with torch.no_grad():
@@ -101,14 +101,14 @@ def load_state(model: torch.nn.Module, state: Mapping[str, Any], *, source: str)
         raise InputError(fault)
 
 
-def _place(tensor: torch.Tensor) -> tuple[int, torch.Size]:
-    """Tell where the numbers lie: the same for all names of one tensor."""
+def _memory_of(tensor: torch.Tensor) -> tuple[int, torch.Size]:
+    """Return address and shape of a tensor, which are equal for all its names."""
     return tensor.data_ptr(), tensor.shape
 
 
-def _misfit(own: State, given: State, spared: Iterable[str], source: str) -> str:
-    """Say how names and shapes differ from those of the network, and what that may come from; "" if they do not."""
-    missing = [name for name in own if name not in given and name not in set(spared)]
+def _misfit(own: State, given: State, optional: Iterable[str], source: str) -> str:
+    """Return how names and shapes differ from those of the network, and a possible cause; empty if they do not."""
+    missing = [name for name in own if name not in given and name not in set(optional)]
     unexpected = [name for name in given if name not in own]
     misshapen = [
         f"{name} {tuple(value.shape)} instead of {tuple(own[name].shape)}"
@@ -123,7 +123,7 @@ def _misfit(own: State, given: State, spared: Iterable[str], source: str) -> str
 
 
 def _remedy(own: State, given: State, source: str) -> str:
-    """Say what names that do not fit may come from."""
+    """Return a possible cause of names that do not fit, or a remedy."""
     names = set(own)
     prefix = _common_prefix(given)
     if prefix and {name.removeprefix(prefix) for name in given} & names:
@@ -144,7 +144,7 @@ def _remedy(own: State, given: State, source: str) -> str:
 
 
 def _common_prefix(state: State) -> str:
-    """Return what all names begin with, up to a dot."""
+    """Return the longest prefix of all names that ends with a dot; empty if there is none."""
     first, _, _ = next(iter(state), "").partition(".")
     prefix = f"{first}."
     while state and all(name.startswith(prefix) for name in state):
@@ -156,10 +156,10 @@ def _common_prefix(state: State) -> str:
 
 
 def _converted(tensors: Mapping[str, torch.Tensor], given: State, source: str) -> State:
-    """Return what is given in the numbers of the network.
+    """Return the given tensors in the dtypes of the network, on the CPU.
 
     Raises:
-        InputError: The network's cannot hold them, or they are not finite.
+        InputError: A number is not finite, or the network's dtype cannot hold it.
     """
     main = next((t.dtype for t in tensors.values() if t.is_floating_point()), torch.float32)
     converted: State = OrderedDict()
@@ -172,7 +172,7 @@ def _converted(tensors: Mapping[str, torch.Tensor], given: State, source: str) -
             converted[name] = value
             continue
         number = value.detach()
-        if name not in tensors or value.shape != tensors[name].shape:  # for the hooks of the model, if they know it
+        if name not in tensors or value.shape != tensors[name].shape:  # kept for the model's hooks
             converted[name] = number
             if number.dtype == torch.float64 != main:
                 rounded.append(name)
@@ -212,7 +212,7 @@ def _name(dtype: torch.dtype) -> str:
 
 
 def _list(entries: Iterable[str], *, separator: str = ", ") -> str:
-    """Name the first few."""
+    """Return the first ``NAMED`` entries as text, and the number of all others."""
     every = list(entries)
     more = f" and {len(every) - NAMED} more" if len(every) > NAMED else ""
     return separator.join(every[:NAMED]) + more

@@ -19,7 +19,6 @@ class VGG(nn.Module):
     """Seven convolutions and two linear layers."""
 
     def __init__(self, in_channels: int = 3, num_classes: int = 10) -> None:
-        """Build the network."""
         super().__init__()
         features: list[nn.Module] = []
         channels = in_channels
@@ -36,5 +35,5 @@ class VGG(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map pictures ``(n, in_channels, h, w)``, at least 8 x 8, to logits ``(n, num_classes)``."""
-        out = F.adaptive_avg_pool2d(self.features(x), SIDE)  # of pictures of 32 x 32 this is what it is given
+        out = F.adaptive_avg_pool2d(self.features(x), SIDE)  # the identity for pictures of 32 x 32
         return self.classifier(self.fc(out.flatten(1)))  # type: ignore[no-any-return]

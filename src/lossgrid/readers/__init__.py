@@ -1,6 +1,6 @@
-"""The data sets that have a name: what they are called, what they take, and reading them into arrays.
+"""The data sets with a name: their names, their options, and reading them into arrays.
 
-They stand below the settings, which tell of them, and need no torch.
+Settings import this package for their help texts; it needs no torch.
 """
 
 from lossgrid.readers.reader import Options, Reader

@@ -1,6 +1,6 @@
-"""Pickles of plain containers and arrays of integers, read as data: nothing a file names is ever called.
+"""Pickles of plain containers and arrays of integers, read as data: no function that a file names is ever called.
 
-Not NumPy's own functions either: given a forged state, they write where no array is.
+NumPy's own functions are not called either: a forged state can make them write outside an array.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ class Type:
     """Stands for ``numpy.dtype``: a type of integers and its byte order."""
 
     def __init__(self, code: object, *_: object) -> None:
-        """Keep the code."""
         self.code = code if isinstance(code, str) and code in TYPES else ""
         self.order = "="
 
     def __setstate__(self, state: Any) -> None:
-        """Keep the byte order."""
+        """Set the byte order."""
         self.order = ORDERS[state[1]]
 
     def numbers(self, content: object, shape: Any, by_column: object) -> Any:
         """Return the numbers of ``content`` as an array.
 
         Raises:
-            UnpicklingError: They are no integers, or not as many as the shape says.
+            UnpicklingError: The type is not one of integers.
+            ValueError: The number of bytes does not fit the shape.
         """
         content = content.encode("latin1") if isinstance(content, str) else content
         if not self.code or not isinstance(content, (bytes, bytearray)) or not isinstance(shape, tuple):
@@ -40,15 +40,15 @@ class Type:
 
 
 class Array:
-    """Stands for ``numpy.ndarray``; ``values`` are its numbers once its state is known."""
+    """Stands for ``numpy.ndarray``; ``values`` holds its numbers after ``__setstate__``, None before."""
 
     values: Any = None
 
     def __init__(self, *_: object) -> None:
-        """Take the arguments of NumPy's helpers, which say nothing that the state does not."""
+        """Ignore the arguments of NumPy's helpers: the state repeats them."""
 
     def __setstate__(self, state: Any) -> None:
-        """Take version, shape, type, order and bytes."""
+        """Set the numbers from version, shape, type, order and bytes."""
         _, shape, kind, by_column, content = state
         if not isinstance(kind, Type):
             raise pickle.UnpicklingError("an array of it has no type")
@@ -56,14 +56,14 @@ class Array:
 
 
 def _from_buffer(content: Any, kind: Any, shape: Any, order: Any) -> Array:
-    """Stand for the helper of protocol 5."""
+    """Return the array of NumPy's helper for pickle protocol 5."""
     array = Array()
     array.__setstate__((1, shape, kind, order == "F", content))
     return array
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    """Stand for ``codecs.encode``, as which Python 3 writes bytes into the old pickle protocols."""
+    """Return the bytes of a call of ``codecs.encode``, by which Python 3 writes bytes in old pickle protocols."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"it asks for the encoding {encoding!r}, which no batch of CIFAR-10 does")
     return text.encode("latin1")
@@ -73,24 +73,23 @@ _KNOWN: dict[tuple[str, str], Any] = {
     ("_codecs", "encode"): _latin1,
     ("numpy", "ndarray"): Array,
     ("numpy", "dtype"): Type,
-    # NumPy's own helpers, under the names of its versions 1 and 2
+    # NumPy's own helpers, under their names in NumPy 1 and 2
     **{(f"numpy.{core}.multiarray", "_reconstruct"): Array for core in ("core", "_core")},
     **{(f"numpy.{core}.numeric", "_frombuffer"): _from_buffer for core in ("core", "_core")},
 }
 
 
 class _ArraysOnly(pickle._Unpickler):
-    """Builds stand-ins for arrays and plain containers; refuses every other class or function a pickle names.
+    """Builds stand-ins for arrays and plain containers; refuses every other class or function that a pickle names.
 
-    Of Python's two unpicklers this is the one in Python: that in C takes memory for as many objects as a file says that
-    it has.
+    The base class is Python's unpickler in Python: the one in C allocates memory for as many objects as a file claims.
     """
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what a pickle may name.
+        """Return the stand-in for a class or function.
 
         Raises:
-            UnpicklingError: It names anything else.
+            UnpicklingError: No batch of CIFAR-10 names it.
         """
         try:
             return _KNOWN[module, name]
@@ -99,5 +98,5 @@ class _ArraysOnly(pickle._Unpickler):
 
 
 def read_pickle(content: bytes) -> Any:
-    """Return what is pickled in ``content``, with an :class:`Array` for each array; damaged content raises anything."""
+    """Return the pickled object, with an :class:`Array` for each array; damaged content can raise any exception."""
     return _ArraysOnly(io.BytesIO(content), encoding="latin1").load()

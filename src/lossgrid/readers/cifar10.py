@@ -1,7 +1,7 @@
-"""CIFAR-10 in the layouts its authors publish, binary and python (Krizhevsky, 2009).
+"""CIFAR-10 in the two layouts of its authors, binary and python (Krizhevsky, 2009).
 
-Both hold pictures as 3,072 bytes, the planes red, green, blue, each 32 x 32 row by row. The python layout consists of
-pickles, which are read as data.
+In both a picture has 3,072 bytes: the planes red, green and blue, each 32 x 32 row by row. The python layout consists
+of pickles, which are read as data.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ log = logging.getLogger(__name__)
 
 CLASSES = 10
 PIXELS = 3 * 32 * 32
-LARGEST = 2**26  # bytes of a batch: twice those of the published ones, as a pickle may be written otherwise
+LARGEST = 2**26  # bytes of a batch, twice those of a published one: other pickles of the same data may be larger
 SUBFOLDERS = {"bin": "cifar-10-batches-bin", "py": "cifar-10-batches-py"}
-RECORDS = 10_000  # of each batch
+RECORDS = 10_000  # pictures in each batch
 BATCHES = {"train": tuple(f"data_batch_{i}" for i in range(1, 6)), "test": ("test_batch",)}
 
-# MD5 of the batches of the python layout as their authors publish them; torchvision checks the same.
+# MD5 of the published batches of the python layout; torchvision checks the same.
 PUBLISHED = {
     "data_batch_1": "c99cafc152244af753f735de768cd75f",
     "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
@@ -46,7 +46,7 @@ PUBLISHED = {
 NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     # of the paper's code (tomgoldstein/loss-landscape, cifar10/dataloader.py)
     "li": ((125.3 / 255, 123.0 / 255, 113.9 / 255), (63.0 / 255, 62.1 / 255, 66.7 / 255)),
-    # of ImageNet, with which many published CIFAR networks were trained (akamaster/pytorch_resnet_cifar10 among them)
+    # of ImageNet, used to train many published CIFAR networks (such as those of akamaster/pytorch_resnet_cifar10)
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
@@ -59,7 +59,7 @@ Labels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Cifar10:
-    """The pictures as a data set with a name."""
+    """The data set with the name ``cifar10``."""
 
     name: str = "cifar10"
     location: str = "FOLDER"
@@ -78,7 +78,7 @@ class Cifar10:
         folder = Path(location)
         if fault := fault_of_name(folder):
             raise InputError(f"--data cifar10:FOLDER: {fault}")
-        with suppress(RuntimeError):  # of a user who does not exist
+        with suppress(RuntimeError):  # ~name of an unknown user
             folder = folder.expanduser()
         return read(split, folder=folder, normalize=normalize, max_samples=max_samples)
 
@@ -95,12 +95,12 @@ def read(
 
     Args:
         split: ``train`` or ``test``.
-        folder: Where the batches, or the published subfolder with them, lie.
+        folder: The folder of the batches, or of the published subfolder with them.
         normalize: ``li``, ``imagenet`` or ``none``.
-        max_samples: Keep so many, spread evenly over the split.
+        max_samples: Number of samples to keep, spread evenly over the split; None for all.
 
     Raises:
-        InputError: The folder does not hold the data, a batch is damaged, or the normalisation is unknown.
+        InputError: The folder has no CIFAR-10, a batch is damaged, or the normalisation is unknown.
     """
     if normalize not in NORMALISATIONS:
         raise InputError(f"--data-arg normalize: expected {', '.join(NORMALISATIONS)}, got {normalize!r}")
@@ -121,7 +121,7 @@ def read(
 
 
 def _batch(where: Path, layout: str, name: str) -> tuple[Pictures, Labels, str]:
-    """Read a batch: pictures, classes, and its MD5 where that of the published batch is known."""
+    """Return pictures, classes and MD5 of a batch; the MD5 is empty in the binary layout."""
     path = where / (f"{name}.bin" if layout == "bin" else name)
     content = read_file(path, most=LARGEST + 1, what="--data cifar10: batch")
     if len(content) > LARGEST:
@@ -132,7 +132,7 @@ def _batch(where: Path, layout: str, name: str) -> tuple[Pictures, Labels, str]:
 
 
 def _warn_of_other_pictures(where: Path, found: Mapping[str, tuple[int, str]]) -> None:
-    """Say where batches are not those that are published: a part of them, or other pixels."""
+    """Warn if batches differ from the published ones: if they are a part of them, or have other bytes."""
     short = [f"{name} {count}" for name, (count, _) in found.items() if count != RECORDS]
     if short:
         log.warning("%s is a part of CIFAR-10: each batch has %d pictures, here %s", where, RECORDS, ", ".join(short))
@@ -146,7 +146,7 @@ def _warn_of_other_pictures(where: Path, found: Mapping[str, tuple[int, str]]) -
 
 
 def _find(folder: Path) -> tuple[str, Path]:
-    """Tell which layout lies in ``folder`` or in the published subfolder of it."""
+    """Return the layout in ``folder`` or in its published subfolder, and the folder with the batches."""
     for layout, subfolder in SUBFOLDERS.items():
         for where in (folder / subfolder, folder):
             if (where / ("test_batch.bin" if layout == "bin" else "test_batch")).is_file():
@@ -158,7 +158,7 @@ def _find(folder: Path) -> tuple[str, Path]:
 
 
 def _decode_binary(content: bytes, path: Path) -> tuple[Pictures, Labels]:
-    """Cut records of one byte of class and the bytes of the picture."""
+    """Return pictures and classes of the binary layout: records of one byte for the class, then the picture."""
     if not content or len(content) % (1 + PIXELS):
         raise InputError(f"--data cifar10: {path} is damaged: {len(content)} bytes are no multiple of {1 + PIXELS}")
     records = np.frombuffer(content, dtype=np.uint8).reshape(-1, 1 + PIXELS)
@@ -166,7 +166,7 @@ def _decode_binary(content: bytes, path: Path) -> tuple[Pictures, Labels]:
 
 
 def _decode_python(content: bytes, path: Path) -> tuple[Pictures, Labels]:
-    """Read the pickled dictionary of a batch."""
+    """Return pictures and classes of the python layout: a pickled dict."""
     try:
         batch = read_pickle(content)
         pictures, labels = (np.asarray(getattr(batch[key], "values", batch[key])) for key in ("data", "labels"))

@@ -1,4 +1,4 @@
-"""The built-in data: scikit-learn's pictures of handwritten digits, which need no file and no network.
+"""The built-in data: scikit-learn's pictures of handwritten digits, which need no file and no download.
 
 1,797 pictures of 8 x 8 from the test set of Alpaydin & Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine
 Learning Repository, 1998. Every fifth picture is for testing: 1,438 train, 359 test.
@@ -15,12 +15,12 @@ from lossgrid.errors import InputError
 from lossgrid.readers.reader import Options
 
 CLASSES = 10
-BRIGHTEST = 16.0
+BRIGHTEST = 16.0  # value of a white pixel
 
 
 @dataclass(frozen=True)
 class Digits:
-    """The pictures as a data set with a name."""
+    """The data set with the name ``digits``."""
 
     name: str = "digits"
     location: str = ""
@@ -31,7 +31,7 @@ class Digits:
     def read(
         self, split: str, *, location: str = "", max_samples: int | None = None
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """Return pictures ``(n, 1, 8, 8)``, float32 in 0..1, and classes ``(n,)``, int64; all that there are.
+        """Return pictures ``(n, 1, 8, 8)``, float32 in 0..1, and classes ``(n,)``, int64, of the whole split.
 
         Raises:
             InputError: scikit-learn, which carries the pictures, is not installed.

@@ -1,48 +1,49 @@
-"""What a data set is: its name, what may be told of it, and how a split of it is read."""
+"""The protocol of a data set with a name: its options, its splits, and reading a split."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-# The arguments a data set takes: by name its values, each with what it is; no values where any may be given.
+# The options of a data set: for each name its values, each with its meaning; no values if any value is allowed.
 Options = Mapping[str, Mapping[str, str]]
 
 
 class Reader(Protocol):
-    """A data set by name: ``--data NAME``, or ``--data NAME:LOCATION`` where the user says where it lies."""
+    """A data set with a name: ``--data NAME``, or ``--data NAME:LOCATION`` if its location must be given."""
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Its name in ``--data``."""
 
     @property
     def location(self) -> str:
-        """What the help writes for its location, such as ``FOLDER``; empty where it has none."""
+        """The placeholder for its location in help texts, such as ``FOLDER``; empty if it has no location."""
 
     @property
     def options(self) -> Options:
-        """The keyword arguments of :meth:`read` that users may give, as ``--data-arg K=V``."""
+        """The keyword arguments of :meth:`read` that users may set by ``--data-arg K=V``."""
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits it has."""
+        """The names of its splits."""
 
     @property
     def classes(self) -> int | None:
-        """Number of classes, where the largest class among the targets does not tell it."""
+        """Number of classes; None if the largest class among the targets decides."""
 
     @property
     def read(self) -> Callable[..., tuple[Any, Any]]:
-        """Inputs ``(n, ...)`` and targets ``(n, ...)`` of a split as arrays, for ``read(split, ..., **options)``.
+        """A function that returns inputs ``(n, ...)`` and targets ``(n, ...)`` of a split as arrays.
 
-        Its keyword arguments are ``location``, what stands after the colon, empty where it has none; ``max_samples``,
-        an int or None, how many samples are kept of all, spread evenly, of which it may return more; and its options.
-        It raises InputError where data are missing or damaged, or an option has a value it cannot have.
+        It is called as ``read(split, location=..., max_samples=..., **options)``. ``location`` is the text after the
+        colon, empty without one. ``max_samples`` is None, or the number of samples that the caller will keep, spread
+        evenly; the function may return more. It raises InputError if data are missing or damaged, or the value of an
+        option is wrong.
         """
 
     def identity(self, location: str) -> str:
-        """Return what surfaces of the same data have in common, besides digests: mostly the name alone.
+        """Return a text that is equal for surfaces of the same data, usually the name.
 
-        Where data lie is left out: the digests of the samples tell whether they are the same.
+        The location is left out: equal data may lie in different folders, and digests compare the samples.
         """

@@ -1,4 +1,4 @@
-"""The data sets that have a name. To add one: a module with its reader, and a line here."""
+"""The data sets with a name. To add one, write a module with its reader and add a line here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ USERS = "package.module:function"
 
 
 def find(data: str) -> tuple[Reader, str] | None:
-    """Return the reader that ``--data`` names, and the location; None where it names none, such as a user's function.
+    """Return the reader that ``--data`` names, and its location; None if it names no reader, as for a user's function.
 
     >>> find("digits")[1], find("cifar10:pictures/here")[1], find("mine:digits")
     ('', 'pictures/here', None)
@@ -29,23 +29,23 @@ def find(data: str) -> tuple[Reader, str] | None:
 
 
 def identity(data: str) -> str:
-    """Return what two texts of ``--data`` that may name the same samples have in common."""
+    """Return the identity of the data of ``--data``: equal for two texts that may name the same samples."""
     found = find(data)
     return data if found is None else found[0].identity(found[1])
 
 
 def form(reader: Reader) -> str:
-    """Return how a data set is named: ``cifar10:FOLDER``."""
+    """Return the form of ``--data`` for a data set: ``cifar10:FOLDER``."""
     return f"{reader.name}:{reader.location}" if reader.location else reader.name
 
 
 def forms(users: str = USERS) -> list[str]:
-    """Return the ways to name data, that of users last."""
+    """Return all forms of ``--data``, that of users' functions last."""
     return [*map(form, READERS.values()), users]
 
 
 def about_options() -> str:
-    """Say which data sets take which arguments: ``cifar10 takes normalize=li (the paper's), none.``."""
+    """Return the help for the options of data sets: ``cifar10 takes normalize=li (the paper's), none.``."""
     return " ".join(
         f"{reader.name} takes {', '.join(f'{key}={_values(values)}' for key, values in reader.options.items())}."
         for reader in READERS.values()

@@ -1,17 +1,17 @@
-"""Which samples stand for a split where not all are taken."""
+"""The choice of samples that represent a split when only some are used."""
 
 from __future__ import annotations
 
 import itertools
 
-GOLDEN = 0.6180339887498949  # (sqrt(5) - 1) / 2: its multiples fill 0..1 evenly and follow no period
+GOLDEN = 0.6180339887498949  # (sqrt(5) - 1) / 2: the fractional parts of its multiples fill 0..1 evenly, aperiodically
 
 
 def spread(total: int, count: int) -> list[int]:
     """Return ``count`` rising indices below ``total``, one in each of ``count`` parts of about the same size.
 
-    The first samples of data sorted by class are of one class. Every k-th of data whose classes take turns may be of
-    two. Where in its part a sample lies is therefore a multiple of the golden ratio, without its whole part.
+    The first samples of sorted data are all of one class. Every k-th sample of data with alternating classes may be of
+    two classes only. Therefore the position of a sample in its part is the fractional part of a multiple of ``GOLDEN``.
 
     >>> spread(12, 4)
     [1, 3, 8, 10]

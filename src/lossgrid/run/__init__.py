@@ -1,4 +1,4 @@
-"""The path of a run, and what it goes through: settings in, a surface file out; where torch, MPI and HDF5 meet."""
+"""The path of a run and its steps: settings in, a surface file out; torch, MPI and HDF5 meet here."""
 
 from lossgrid.run.budget import Budget
 from lossgrid.run.given import Given

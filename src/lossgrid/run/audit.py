@@ -1,8 +1,8 @@
-"""Values computed again: a surface holds the values of one function, and that function is the user's network.
+"""Checks that recompute stored points: all values of a surface must be those of one function, the user's network.
 
-Before a run goes on with a file, or answers that it is complete, each rank computes a point of it again: an edited
-forward pass, another loss of the same name or another library shows there. When a surface has become complete, some
-points are computed by the network as its author wrote it, without what made it faster.
+Before a run resumes a file or reports it complete, each rank recomputes one of its points. The check finds an edited
+forward pass, another loss of the same name, or another library. When a surface becomes complete, some points are
+recomputed by the plain network, without folding, fusing or compiling.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from lossgrid.surface import DONE, Origin, Quantity, Surface
 
 log = logging.getLogger(__name__)
 
-MOST_POINTS = 4  # that each rank computes again in a complete surface
-SHARE_OF_RUN = 0.01  # of the computing, for that
-LEAST_SECONDS = 1.0
-# How far two computations of a value may be apart, as a share of it: in the same way, on the same kind of machine,
-# where the bits are promised to be the same; and in another way or elsewhere.
-SAME = {"float64": 1e-12, "float32": 1e-6, "tf32": 1e-6, "bfloat16": 1e-6}
-ALIKE = {**AGREE, "float32": 1e-5}
+MOST_POINTS = 4  # points of a complete surface that each rank recomputes at most
+FRACTION_OF_RUN = 0.01  # fraction of the run's computing time that the audit may cost
+LEAST_SECONDS = 1.0  # s that the audit may cost in any run
+# Relative difference allowed between two computations of a value: under the same conditions, where equal bits are
+# promised, and under other conditions (another recipe, library or processor).
+SAME_CONDITIONS = {"float64": 1e-12, "float32": 1e-6, "tf32": 1e-6, "bfloat16": 1e-6}
+OTHER_CONDITIONS = {**AGREE, "float32": 1e-5}
 
 Values = npt.NDArray[np.float64]
 Index = tuple[int, int]
@@ -39,7 +39,7 @@ Index = tuple[int, int]
 
 @dataclass(frozen=True)
 class Difference:
-    """A value that was not found again."""
+    """A stored value that differs from the recomputed one, ``found``, by more than allowed."""
 
     alpha: float
     beta: float
@@ -54,20 +54,19 @@ class Difference:
 
 @collective
 def refuse_other_function(old: Surface, config: RunConfig, evaluator: Evaluator, origin: Origin, world: World) -> None:
-    """Refuse to go on with a file whose stored points have other values now.
+    """Refuse to resume a file whose stored points have other values now.
 
-    Each computes another point: root that at the centre if it is
-    there, the others some chosen by the seed.
+    Each rank recomputes one point: root the centre if it is stored, each other rank another point, chosen by the seed.
 
     Args:
-        old: What the file holds.
+        old: The surface of the file.
         config: The settings.
-        evaluator: The network and the data, to be run as the file says.
-        origin: That of this run.
+        evaluator: The network and the data, with the recipe of the file.
+        origin: The origin of this run.
         world: The ranks.
 
     Raises:
-        InputError: A value differs beyond the last bits, or other quantities would be measured.
+        InputError: A value differs beyond the last bits, or this run measures other quantities.
     """
     quantities = evaluator.quantities
     names = {quantity.name for quantity in quantities}
@@ -80,15 +79,15 @@ def refuse_other_function(old: Surface, config: RunConfig, evaluator: Evaluator,
             )
         )
     promised = _same_conditions(old.origin, origin)
-    tolerance = (SAME if promised else ALIKE)[config.precision]
-    points = _chosen(old, config, config.seed, centre_first=True)
+    relative = (SAME_CONDITIONS if promised else OTHER_CONDITIONS)[config.precision]
+    absolute = 0.0 if promised else AGREE_ACCURACY
+    points = _shuffled_points(old, config, config.seed, centre_first=True)
     difference = None
     if world.rank < len(points):
         index = points[world.rank]
         found = evaluator.point(*config.grid.at(*index)).values
-        apart = 0.0 if promised else AGREE_ACCURACY
-        difference = _first_difference(old, config, index, quantities, found, tolerance, apart)
-        if difference is not None and not promised and _is_rounding(difference, evaluator, config.precision):
+        difference = _difference_from_stored(old, config, index, quantities, found, relative, absolute)
+        if difference is not None and not promised and _is_round_off(difference, evaluator, config.precision):
             difference = None
     first = next(filter(None, gather(world, difference)), None)
     if first is not None:
@@ -101,8 +100,8 @@ def refuse_other_function(old: Surface, config: RunConfig, evaluator: Evaluator,
 
 
 def _same_conditions(theirs: Origin, ours: Origin) -> bool:
-    """Tell whether the same bits are promised: equal libraries, processors, threads and way to evaluate points."""
-    if theirs.merged is not None:  # of several runs, each in its way
+    """Return whether equal bits are promised: the recipe, libraries, processors and threads are equal."""
+    if theirs.merged is not None:  # its runs may have had different conditions
         return False
     there, now = (
         (replace(one.recipe, about=None), one.versions, one.processors, one.threads, one.arithmetic)
@@ -112,7 +111,7 @@ def _same_conditions(theirs: Origin, ours: Origin) -> bool:
 
 
 def _what_changed(theirs: Origin, ours: Origin) -> str:
-    """Say which source or library is another one than when the file was made."""
+    """Return in words which sources and libraries differ from those of the file; empty if none does."""
     there, now = theirs.sources or {}, ours.sources or {}
     changed = [f"the source of the {role}" for role in now if there.get(role) != now[role]]
     before, after = theirs.versions or {}, ours.versions or {}
@@ -126,42 +125,42 @@ def _what_changed(theirs: Origin, ours: Origin) -> str:
 
 @collective
 def audit(config: RunConfig, evaluator: Evaluator, world: World) -> None:
-    """Compute points of a surface that has become complete again, by the plain network.
+    """Recompute points of a surface that has just become complete, by the plain network.
 
-    Each rank computes up to ``MOST_POINTS`` points chosen by the seed, as many as ``SHARE_OF_RUN`` of the computing
-    allows. Where that is less than one, the plain network and the one that was run are compared on some batches. A
-    stop signal does not end it: all points are there, and it is short.
+    Each rank recomputes up to ``MOST_POINTS`` points chosen by the seed, within ``FRACTION_OF_RUN`` of the computing
+    time. If that is less than one point, it compares the plain network and the recipe's on some batches. A stop signal
+    does not end the audit: all points are stored, and it is short.
 
     Raises:
-        RankError: A value differs by more than rounding. The file says so, and does not become complete.
+        RankError: A value differs by more than round-off. A note is written to the file, which stays incomplete.
     """
     surface = on_root(world, lambda: store.read(config.out))
     quantities = evaluator.quantities
     spent = float(np.nansum(surface.seconds)) / world.size
-    cost = 2.0 * float(np.nanmedian(surface.seconds))  # of a point of the plain network
-    affordable = max(LEAST_SECONDS, SHARE_OF_RUN * spent) / max(cost, 1e-9)
+    cost = 2.0 * float(np.nanmedian(surface.seconds))  # s for a point of the plain network, estimated
+    affordable = max(LEAST_SECONDS, FRACTION_OF_RUN * spent) / max(cost, 1e-9)  # points
     count = max(1, min(MOST_POINTS, int(affordable)))
-    points = _chosen(surface, config, config.seed + 1)[world.rank :: world.size][:count]
+    points = _shuffled_points(surface, config, config.seed + 1)[world.rank :: world.size][:count]
     is_plain = evaluator.network.variant == "plain"
-    tolerance = (SAME if is_plain else ALIKE)[config.precision]
+    relative = (SAME_CONDITIONS if is_plain else OTHER_CONDITIONS)[config.precision]
     difference = None
     for index in points:
         alpha, beta = config.grid.at(*index)
         if affordable >= 1.0:
             found = evaluator.plain_point(alpha, beta)
-            difference = _first_difference(surface, config, index, quantities, found, tolerance, AGREE_ACCURACY)
+            difference = _difference_from_stored(surface, config, index, quantities, found, relative, AGREE_ACCURACY)
         elif config.precision in ("float32", "float64"):
             run, plain = evaluator.glance(alpha, beta, max(1, int(affordable * evaluator.most_batches)))
-            difference = _differs((alpha, beta), quantities, run, plain, tolerance, AGREE_ACCURACY)
-        if difference is not None and not _is_rounding(difference, evaluator, config.precision):
+            difference = _first_difference((alpha, beta), quantities, run, plain, relative, AGREE_ACCURACY)
+        if difference is not None and not _is_round_off(difference, evaluator, config.precision):
             break
         difference = None
     first = next(filter(None, gather(world, difference)), None)
     if first is not None:
-        _fail(config, evaluator, first, world)
+        _refuse_wrong_surface(config, evaluator, first, world)
 
 
-def _fail(config: RunConfig, evaluator: Evaluator, first: Difference, world: World) -> None:
+def _refuse_wrong_surface(config: RunConfig, evaluator: Evaluator, first: Difference, world: World) -> None:
     variant = evaluator.network.variant
     advice = (
         "the network changes while it is run, or somebody changed the file: compute it again with --overwrite"
@@ -176,8 +175,8 @@ def _fail(config: RunConfig, evaluator: Evaluator, first: Difference, world: Wor
     on_root(world, note_and_refuse)
 
 
-def _chosen(surface: Surface, config: RunConfig, seed: int, *, centre_first: bool = False) -> list[Index]:
-    """Return the finished points of a surface in an order chosen by ``seed``."""
+def _shuffled_points(surface: Surface, config: RunConfig, seed: int, *, centre_first: bool = False) -> list[Index]:
+    """Return row and column of the finished points of a surface, shuffled by ``seed``."""
     rows, columns = np.nonzero((surface.status == DONE).reshape(config.grid.rows))
     order = np.random.default_rng(seed).permutation(len(rows))
     points = [(int(rows[i]), int(columns[i])) for i in order]
@@ -188,45 +187,45 @@ def _chosen(surface: Surface, config: RunConfig, seed: int, *, centre_first: boo
     return points
 
 
-def _first_difference(
+def _difference_from_stored(
     surface: Surface,
     config: RunConfig,
     index: Index,
     quantities: Sequence[Quantity],
     found: Values,
-    share: float,
-    apart: float,
+    relative: float,
+    absolute: float,
 ) -> Difference | None:
     stored = np.array([surface[quantity.name].reshape(config.grid.rows)[index] for quantity in quantities])
-    return _differs(config.grid.at(*index), quantities, stored, found, share, apart)
+    return _first_difference(config.grid.at(*index), quantities, stored, found, relative, absolute)
 
 
-def _differs(
+def _first_difference(
     point: tuple[float, float],
     quantities: Sequence[Quantity],
     stored: Values,
     found: Values,
-    share: float,
-    apart: float,
+    relative: float,
+    absolute: float,
 ) -> Difference | None:
-    """Return the first value that is not found again.
+    """Return the first stored value that differs from the found one by more than allowed; None if there is none.
 
-    Where a quantity varies by factors, it is further off than ``share`` of it; else than ``apart``.
+    The limit is ``relative`` for quantities that vary by factors, such as losses, and ``absolute`` for all others.
     """
     for quantity, there, now in zip(quantities, stored.tolist(), found.tolist(), strict=True):
         if there == now or (math.isnan(there) and math.isnan(now)):
             continue
         by_factors = quantity.varies == "by factors"
-        limit = share * max(abs(there), abs(now), SMALL_LOSS) if by_factors else apart
+        limit = relative * max(abs(there), abs(now), SMALL_LOSS) if by_factors else absolute
         if not abs(there - now) <= limit:
             return Difference(*point, quantity.name, there, now)
     return None
 
 
-def _is_rounding(difference: Difference, evaluator: Evaluator, precision: str) -> bool:
-    """Tell whether roundings of the weights move the value as far as it was found to be apart."""
+def _is_round_off(difference: Difference, evaluator: Evaluator, precision: str) -> bool:
+    """Return whether round-off of the weights alone changes the value by as much as the difference."""
     column = [quantity.name for quantity in evaluator.quantities].index(difference.name)
     point = (difference.alpha, difference.beta)
     values = [evaluator.plain_point(*point, shaken=shaken)[column] for shaken in (0.0, ROUNDINGS[precision])]
-    apart = abs(difference.stored - difference.found)
-    return bool(apart <= AMPLIFIED * abs(values[0] - values[1]))
+    distance = abs(difference.stored - difference.found)
+    return bool(distance <= AMPLIFIED * abs(values[0] - values[1]))

@@ -1,4 +1,4 @@
-"""The directions of a run, one for each axis of its grid: made, identified, kept in a file."""
+"""The directions of a run, one for each axis of its grid: making them, and writing them to a file."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Axes:
 def make_axes(
     source: DirectionSource, model: torch.nn.Module, splits: Mapping[str, data.Split], world: World, *, axes: int
 ) -> Axes:
-    """Let ``source`` make the directions of a grid with 1 or 2 axes.
+    """Return the directions that ``source`` makes for a grid with 1 or 2 axes.
 
     Raises:
-        InputError: They cannot be made, or one of them moves nothing.
+        InputError: The directions cannot be made, or all numbers of one are 0.
     """
     made = source.make(Around(model, splits, world), axes)
     for axis, direction in zip(("alpha", "beta"), made, strict=False):
@@ -50,13 +50,13 @@ def make_axes(
 
 
 def write_direction_file(config: DirectionsConfig, world: World) -> None:
-    """Make the directions the settings ask for and write them.
+    """Make the directions of the settings and write them to ``config.out``.
 
     Raises:
-        InputError: The network, its checkpoint or the directions cannot be made, or the file not written.
+        InputError: The network, its checkpoint or the directions are wrong, or the file cannot be written.
     """
     source = source_of(config)
-    samples = None if source.needs_data else 1  # whose shape is all that is needed
+    samples = None if source.needs_data else 1  # one sample gives the shapes
     splits = data.load(config.data, config.data_arg, splits=("train",), max_samples=samples)
     model = load_model(config, data.facts(splits))
     made = make_axes(source, model, splits, world, axes=config.axes)
@@ -66,12 +66,12 @@ def write_direction_file(config: DirectionsConfig, world: World) -> None:
 def save_directions(
     path: Path, model: torch.nn.Module, axes: Axes, *, about: Mapping[str, Any], overwrite: bool
 ) -> None:
-    """Write directions to a file that lossgrid and the reference tool read; one that holds them already stays.
+    """Write directions to a file that lossgrid and the reference tool read; keep a file with equal directions.
 
-    It is of the tool's type "weights" where only parameters move, else of its type "states".
+    The file has the tool's type "weights" if only parameters move, else its type "states".
 
     Raises:
-        InputError: The file holds something else and ``overwrite`` is not set, or it cannot be written.
+        InputError: The file exists with other contents and ``overwrite`` is not set, or it cannot be written.
     """
     made = [axes.delta] if axes.eta is None else [axes.delta, axes.eta]
     arrays = [{name: tensor.numpy() for name, tensor in direction.items()} for direction in made]

@@ -1,4 +1,4 @@
-"""The surface file of a run while it is computed: begun or gone on with, its sessions noted, closed with a report."""
+"""The surface file of a run while points are computed: created or resumed, with its sessions, closed with a report."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Book:
-    """The file, as all ranks know it; rank 0 alone changes anything but points.
+    """The file on every rank; only root writes anything but points.
 
     Attributes:
         config: The settings.
         world: The ranks.
-        quantities: What the values of a point mean, in their order.
-        writer: ``parallel`` where all ranks write points, ``root`` where rank 0 does.
-        pending: Which points are to be computed, shape ``(n_beta, n_alpha)``, bool.
-        identity: Which file it is.
+        quantities: The quantities of a point, in the order of its values.
+        writer: ``parallel`` if all ranks write points, ``root`` if rank 0 writes for all.
+        pending: True for points to compute, shape ``(n_beta, n_alpha)``, bool.
+        identity: The identity of the file, to detect that another program has replaced it.
     """
 
     config: RunConfig
@@ -45,23 +45,23 @@ class Book:
     @classmethod
     @collective
     def begun(cls, claim: Claim, quantities: Sequence[Quantity], origin: Origin) -> Book:
-        """Make the file where there is none, or go on with it.
+        """Create the file if the claim has no surface, else resume it; return its book.
 
         Raises:
-            InputError: The file cannot be made.
-            RankError: The old one was replaced in the meantime.
+            InputError: The file cannot be created.
+            RankError: Another program replaced the file in the meantime.
         """
         writer = origin.writer or "root"
-        make = _made if claim.old is None else _gone_on_with
+        make = _create if claim.old is None else _resume
         identity = on_root(claim.world, lambda: make(claim, quantities, origin))
         return cls(claim.config, claim.world, quantities, writer, claim.pending, identity)
 
     @collective
     def open_session(self) -> float:
-        """Note in the file that its ranks begin; return the seconds of the costliest point so far, 0 for a new one.
+        """Write the start of a session into the file; return the seconds of the slowest point so far, 0 for a new file.
 
         Raises:
-            RankError: The file is not that of this run any more.
+            RankError: Another program replaced the file.
         """
 
         def begin() -> float:
@@ -72,9 +72,9 @@ class Book:
         return on_root(self.world, begin)
 
     def open_file(self) -> store.SurfaceFile | None:
-        """Open the file to write points; None where this rank leaves that to rank 0.
+        """Open the file for writing points; return None on a rank whose points root writes.
 
-        Collective where all ranks write: all must call this.
+        Collective if all ranks write: all must call this.
         """
         if self.writer == "parallel":
             return store.SurfaceFile(self.config.out, self.quantities, self.world.comm)
@@ -82,10 +82,10 @@ class Book:
 
     @collective
     def close_session(self, *, seconds: float) -> None:
-        """Note in the file how long its ranks computed.
+        """Write the end of a session and its duration in seconds into the file.
 
         Raises:
-            RankError: The file is not that of this run any more.
+            RankError: Another program replaced the file.
         """
 
         def end() -> None:
@@ -102,16 +102,16 @@ class Book:
         budget: Budget,
         why_not_finite: Callable[[float, float], str | None],
     ) -> None:
-        """Mark a complete surface, report, draw.
+        """Mark the surface as complete if it is; log a report, and draw the pictures if asked for.
 
         Args:
             complete: Whether all points are done.
-            rounding: What a lower precision was found to cost; None where it is not lower.
-            budget: Why the run stopped, where it did.
-            why_not_finite: Says why the loss at a point, alpha and beta, is not finite.
+            rounding: Differences of a lower precision from float32; None if the precision is not lower.
+            budget: Returns why the run stopped early.
+            why_not_finite: Returns why the loss at (alpha, beta) is not finite; None if the reason is not known.
 
         Raises:
-            RankError: The file is not that of this run any more, or lacks points.
+            RankError: Another program replaced the file, or points are missing.
         """
 
         def finish() -> None:
@@ -122,7 +122,7 @@ class Book:
             _report(surface, complete, budget)
             _report_not_finite(surface, self.config, why_not_finite)
             if self.config.plot and complete:
-                from lossgrid import plot  # here, or every rank of every run waited for matplotlib
+                from lossgrid import plot  # here, as importing matplotlib would delay every rank of every run
 
                 for picture in plot.write_all(surface, self.config.out.with_suffix(""), overwrite=True):
                     log.info("drew %s", picture)
@@ -130,7 +130,7 @@ class Book:
         on_root(self.world, finish)
 
 
-def _made(claim: Claim, quantities: Sequence[Quantity], origin: Origin) -> store.Identity:
+def _create(claim: Claim, quantities: Sequence[Quantity], origin: Origin) -> store.Identity:
     config = claim.config
     identity = store.create(
         config.out,
@@ -144,7 +144,7 @@ def _made(claim: Claim, quantities: Sequence[Quantity], origin: Origin) -> store
     return identity
 
 
-def _gone_on_with(claim: Claim, _: Sequence[Quantity], origin: Origin) -> store.Identity:
+def _resume(claim: Claim, _: Sequence[Quantity], origin: Origin) -> store.Identity:
     old, path = claim.old, claim.config.out
     assert old is not None
     if old.origin.threads != origin.threads:

@@ -1,4 +1,4 @@
-"""How long a run may still take: the time limit, the end of the job and stop signals are one thing to it."""
+"""The time that is left to a run, by the time limit, the end of the job and stop signals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lossgrid.parallel import Stop, World, collective, gather
 from lossgrid.wording import duration
 
 log = logging.getLogger(__name__)
-BEFORE_END_OF_JOB = 10.0  # s in which files are closed and the job script says what is to come
+BEFORE_END_OF_JOB = 10.0  # s before the end of the job at which a run ends: time to close files and for the job script
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Budget:
     """The time of a run.
 
     Attributes:
-        end: ``time.monotonic()`` at which the run must have ended, in seconds; infinite where there is no limit.
-        stop: Tells whether this process was asked to stop; then nothing is left.
+        end: ``time.monotonic()`` by which the run must end, in seconds; infinite without a limit.
+        stop: True once this process got a stop signal; then no time is left.
     """
 
     end: float = math.inf
@@ -29,11 +29,11 @@ class Budget:
 
     @classmethod
     def of(cls, time_limit: float | None, stop: Stop, *, began: float | None = None) -> Budget:
-        """Return what the time limit and the batch system leave.
+        """Return the budget under the time limit and the end of the batch job.
 
         Args:
-            time_limit: Seconds from ``began`` on; None for no limit.
-            stop: Tells whether this process was asked to stop.
+            time_limit: Seconds after ``began``; None for no limit.
+            stop: True once this process got a stop signal.
             began: ``time.monotonic()`` at the start of the program; now by default.
         """
         began = time.monotonic() if began is None else began
@@ -46,12 +46,12 @@ class Budget:
         return cls(end, stop)
 
     def seconds_left(self) -> float:
-        """Return how many seconds are left, as far as this process knows; 0 after a stop signal."""
+        """Return the seconds left on this rank; 0 after a stop signal to this process."""
         return 0.0 if self.stop else self.end - time.monotonic()
 
     @collective
     def is_spent(self, world: World) -> bool:
-        """Tell whether no rank can go on to load anything: one was told to stop, or there is no time left."""
+        """Return whether the run must end before loading: a rank got a stop signal, or no time is left."""
         spent = min(gather(world, self.seconds_left())) <= 0
         if spent:
             log.warning("stopped by a signal or the time limit before anything was loaded; run the same command again")
@@ -59,5 +59,5 @@ class Budget:
 
     @property
     def why(self) -> str:
-        """What has ended the run, as far as this process knows."""
+        """The cause of the end of the run, as far as this process knows."""
         return f"{self.stop.signal.name}" if self.stop.signal else "a stop signal or the time limit"

@@ -1,4 +1,4 @@
-"""The point (0, 0), the trained network itself: computed first, so that the user sees at once whether it is his."""
+"""Warnings about the centre (0, 0), the trained network itself: its values show whether the input was right."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from lossgrid.surface import Axis, Grid, Quantity
 
 log = logging.getLogger(__name__)
 
-DEVIATIONS = 3.0  # standard deviations above the accuracy of guessing, up to which it is no better
+DEVIATIONS = 3.0  # standard deviations above the accuracy of guessing, up to which an accuracy counts as guessing
 
 
-def hint_where_missing(grid: Grid) -> None:
-    """Say how a grid without (0, 0) would have it."""
+def warn_of_missing_centre(grid: Grid) -> None:
+    """Warn if a grid has no point (0, 0), and name a range that has it."""
     if grid.centre is not None:
         return
     for name, axis in (("alpha", grid.alpha), ("beta", grid.beta)):
@@ -25,11 +25,11 @@ def hint_where_missing(grid: Grid) -> None:
                 "0 is no point of --%s %s, so the trained network itself is not on the surface%s",
                 name,
                 axis,
-                _remedy(axis),
+                _range_with_zero(axis),
             )
 
 
-def _remedy(axis: Axis) -> str:
+def _range_with_zero(axis: Axis) -> str:
     for count in range(axis.count + 1, axis.count + 4):
         more = Axis(axis.minimum, axis.maximum, count) if axis.count > 1 else axis
         if 0.0 in more.values():
@@ -47,11 +47,11 @@ def warn_of_guessing(
     """Warn where the accuracy of a trained network is no better than that of guessing.
 
     Args:
-        quantities: What was measured.
-        values: What was found.
+        quantities: The measured quantities.
+        values: Their values at the centre.
         samples: Number of samples of each split.
-        classes: Number of classes of each split, where it is known.
-        data: The data as they are called.
+        classes: Number of classes of each split; None where it is not known.
+        data: The data as ``--data`` names them.
     """
     for quantity, value in zip(quantities, values, strict=True):
         split = quantity.split
@@ -68,14 +68,14 @@ def warn_of_guessing(
 
 
 def _normalisations(data: str) -> str:
-    """Say which normalisations the data can be given; empty where they have no such option."""
+    """Return the hint at the normalisations of the data; empty if the data have no such option."""
     found = readers.find(data)
     *others, last = (found[0].options.get("normalize") if found else None) or [""]
     return f" (--data-arg normalize={', '.join(others)} or {last})" if others else ""
 
 
-def about_weights(weights: str, model: Any) -> str | None:
-    """Say where the weights come from if not from a checkpoint; None for those of one, or given from Python."""
+def warning_about_weights(weights: str, model: Any) -> str | None:
+    """Return a warning if neither a checkpoint nor a caller in Python gave the weights; else None."""
     if weights == "random":
         return f"random weights: {model} was not given a checkpoint (--checkpoint)"
     if weights == "factory":

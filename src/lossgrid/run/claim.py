@@ -1,4 +1,4 @@
-"""The output of a run, claimed before anything is loaded: locked, read, refused where it is of another run."""
+"""The output of a run, claimed before anything is loaded: it is locked, read, and refused if it is of another run."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from lossgrid.surface.origin import Digests
 
 @dataclass(frozen=True)
 class Claim:
-    """What the output holds.
+    """The locked output and the surface in it.
 
     Attributes:
-        config: The settings; those that were left open are as in the file.
+        config: The settings; those that the user left open have the values of the file.
         world: The ranks.
-        old: The surface to go on with; None where it is to be made.
+        old: The surface to resume; None for a new file.
     """
 
     config: RunConfig
@@ -38,22 +38,22 @@ class Claim:
 
     @property
     def recipe(self) -> Mapping[str, Any] | None:
-        """How the points of the file were evaluated; None where there are none."""
+        """The recipe of the file; None for a new file."""
         return None if self.old is None else self.old.origin.recipe.told()
 
     @property
     def pending(self) -> npt.NDArray[np.bool_]:
-        """Which points are to be computed, shape ``(n_beta, n_alpha)``, bool."""
+        """True for points to compute, shape ``(n_beta, n_alpha)``, bool."""
         if self.old is None:
             return np.ones(self.config.grid.rows, dtype=bool)
         return self.old.missing.reshape(self.config.grid.rows)
 
     @collective
     def refuse_other_contents(self, digests: Digests, device_type: str) -> None:
-        """Refuse to go on with a surface of another network, other directions or data, or of another device.
+        """Refuse to resume a surface of another network, of other directions or data, or of another type of device.
 
         Raises:
-            InputError: The file is one; the text names all that differs.
+            InputError: The contents differ; the text names all differences.
         """
         if self.old is not None:
             old = self.old
@@ -63,17 +63,17 @@ class Claim:
 @collective
 @contextmanager
 def claimed(config: RunConfig, world: World) -> Iterator[Claim]:
-    """Hold the lock of the output while the block runs; cheap, so it comes before all loading.
+    """Lock the output while the block runs, and yield its claim; cheap, so it comes before all loading.
 
     Raises:
-        InputError: The file is in use, or not a surface, or of another run, or its folder cannot be written.
+        InputError: The file is locked, not a surface, or of another run; or its folder cannot be written.
     """
-    with ExitStack() as held:
-        config, old = on_root(world, lambda: _take_over(config, held))
+    with ExitStack() as locks:
+        config, old = on_root(world, lambda: _lock_and_read(config, locks))
         yield Claim(config, world, old)
 
 
-def _take_over(config: RunConfig, held: ExitStack) -> tuple[RunConfig, Surface | None]:
+def _lock_and_read(config: RunConfig, locks: ExitStack) -> tuple[RunConfig, Surface | None]:
     path = config.out
     if path.is_dir():
         raise InputError(f"--out: {path} is a folder; give a file such as {path / 'surface.h5'}")
@@ -83,10 +83,10 @@ def _take_over(config: RunConfig, held: ExitStack) -> tuple[RunConfig, Surface |
         raise InputError(f"--out: folder {path.parent} cannot be written; choose another place")
     if config.overwrite or not path.exists():
         store.refuse_too_large(path, len(config.grid), (2 + len(config.metric)) * len(config.splits))
-    held.enter_context(locked(path))
+    locks.enter_context(locked(path))
     if not path.exists():
         return config, None
-    # Also to be replaced it must be a surface: nothing else is ever overwritten.
+    # Even with --overwrite the file must be a surface: no other file is ever overwritten.
     old = store.read(path, to_write=not config.overwrite)
     if config.overwrite:
         return config, None

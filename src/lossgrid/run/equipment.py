@@ -1,4 +1,4 @@
-"""What a rank computes with and how the file is written: device, threads, writer."""
+"""The equipment of a rank: its device, its CPU threads, and how it writes the file."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Equipment:
-    """What a rank has.
+    """Device, threads and writer of a rank.
 
     Attributes:
         device: Device and number format.
         threads: CPU threads.
-        writer: ``parallel`` where all ranks write the file, ``root`` where rank 0 writes for all.
+        writer: ``parallel`` if all ranks write the file, ``root`` if rank 0 writes for all.
     """
 
     device: Device
@@ -33,10 +33,10 @@ class Equipment:
 
 @collective
 def take_equipment(config: RunConfig, world: World) -> Equipment:
-    """Choose what every rank computes with.
+    """Return device, threads and writer of this rank, by the settings and the resources of all ranks.
 
     Raises:
-        InputError: There is no such device, or the file cannot be written as it is asked for.
+        InputError: The device does not exist, or this h5py cannot write as ``--writer`` asks.
     """
     writer = collectively(world, lambda: choose_writer(config.writer, world))
     device = collectively(world, lambda: choose_device(config.device, config.precision, local_rank=world.local_rank))
@@ -46,10 +46,10 @@ def take_equipment(config: RunConfig, world: World) -> Equipment:
 
 
 def choose_writer(choice: str, world: World) -> str:
-    """Return ``parallel`` where all ranks can write the file themselves, ``root`` where rank 0 writes for all.
+    """Return ``parallel`` if all ranks write the file, ``root`` if rank 0 writes for all.
 
     Raises:
-        InputError: ``parallel`` is asked for and this h5py cannot.
+        InputError: ``parallel`` is chosen and this h5py has no MPI, or h5py and mpi4py use different MPI libraries.
     """
     able = store.has_parallel_hdf5() and world.comm is not None
     if choice == "parallel" and not able:

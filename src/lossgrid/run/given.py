@@ -13,8 +13,7 @@ from lossgrid import data, models
 from lossgrid.directions import Directions, Network, source_of
 from lossgrid.errors import InputError
 from lossgrid.evaluation.closure import refuse_aliases, refuse_closure
-from lossgrid.measures import given as given_measure
-from lossgrid.measures import make
+from lossgrid.measures import make_metric, users_metric
 from lossgrid.run.study import Study, objectives_of
 from lossgrid.settings import RunConfig
 from lossgrid.user_code import name_of, source_digest
@@ -77,5 +76,7 @@ class Given:
         source = source_of(config, directions=self.directions, to=networks)
         things = {"model": type(self.model), "loss": self.loss, **{f"metric {name}": one for name, one in self.metrics}}
         sources = {role: source_digest(thing) for role, thing in things.items() if not isinstance(thing, str)}
-        made = [make(name) if thing == name else given_measure(name, thing, name) for name, thing in self.metrics]
-        return Study(own, loaded, objectives_of(self.loss, loaded), source, sources=sources, metrics=made)
+        asked = [
+            make_metric(name) if thing == name else users_metric(name, thing, name) for name, thing in self.metrics
+        ]
+        return Study(own, loaded, objectives_of(self.loss, loaded), source, sources=sources, metrics=asked)

@@ -1,4 +1,4 @@
-"""The path of a run, on one page: settings in, a surface file out; where torch, MPI and HDF5 meet."""
+"""The path of a run, on one page: settings in, a surface file out; torch, MPI and HDF5 meet here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lossgrid.run.audit import audit, refuse_other_function
 from lossgrid.run.axes import Axes, make_axes, save_directions
 from lossgrid.run.book import Book
 from lossgrid.run.budget import Budget
-from lossgrid.run.centre import about_weights, hint_where_missing, warn_of_guessing
+from lossgrid.run.centre import warn_of_guessing, warn_of_missing_centre, warning_about_weights
 from lossgrid.run.claim import claimed
 from lossgrid.run.equipment import take_equipment
 from lossgrid.run.preparation import make_evaluator
@@ -32,19 +32,19 @@ log = logging.getLogger(__name__)
 
 @collective
 def run(config: RunConfig, world: World, budget: Budget, *, load: Callable[[RunConfig], Study] = load_study) -> bool:
-    """Compute the surface ``config`` asks for, or what is missing of it; return whether it is complete.
+    """Compute the pending points of the surface that ``config`` describes; return whether it is complete.
 
-    It must be called inside :func:`lossgrid.parallel.guarded`, with equal settings on all ranks.
+    Call it inside :func:`lossgrid.parallel.guarded`, with equal settings on all ranks.
 
     Args:
         config: The settings.
         world: The ranks.
-        budget: How long it may take; whether this rank was asked to stop.
+        budget: The time limit, and whether this rank got a stop signal.
         load: Loads the network and the data.
 
     Raises:
-        InputError: The input cannot work; nothing has been touched.
-        RankError: Some ranks cannot do their part; what was done stays.
+        InputError: The input is wrong; no file has been changed.
+        RankError: Some ranks failed; points already written remain.
     """
     with claimed(config, world) as claim:
         config, old = claim.config, claim.old
@@ -56,7 +56,7 @@ def run(config: RunConfig, world: World, budget: Budget, *, load: Callable[[RunC
         axes = collectively(
             world, lambda: make_axes(study.source, study.model, study.splits, world, axes=len(config.grid.shape))
         )
-        arithmetic.set_to(arithmetic.wanted(config.precision))  # again: what was imported may have changed it
+        arithmetic.set_to(arithmetic.wanted(config.precision))  # again: users' modules may have changed it at import
         digests = same_everywhere(world, study.digests(axes.delta, axes.eta))
         claim.refuse_other_contents(digests, device.type)
         evaluator, fit = collectively(
@@ -88,7 +88,11 @@ def run(config: RunConfig, world: World, budget: Budget, *, load: Callable[[RunC
 
 @collective
 def same_everywhere(world: World, digests: Digests) -> Digests:
-    """Make sure that all ranks hold the same network, directions and data, to the bit; return the digests."""
+    """Return ``digests`` after checking that all ranks have the same network, directions and data, to the bit.
+
+    Raises:
+        RankError: The digests of a rank differ from those of root.
+    """
     expected = broadcast(world, digests)
 
     def compare() -> None:
@@ -102,21 +106,21 @@ def same_everywhere(world: World, digests: Digests) -> Digests:
 
 
 def announce(config: RunConfig, study: Study, axes: Axes) -> None:
-    """Keep the directions where that is asked for; say where weights are of no training, or the grid misses theta*.
+    """Write the direction file if asked for; warn of weights without training and of a grid without theta*.
 
     Raises:
-        InputError: The directions cannot be kept.
+        InputError: The direction file cannot be written.
     """
     if config.save_directions is not None:
         path = config.save_directions
         save_directions(path, study.model, axes, about=config.about_directions(), overwrite=config.overwrite)
-    if (told := about_weights(study.weights, config.model)) is not None:
-        log.warning(told)
-    hint_where_missing(config.grid)
+    if (warning := warning_about_weights(study.weights, config.model)) is not None:
+        log.warning(warning)
+    warn_of_missing_centre(config.grid)
 
 
 def reporter(config: RunConfig, study: Study, evaluator: Evaluator) -> Report:
-    """Return a function that tells the user the values at the centre, and warns where they are those of guessing."""
+    """Return a function that logs the values at the centre and warns if the accuracy is that of guessing."""
     quantities = evaluator.quantities
     classes = {name: split.num_classes for name, split in study.splits.items()}
 

@@ -1,4 +1,4 @@
-"""Bringing a study to the device of a rank, and trying it before hours of work start."""
+"""The evaluator of a study on the device of a rank, tried on some batches before hours of work start."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def make_evaluator(
     share: int,
     recorded: Mapping[str, Any] | None = None,
 ) -> tuple[Evaluator, Fit]:
-    """Bring the network and the data to the device of this rank and try them on some batches.
+    """Bring the network and the data to the device of this rank, and try them on some batches.
 
     Args:
         config: The settings.
-        study: The network, which is taken over, the data and the losses.
+        study: The network, which the evaluator owns from now on, the data and the losses.
         axes: The directions.
         device: The device.
         share: How many ranks take of the same memory.
         recorded: The recipe of the file to go on with; None for a new one.
 
     Returns:
-        The evaluator, which runs the network plainly, and what was found out about it.
+        The evaluator, with the variant ``plain``, and the result of the trial.
 
     Raises:
         InputError: The network, the data and the loss do not fit each other.

@@ -1,4 +1,4 @@
-"""The origin of a surface: what it is computed from, with and on; and whether a run goes on with the same."""
+"""The origin of a surface: settings, digests, software and machines; and whether a run may resume a surface."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ def describe(
 
 
 def going_on(old: Surface, config: RunConfig) -> RunConfig:
-    """Return the settings with which a run goes on with a surface: what was left open is as the surface has it.
+    """Return the settings for resuming a surface: settings that the user left open get the values of the surface.
 
     Raises:
-        InputError: Its settings say that it is another run; the text names all that differ.
+        InputError: The surface is of another run; the text names all settings that differ.
     """
     if any(axis is not None and equally_spaced(axis) is None for axis in (old.alpha, old.beta)):
         raise InputError(
@@ -80,7 +80,7 @@ def going_on(old: Surface, config: RunConfig) -> RunConfig:
     theirs = recorded(old.origin.settings)
     config = config.going_on_with(theirs)
     there = theirs.identity() | old.origin.recipe.told()
-    now = config.identity() | by_hand(config)  # what is left open stays as it was chosen for the file
+    now = config.identity() | by_hand(config)  # the rest of the recipe is that of the file
     _refuse(config.out, unlike(there, now, THERE_AND_NOW))
     size = old.origin.recipe.batch_size
     if not isinstance(size, int) or size < 1:
@@ -89,16 +89,16 @@ def going_on(old: Surface, config: RunConfig) -> RunConfig:
 
 
 def refuse_other_contents(old: Surface, ours: Digests, device_type: str, path: Path) -> None:
-    """Refuse to go on with a surface computed from another network, other directions or data, or on another device.
+    """Refuse to resume a surface of another network, of other directions or data, or of another type of device.
 
     Args:
-        old: The surface, of the same settings as this run.
+        old: The surface, with the settings of this run.
         ours: The digests of this run.
         device_type: ``cpu`` or ``cuda``.
         path: The file, for the error.
 
     Raises:
-        InputError: They differ; the text names all that do.
+        InputError: Digests or device type differ; the text names all differences.
     """
     theirs = identity_of(old)
     _refuse(path, differences(theirs, replace(theirs, digests=ours, device_type=device_type), words=THERE_AND_NOW))

@@ -1,8 +1,8 @@
-"""How the ranks of a run evaluate points: decided once, alike for all, and kept in the file, as last bits depend on it.
+"""How the ranks of a run evaluate points: chosen once for all ranks, and stored in the file, as last bits depend on it.
 
-What is set by hand, or was recorded by the run before, is used or refused. The rest is chosen here: what is the same
-function and needs no measurement at once, and where the run is long enough for it to pay, by measurements on all ranks
-together, of which those of rank 0 count.
+Choices of the user, and those of a file to resume, are followed or refused. All others are made here. The variant
+comes first and needs no measurement. In runs long enough for it to pay, all ranks then measure together, and the
+measurements of rank 0 decide.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from lossgrid.wording import duration
 
 log = logging.getLogger(__name__)
 
-LADDER = ("fused", "folded", "plain")  # variants of the network: the first that can be
+LADDER = ("fused", "folded", "plain")  # variants of the network; the first that all ranks can run is used
 TUNED_FROM = 30.0  # s of forward passes on each rank, from which measuring pays
-TUNING_SECONDS = 3.0
-COMPILED_FROM = 1200.0  # s, from which the minute it takes to try torch.compile may pay
+TUNING_SECONDS = 3.0  # s for the search of a batch size
+COMPILED_FROM = 1200.0  # s of forward passes on each rank, from which a trial of torch.compile, about a minute, may pay
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the last bits of a surface depend on, besides the kind of device and the number of threads.
+    """How points are evaluated. The last bits of a surface depend on it, on the type of device and on the threads.
 
     Attributes:
         variant: How the network is run; see :mod:`lossgrid.evaluation.network`.
         batch_size: Samples per forward pass.
         cuda_graphs: Whether points are replayed as CUDA graphs.
-        about: What was chosen and why, in words.
+        about: The choices and their reasons, in words.
     """
 
     variant: str
@@ -57,7 +57,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a rank could not do what was tried; ``differs`` where it would have computed something else."""
+    """Why a rank could not make an evaluator; ``differs`` if its values would have been those of another function."""
 
     reason: str
     differs: bool
@@ -73,18 +73,18 @@ def choose_recipe(
     points: int,
     seconds_left: Callable[[], float],
 ) -> tuple[Recipe, Evaluator]:
-    """Decide for all ranks; return the recipe, and an evaluator that follows it.
+    """Choose the recipe for all ranks; return it, and an evaluator that follows it.
 
     Args:
         config: The settings.
-        evaluator: The network and the data, run plainly so far.
-        recorded: What the file to go on with says; None for a new one.
+        evaluator: The evaluator of this rank, with the variant ``plain``.
+        recorded: The recipe of the file to resume; None for a new file.
         world: The ranks.
-        points: Points to compute.
-        seconds_left: Tells how long the run may still take, as far as this rank knows.
+        points: Number of points to compute.
+        seconds_left: Returns the seconds left on this rank.
 
     Raises:
-        InputError: What is set by hand or recorded cannot be.
+        InputError: A choice of the user or of the file is impossible.
     """
     asked = by_hand(config) if recorded is None else recorded
     if points == 0 and recorded is not None:
@@ -116,9 +116,9 @@ def choose_recipe(
 
 @collective
 def run_as_recorded(recorded: Recipe, evaluator: Evaluator, world: World) -> tuple[Recipe, Evaluator]:
-    """Run the network as a complete file says, as far as that takes no time; return ``recorded`` and the evaluator.
+    """Return the recipe of a complete file, and an evaluator that follows it as far as that takes no time.
 
-    Its arguments are equal on all ranks.
+    No compilation and no CUDA graph. Its arguments are equal on all ranks.
     """
     evaluator = evaluator.with_batches_of(recorded.batch_size)
     if recorded.variant != "compiled":
@@ -131,14 +131,14 @@ def run_as_recorded(recorded: Recipe, evaluator: Evaluator, world: World) -> tup
 def tune(
     evaluator: Evaluator, world: World, asked: Mapping[str, Any], *, points: int, seconds_left: Callable[[], float]
 ) -> tuple[Evaluator, list[str]]:
-    """Choose by measurement what is not ``asked`` for, where the run is long enough for it to pay; say why."""
+    """Choose by measurement what ``asked`` leaves open, if the run is long enough; return the evaluator and reasons."""
     variant = asked.get("variant")
-    samples = sum(evaluator.samples.values()) * points / world.size  # that each rank will compute
+    samples = sum(evaluator.samples.values()) * points / world.size  # forward passes of each rank, in samples
     inputs = evaluator.first_inputs(evaluator.batch_size)
     needed = broadcast(world, samples * evaluator.seconds_of(inputs) / count(inputs))
 
     def expected() -> float:
-        return min(needed, *gather(world, seconds_left()))  # a rank may have been told to stop
+        return min(needed, *gather(world, seconds_left()))  # 0 after a stop signal to any rank
 
     if (seconds := expected()) < TUNED_FROM:
         return evaluator, [f"nothing tuned, for a run of about {duration(seconds)}"]
@@ -157,7 +157,7 @@ def tune(
 
 
 def by_hand(config: RunConfig) -> dict[str, Any]:
-    """Return what the settings prescribe, by the names of :class:`Recipe`; what is left open is not there."""
+    """Return the fields of :class:`Recipe` that the settings prescribe, by name; open ones are left out."""
     graphs = {"auto": None, "yes": True, "no": False}[config.cuda_graphs]
     said = {
         "variant": None if config.variant == "auto" else config.variant,
@@ -186,7 +186,7 @@ def use_first_possible(evaluator: Evaluator, world: World, variant: str | None) 
 
 @collective
 def prefer_faster(fused: Evaluator, world: World) -> Evaluator:
-    """Do without fused kernels where they are not faster: libraries differ in what they are good at."""
+    """Return the folded evaluator if it is clearly faster than ``fused``, else ``fused``; it depends on libraries."""
     if fused.network.variant != "fused":
         return fused
     folded = try_on_all_ranks(world, lambda: fused.with_variant("folded"))
@@ -198,12 +198,12 @@ def prefer_faster(fused: Evaluator, world: World) -> Evaluator:
 
 @collective
 def rebatched(evaluator: Evaluator, world: World, size: int, variant: str | None) -> Evaluator:
-    """Use batches of another size, and make sure that the network is the same function in these too.
+    """Return an evaluator with batches of another size, with a variant that is the same function in these too.
 
     Its arguments are equal on all ranks.
 
     Raises:
-        InputError: ``variant``, set by hand, is not.
+        InputError: ``variant``, chosen by the user, is another function in these batches.
     """
     if size == evaluator.batch_size:
         return evaluator
@@ -214,7 +214,7 @@ def rebatched(evaluator: Evaluator, world: World, size: int, variant: str | None
 
 @collective
 def try_compiled(before: Evaluator, world: World, *, samples: float) -> tuple[Evaluator, str]:
-    """Use torch.compile where it saves each rank more than it takes; say what was found."""
+    """Return the compiled evaluator if it saves more time than it costs, else ``before``; and the reason."""
     began = time.monotonic()
     compiled = try_on_all_ranks(world, lambda: before.with_variant("compiled"))
     if isinstance(compiled, Refusal):
@@ -261,5 +261,5 @@ def require(world: World, option: str, tried: Evaluator | Refusal) -> Evaluator:
 
 
 def report(what: str, refusal: Refusal) -> None:
-    """Say why something was not done: as a warning where it would have been wrong."""
+    """Log why something was not done; as a warning if it would have been another function."""
     (log.warning if refusal.differs else log.info)("%s: %s", what, refusal.reason)

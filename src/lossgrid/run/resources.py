@@ -1,4 +1,4 @@
-"""The resources of all ranks, gathered once at the start of a run: how many threads each takes, and what is wrong."""
+"""The resources of all ranks, gathered once at the start of a run: the threads of each, and warnings about sharing."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from lossgrid.parallel import World, collective, gather
 
 @collective
 def divide_cores(world: World, device: Device) -> int:
-    """Give this rank its part of the CPU threads of its node and return how many these are.
+    """Set the CPU threads of this rank to its part of the node's cores; return their number.
 
-    Root says in the log what is wrong with how the ranks share cores and GPUs.
+    Root logs warnings about how the ranks share cores and GPUs.
     """
     return share_threads(gather(world, resources_of(world, device)), world.rank)
 
 
 def resources_of(world: World, device: Device) -> Resources:
-    """Return what this rank has to compute with."""
+    """Return the resources of this rank: host, cores and device."""
     return own_resources(
         rank=world.rank,
         host=world.host,

@@ -1,4 +1,4 @@
-"""What a lower precision costs: some points in float32 too, before the work and once more when it is done."""
+"""The round-off of a lower precision: some points are also computed in float32, before the work and after it."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ from lossgrid.settings import RunConfig
 from lossgrid.surface import Grid, Quantity, Surface
 
 log = logging.getLogger(__name__)
-LOWER = ("tf32", "bfloat16")
-CHOSEN = 4  # points besides centre and corners
-GLANCED = 2  # batches of each split, before the work
+LOWER = ("tf32", "bfloat16")  # precisions that are compared with float32
+RANDOM_POINTS = 4  # compared points besides centre and corners
+FIRST_BATCHES = 2  # batches of each split that are compared before the work
 
 Index = tuple[int, int]
 
 
 @collective
 def refuse_rounding(config: RunConfig, evaluator: Evaluator, world: World) -> None:
-    """Refuse a lower precision that is further from float32 than ``--max-rounding``, on the first batches.
+    """Refuse a lower precision that differs from float32 by more than ``--max-rounding`` on the first batches.
 
-    They share the centre, the corners and some points chosen by the
-    seed.
+    The ranks share the centre, the corners and some points chosen by the seed.
 
     Raises:
-        InputError: It is; the text gives the numbers and says what to use.
+        InputError: The difference is too large; the text gives the numbers and a remedy.
     """
     if config.precision not in LOWER:
         return
@@ -40,15 +39,17 @@ def refuse_rounding(config: RunConfig, evaluator: Evaluator, world: World) -> No
     own = []
     for index in sample_points(config.grid, config.seed)[world.rank :: world.size]:
         alpha, beta = config.grid.at(*index)
-        found, exact = evaluator.glance(alpha, beta, GLANCED)
+        found, exact = evaluator.glance(alpha, beta, FIRST_BATCHES)
         own += [
             (difference(quantity, low, high), alpha, beta, quantity.name, low, high)
             for quantity, low, high in zip(quantities, found.tolist(), exact.tolist(), strict=True)
         ]
-    # Of values that are equally wrong the one nearest to the centre says most.
+    # Of equal differences, report that of the point nearest to the centre.
     every = (entry for part in gather(world, own) for entry in part)
     apart, alpha, beta, name, low, high = max(every, key=lambda entry: (entry[0], -abs(entry[1]) - abs(entry[2])))
-    log.info("%s differs from float32 by at most %.1e on %d batches, in %s", config.precision, apart, GLANCED, name)
+    log.info(
+        "%s differs from float32 by at most %.1e on %d batches, in %s", config.precision, apart, FIRST_BATCHES, name
+    )
     if apart > config.max_rounding:
         raise agreed(
             InputError(
@@ -60,9 +61,9 @@ def refuse_rounding(config: RunConfig, evaluator: Evaluator, world: World) -> No
 
 
 def difference(quantity: Quantity, found: float, exact: float) -> float:
-    """Return how far a value is from that in float32: as a share of it where it varies by factors, else as it is.
+    """Return the difference of a value from that in float32: relative if the quantity varies by factors, else absolute.
 
-    What is not finite in both alike is equal.
+    Values that are NaN, or the same infinity, in both are equal. If only one is finite, the difference is infinite.
     """
     if found == exact or (math.isnan(found) and math.isnan(exact)):
         return 0.0
@@ -74,19 +75,23 @@ def difference(quantity: Quantity, found: float, exact: float) -> float:
 def measure_rounding(
     config: RunConfig, evaluator: Evaluator, world: World, seconds_left: Callable[[], float]
 ) -> tuple[bool, dict[str, Any] | None]:
-    """Tell how far a finished surface in a lower precision is from float32.
+    """Return the differences of a finished surface in a lower precision from float32.
 
     Returns:
-        Whether it was found out before the time was up, and what was found; nothing where the precision is not lower.
+        False if the time limit or a stop signal came first, else True; and the differences, or None: the precision is
+        not lower, or the time was up.
     """
     if config.precision not in LOWER:
         return True, None
-    exact = recompute(evaluator, config.grid, world, seed=config.seed, seconds_left=seconds_left)
+    exact = recompute_in_float32(evaluator, config.grid, world, seed=config.seed, seconds_left=seconds_left)
     if exact is None:
         return False, None
     quantities, limit = evaluator.quantities, config.max_rounding
-    found = on_root(world, lambda: compare(store.read(config.out), exact, quantities, config.precision, limit))
-    worst = ", ".join(f"{name} {in_words(value)}" for name, value in found["largest"].items())
+    found = on_root(
+        world,
+        lambda: differences_from_float32(store.read(config.out), exact, quantities, config.precision, limit),
+    )
+    worst = ", ".join(f"{name} {_text_of(value)}" for name, value in found["largest"].items())
     log.info("%s differs from float32 at %d points by at most: %s", config.precision, len(exact), worst)
     if found["beyond"]:
         log.warning("this is more than --max-rounding %g allows; status and pictures say so", config.max_rounding)
@@ -94,21 +99,21 @@ def measure_rounding(
 
 
 def sample_points(grid: Grid, seed: int) -> list[Index]:
-    """Return rows and columns of the centre, the corners and a few points chosen by ``seed``, without repetition."""
+    """Return row and column of the centre, the corners and a few points chosen by ``seed``, sorted, each once."""
     rows, columns = grid.rows
     corners = {(row, column) for row in (0, rows - 1) for column in (0, columns - 1)}
     generator = np.random.default_rng(seed)
-    chosen = {(int(generator.integers(rows)), int(generator.integers(columns))) for _ in range(CHOSEN)}
+    chosen = {(int(generator.integers(rows)), int(generator.integers(columns))) for _ in range(RANDOM_POINTS)}
     return sorted({(rows // 2, columns // 2)} | corners | chosen)
 
 
 @collective
-def recompute(
+def recompute_in_float32(
     evaluator: Evaluator, grid: Grid, world: World, *, seed: int, seconds_left: Callable[[], float]
 ) -> dict[Index, list[float]] | None:
-    """Compute the sample points in float32, shared among the ranks; return their values by row and column.
+    """Return the values of the sample points in float32, by row and column; the ranks share the points.
 
-    None where a rank ran out of time.
+    None if a rank runs out of time.
     """
     points = sample_points(grid, seed)
     own = {}
@@ -120,16 +125,16 @@ def recompute(
     return found if len(found) == len(points) else None
 
 
-def compare(
+def differences_from_float32(
     surface: Surface,
     exact: Mapping[Index, list[float]],
     quantities: Sequence[Quantity],
     precision: str,
     limit: float = math.inf,
 ) -> dict[str, Any]:
-    """Return the largest differences of the surface from float32, as JSON types.
+    """Return the largest difference of each quantity from float32, and the points compared, as JSON types.
 
-    ``limit`` is what was allowed. A difference is None where only one of the two values is finite.
+    ``limit`` is the allowed difference. A difference is None where only one of the two values is finite.
     """
     worst = {}
     for number, quantity in enumerate(quantities):
@@ -145,6 +150,5 @@ def compare(
     }
 
 
-def in_words(value: float | None) -> str:
-    """Write a difference as it is stored."""
+def _text_of(value: float | None) -> str:
     return "not finite in one of them" if value is None else f"{value:.1e}"

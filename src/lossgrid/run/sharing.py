@@ -1,4 +1,4 @@
-"""The points of a run shared among its ranks, each written into the file by the rank that may."""
+"""The points of a run, shared among its ranks; each rank, or root for all, writes them into the file."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def share(book: Book, evaluator: Evaluator, budget: Budget, report: Report) -> b
     Args:
         book: The file.
         evaluator: Computes a point.
-        budget: How long that may take.
-        report: Called with the values at the centre of the grid, by the rank that has computed them.
+        budget: The time that is left.
+        report: Called with the values at the centre of the grid, on the rank that computed them.
     """
     total = int(np.count_nonzero(book.pending))
     if total == 0:
@@ -47,7 +47,7 @@ def share(book: Book, evaluator: Evaluator, budget: Budget, report: Report) -> b
 
         plan = Everything.of(book.pending, book.config.grid) if book.world.is_root else None
         complete = coordinate(book.world, plan, task, slowest=slowest, on_progress=show)
-    # Not by a ``with``: closing is collective, and a rank that fails must not wait in it for the others.
+    # Not by a ``with``: closing is collective, and a rank that fails would hang there.
     if file is not None:
         file.close()
     book.close_session(seconds=time.monotonic() - began)
@@ -63,7 +63,7 @@ def make_task(
     budget: Budget,
     report: Report = lambda _: None,
 ) -> Task:
-    """Say what a rank does with a point: evaluate it, and write it where this rank has something to write into."""
+    """Return the task of a rank for a point: evaluate it, and write it if this rank has the file open."""
     alphas = grid.alpha.values()
     betas = np.zeros(1) if grid.beta is None else grid.beta.values()
     centre = grid.centre
@@ -75,7 +75,7 @@ def make_task(
         return Results.of_point(work, *measured)
 
     def leave_to_root(results: Results, *, rank: int) -> None:
-        """The results reach the file through root."""
+        """Write nothing: root gets the results and writes them."""
 
     write = leave_to_root if file is None else file.write
     return Task(evaluate, write, collect=write if collects else None, seconds_left=budget.seconds_left)

@@ -1,4 +1,4 @@
-"""What a run evaluates: the network at theta*, the data, the measures; loaded alike on every rank."""
+"""The study of a run: the network at theta*, the data and the measures, loaded equally on every rank."""
 
 from __future__ import annotations
 
@@ -12,25 +12,24 @@ from lossgrid.digest import digest
 from lossgrid.directions import DirectionSource, Entries, source_of
 from lossgrid.errors import InputError
 from lossgrid.evaluation.closure import refuse_aliases
-from lossgrid.measures import Made, Objective, make_objective
-from lossgrid.measures import make as make_measure
+from lossgrid.measures import Metric, Objective, make_metric, make_objective
 from lossgrid.settings import ModelConfig, RunConfig
 from lossgrid.surface.origin import Digests
 
 
 @dataclass(frozen=True)
 class Study:
-    """The mathematics of a run, on the CPU.
+    """Network, data, losses and directions of a run, on the CPU.
 
     Attributes:
-        model: The network at theta*. The evaluator takes it over; before that, nothing moves it.
-        splits: The data.
+        model: The network at theta*. The evaluator owns it later; before that, nothing moves it.
+        splits: The data by the name of the split.
         objectives: The loss of each split.
-        source: Where directions come from.
-        weights: Where theta* comes from: ``checkpoint``; ``given`` from Python; ``random``, of a built-in network
-            without checkpoint; ``factory``, of a user's.
-        sources: Digests of the source of what users wrote: ``model``, ``data``, ``loss``; to say what has changed.
-        metrics: What is measured beside the loss and the accuracy.
+        source: The source of the directions.
+        weights: The origin of theta*: ``checkpoint``; ``given`` from Python; ``random``, of a built-in network without
+            checkpoint; ``factory``, of a user's network without checkpoint.
+        sources: Digests of the source code of users' functions: ``model``, ``data``, ``loss``. Errors name changes.
+        metrics: Measures besides the loss and the accuracy.
     """
 
     model: torch.nn.Module
@@ -39,10 +38,10 @@ class Study:
     source: DirectionSource
     weights: str = "given"
     sources: Mapping[str, str | None] = field(default_factory=dict)
-    metrics: Sequence[Made] = ()
+    metrics: Sequence[Metric] = ()
 
     def digests(self, delta: Entries, eta: Entries | None) -> Digests:
-        """Return what identifies network, directions and data, for resuming; the network must be at theta*."""
+        """Return the digests of network, directions and data, for resuming; the network must be at theta*."""
         return Digests(
             theta=digest(directions.states(self.model)),
             delta=digest(delta),
@@ -52,15 +51,15 @@ class Study:
 
 
 def load_study(config: RunConfig) -> Study:
-    """Load everything the settings name.
+    """Return the network, data, losses and directions that the settings name.
 
     Raises:
-        InputError: Something cannot be found, or does not fit the rest.
+        InputError: One of them does not exist, or does not fit the others.
     """
     splits = data.load(config.data, config.data_arg, splits=config.splits, max_samples=config.max_samples)
     model = load_model(config, data.facts(splits))
     source = source_of(config)
-    metrics = [make_measure(text) for text in config.metric]
+    metrics = [make_metric(text) for text in config.metric]
     without = "factory" if user_code.is_reference(config.model) else "random"
     weights = without if config.checkpoint is None else "checkpoint"
     objectives = objectives_of(config.loss, splits)
@@ -79,10 +78,10 @@ def objectives_of(loss: str | Callable[..., object], splits: Mapping[str, data.S
 
 
 def refuse_several_targets(loss: str | Callable[..., object], name: str, split: data.Split) -> None:
-    """Refuse a built-in loss of targets that are several tensors.
+    """Refuse a built-in loss for a split whose targets are several tensors.
 
     Raises:
-        InputError: It is one of such.
+        InputError: The loss is built-in, and the targets are several tensors.
     """
     if isinstance(loss, str) and not user_code.is_reference(loss) and "targets" not in split.names:
         several = ", ".join(part for part in split.names if part.startswith("targets"))
@@ -93,7 +92,7 @@ def refuse_several_targets(loss: str | Callable[..., object], name: str, split: 
 
 
 def load_model(config: ModelConfig, facts: Mapping[str, int]) -> torch.nn.Module:
-    """Build the network and put the checkpoint into it; without one it is as its factory makes it from the seed.
+    """Return the network with the weights of the checkpoint; without one, with those of its factory and the seed.
 
     Raises:
         InputError: The model or the checkpoint does not exist, or they do not fit each other.
@@ -103,14 +102,14 @@ def load_model(config: ModelConfig, facts: Mapping[str, int]) -> torch.nn.Module
     models.check_module(model, name=config.model)
     refuse_aliases(model)
     if getattr(config, "precision", "") == "float64":
-        model = model.double()  # first, so that a checkpoint in float64 keeps all its digits
+        model = model.double()  # before loading, so that a checkpoint in float64 loses no digits
     if config.checkpoint is not None:
         models.load_state(model, models.read_checkpoint(config.checkpoint), source=str(config.checkpoint))
     return model.eval().requires_grad_(False)
 
 
 def _sources_of(config: RunConfig) -> dict[str, str | None]:
-    """Return the digests of the source of each function of a user that the settings name."""
+    """Return the digest of the source code of each user's function that the settings name, by its role."""
     own_data = config.data if readers.find(config.data) is None else ""
     users = {"model": config.model, "data": own_data, "loss": config.loss}
     users |= {f"metric {name}": source for name, _, source in (text.partition("=") for text in config.metric)}

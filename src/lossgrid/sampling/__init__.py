@@ -1,6 +1,6 @@
-"""Which points are computed next: plans, which live on rank 0 and depend on nothing but what the surface holds.
+"""Plans: the order in which points are computed. A plan lives on rank 0 and depends only on the surface.
 
-What a plan is, :class:`lossgrid.parallel.Plan` says.
+:class:`lossgrid.parallel.Plan` is the protocol of a plan.
 """
 
 from lossgrid.sampling.everything import Everything

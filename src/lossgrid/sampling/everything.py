@@ -16,13 +16,12 @@ class Everything:
     """Every pending point: the trained network first, then the nested lattices, the coarsest first."""
 
     def __init__(self, queue: Iterable[Work]) -> None:
-        """Give away ``queue``, in its order."""
         self._queue = deque(queue)
         self._remaining = sum(map(len, self._queue))
 
     @classmethod
     def of(cls, pending: npt.NDArray[np.bool_], grid: Grid) -> Everything:
-        """Make the plan of the points ``pending``, shape ``(n_beta, n_alpha)``, bool, of a grid."""
+        """Return the plan for the points of ``grid`` that are True in ``pending``, shape ``(n_beta, n_alpha)``."""
         centre = grid.centre
         if centre is None or not pending[centre]:
             return cls(works(pending, origin_of(grid)))
@@ -33,16 +32,16 @@ class Everything:
 
     @property
     def remaining(self) -> int:
-        """Number of points that have not been given away."""
+        """Number of points that have not been handed out."""
         return self._remaining
 
     @property
     def is_over(self) -> bool:
-        """Tell whether all points have been given away."""
+        """Whether all points have been handed out."""
         return not self._queue
 
     def ask(self, at_most: int) -> Work | None:
-        """Give away up to ``at_most`` points; None where there are no more."""
+        """Hand out up to ``at_most`` points; return None if there are no more."""
         if not self._queue:
             return None
         first, rest = self._queue.popleft().split(at_most)
@@ -52,4 +51,4 @@ class Everything:
         return first
 
     def tell(self, results: Results) -> None:
-        """Hear of results, on which nothing depends here."""
+        """Ignore results: this order does not depend on them."""
