@@ -34,7 +34,7 @@ AGREE = {"float64": 1e-9, "float32": 1e-4, "tf32": 2e-2, "bfloat16": 1e-1}
 SMALL_LOSS = 0.01
 AGREE_ACCURACY = 0.05  # some samples may fall on the other side
 
-Place = tuple[npt.NDArray[np.intp], ...]  # where the points of a surface are in the result, as an index of its rows
+Index = tuple[npt.NDArray[np.intp], ...]  # where the points of a surface are in the result, as an index of its rows
 Values = npt.NDArray[np.float64]
 
 
@@ -50,10 +50,10 @@ def merge_files(files: Sequence[Path], out: Path, *, overwrite: bool) -> None:
         out, lambda: merged([store.read(file) for file in files], out), files,
         role="one of the surfaces to merge", overwrite=overwrite,
     )  # fmt: skip
-    log.info("merged %d surfaces into %s: %s", len(files), out, describe(surface))
+    log.info("merged %d surfaces into %s: %s", len(files), out, outcome(surface))
 
 
-def describe(surface: Surface) -> str:
+def outcome(surface: Surface) -> str:
     """Say what has come of merging, and how to go on."""
     points = f"{of_shape(surface.shape)} points"
     if not surface.pending:
@@ -81,19 +81,19 @@ def merged(surfaces: Sequence[Surface], out: Path) -> Surface:
         beta, rows = join_axes("beta", surfaces)
     names = list(dict.fromkeys(name for surface in surfaces for name in surface.quantities))
     store.refuse_too_large(out, (1 if beta is None else len(beta)) * len(alpha), len(names))
-    places = [np.ix_(*pair) for pair in zip(rows, columns, strict=True)]
+    indices = [np.ix_(*pair) for pair in zip(rows, columns, strict=True)]
     size = (1 if beta is None else len(beta), len(alpha))
     quantities = {name: one for surface in reversed(surfaces) for name, one in surface.quantities.items()}
     values, givers = {}, {}
     for name in names:
-        values[name], givers[name] = join_values(quantities[name], surfaces, places, size)
+        values[name], givers[name] = join_values(quantities[name], surfaces, indices, size)
     errors = {
-        name: join_errors(name, surfaces, places, givers[name])
+        name: join_errors(name, surfaces, indices, givers[name])
         for name in names
         if any(name in surface.errors for surface in surfaces)
     }
     status = status_of(values.values(), np.all([giver >= 0 for giver in givers.values()], axis=0))
-    seconds, rank = join_bookkeeping(surfaces, places, givers)
+    seconds, rank = join_bookkeeping(surfaces, indices, givers)
     complete = not np.count_nonzero(status == PENDING)
     shape = size[1:] if beta is None else size
     return Surface(
@@ -122,25 +122,25 @@ def join_axes(name: str, surfaces: Sequence[Surface]) -> tuple[Values, list[npt.
     Raises:
         InputError: Beside the other coordinates, those of a surface are too close to be told apart.
     """
-    coordinates, places = union([axes_of(surface)[name] for surface in surfaces])
-    for surface, place in zip(surfaces, places, strict=True):
-        if len(set(place.tolist())) < len(place):
+    coordinates, indices = union([axes_of(surface)[name] for surface in surfaces])
+    for surface, index in zip(surfaces, indices, strict=True):
+        if len(set(index.tolist())) < len(index):
             raise InputError(
                 f"{surface.path}: its steps of {name} are no larger than the rounding of the largest {name}, "
                 f"{np.abs(coordinates).max():g}; leave it out"
             )
-    return coordinates, places
+    return coordinates, indices
 
 
 def join_values(
-    quantity: Quantity, surfaces: Sequence[Surface], places: Sequence[Place], size: tuple[int, int]
+    quantity: Quantity, surfaces: Sequence[Surface], indices: Sequence[Index], size: tuple[int, int]
 ) -> tuple[Values, npt.NDArray[np.intp]]:
     """Put the values of a quantity together.
 
     Args:
         quantity: The quantity.
         surfaces: Surfaces, some of which have it.
-        places: Where their points are.
+        indices: Where their points are.
         size: ``(n_beta, n_alpha)`` of the result, a line being one row.
 
     Returns:
@@ -151,35 +151,35 @@ def join_values(
     """
     name = quantity.name
     values, giver = np.full(size, np.nan), np.full(size, -1, dtype=np.intp)
-    for number, (surface, place) in enumerate(zip(surfaces, places, strict=True)):
+    for number, (surface, index) in enumerate(zip(surfaces, indices, strict=True)):
         if name not in surface.quantities:
             continue
-        ours, theirs = values[place], _rows(surface, surface[name])
-        known, offered = giver[place] >= 0, _rows(surface, _knows(surface, name))
+        ours, theirs = values[index], _rows(surface, surface[name])
+        known, offered = giver[index] >= 0, _rows(surface, _knows(surface, name))
         wrong = known & offered & ~_agree(quantity, ours, theirs, surface)
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
             where = f"alpha {surface.alpha[column]:.6g}"
             where += "" if surface.beta is None else f", beta {surface.beta[row]:.6g}"
-            holder = surfaces[giver[place][row, column]]
+            holder = surfaces[giver[index][row, column]]
             raise InputError(
                 f"{surface.path} and {holder.path} do not agree: at {where} {name} is {theirs[row, column]:.9g} "
                 f"in {surface.path} and {ours[row, column]:.9g} in {holder.path}; leave out the one that is wrong"
             )
-        values[place] = np.where(offered & ~known, theirs, ours)
-        giver[place] = np.where(offered & ~known, number, giver[place])
+        values[index] = np.where(offered & ~known, theirs, ours)
+        giver[index] = np.where(offered & ~known, number, giver[index])
     return values, giver
 
 
 def join_errors(
-    name: str, surfaces: Sequence[Surface], places: Sequence[Place], giver: npt.NDArray[np.intp]
+    name: str, surfaces: Sequence[Surface], indices: Sequence[Index], giver: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.float32]:
     """Return the standard errors of a quantity, each of the surface that gave the value; NaN where it tells none."""
     errors = np.full(giver.shape, np.nan, dtype=np.float32)
-    for number, (surface, place) in enumerate(zip(surfaces, places, strict=True)):
+    for number, (surface, index) in enumerate(zip(surfaces, indices, strict=True)):
         if name in surface.errors:
             own = _rows(surface, surface.errors[name])
-            errors[place] = np.where(giver[place] == number, own, errors[place])
+            errors[index] = np.where(giver[index] == number, own, errors[index])
     return errors
 
 
@@ -201,15 +201,15 @@ def _agree(quantity: Quantity, ours: Values, theirs: Values, surface: Surface) -
 
 
 def join_bookkeeping(
-    surfaces: Sequence[Surface], places: Sequence[Place], givers: Mapping[str, npt.NDArray[np.intp]]
+    surfaces: Sequence[Surface], indices: Sequence[Index], givers: Mapping[str, npt.NDArray[np.intp]]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
     """Return what the values of each point have cost in all, and who computed the first of them."""
     size = next(iter(givers.values())).shape
     seconds, rank = np.zeros(size, dtype=np.float32), np.full(size, -1, dtype=np.int32)
-    for number, (surface, place) in enumerate(zip(surfaces, places, strict=True)):
-        used = np.any([giver[place] == number for giver in givers.values()], axis=0)
-        seconds[place] += np.where(used, _rows(surface, surface.seconds), 0)
-        rank[place] = np.where(used & (rank[place] < 0), _rows(surface, surface.rank), rank[place])
+    for number, (surface, index) in enumerate(zip(surfaces, indices, strict=True)):
+        used = np.any([giver[index] == number for giver in givers.values()], axis=0)
+        seconds[index] += np.where(used, _rows(surface, surface.seconds), 0)
+        rank[index] = np.where(used & (rank[index] < 0), _rows(surface, surface.rank), rank[index])
     unknown = np.all([giver < 0 for giver in givers.values()], axis=0)
     return np.where(unknown, np.float32(np.nan), seconds), rank
 

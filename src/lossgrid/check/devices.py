@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from lossgrid.check.rank_facts import RankFacts
+from lossgrid.machine.contention import about_idle_gpus, about_sharing, has_gpu, idle_cores, in_cores
 from lossgrid.machine.finding import Finding, warning
 from lossgrid.machine.resources import THREADS, who
-from lossgrid.machine.sharing import about_idle_gpus, about_sharing, has_gpu, idle_cores, in_cores
 
 
 def about_devices(ranks: Sequence[RankFacts]) -> list[Finding]:

@@ -38,18 +38,18 @@ def check_installation(world: World, folder: Path) -> bool:
     _print(world, [*library_lines(ranks, launch), "", *rank_lines(ranks), ""])
     _tell(world, findings)
 
-    place = make_workspace(world, folder)
-    unseen = find_unseen(world, place)
-    locks = {} if unseen else try_locks(world, place)
+    workspace = make_workspace(world, folder)
+    unseen = find_unseen(world, workspace)
+    locks = {} if unseen else try_locks(world, workspace)
     where = on_root(world, lambda: file_system(folder))
     _print(world, folder_lines(folder.resolve(), where, locks))
     cannot = why_not_parallel(world, findings, unseen)
     trials = []
     for writer in WRITERS:
         skipped = cannot if writer == "parallel" else None
-        trials.append(Trial(writer, skipped=skipped) if skipped else try_writing(world, place, writer))
+        trials.append(Trial(writer, skipped=skipped) if skipped else try_writing(world, workspace, writer))
         _print(world, trial_lines(trials[-1]))
-    remove_workspace(world, place)
+    remove_workspace(world, workspace)
 
     found = [*about_folder(where, locks, unseen, ranks, parallel=cannot is None), *about_trials(trials)]
     _print(world, [""])

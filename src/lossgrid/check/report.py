@@ -12,7 +12,7 @@ from lossgrid.check.trial import Trial
 from lossgrid.machine.disks import FileSystem
 from lossgrid.machine.finding import Finding
 from lossgrid.machine.launcher import Launch
-from lossgrid.machine.resources import by_host, places, shortened
+from lossgrid.machine.resources import by_host, hosts_in_words, shortened
 from lossgrid.wording import spans
 
 WIDTH = 112
@@ -75,7 +75,7 @@ def rank_lines(ranks: Sequence[RankFacts]) -> list[str]:
         rows.append(
             [
                 shortened(spans(sorted(one.rank for node in nodes for one in node)), CORES),
-                places([node[0].host for node in nodes]),
+                hosts_in_words([node[0].host for node in nodes]),
                 str(len(pattern)),
                 ", ".join(f"{count} x {device}" for device, count in devices.items()),
                 spans(sorted({threads for _, threads, _ in pattern})),

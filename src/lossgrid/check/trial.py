@@ -67,19 +67,19 @@ def make_workspace(world: World, folder: Path) -> Path:
 
 
 @collective
-def remove_workspace(world: World, place: Path) -> None:
+def remove_workspace(world: World, folder: Path) -> None:
     """Remove it, with what failed trials have left there."""
-    on_root(world, lambda: shutil.rmtree(place, ignore_errors=True))
+    on_root(world, lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @collective
-def find_unseen(world: World, place: Path) -> list[int]:
-    """Return the ranks that do not see ``place``, which root has made."""
-    return [rank for rank, sees in enumerate(gather(world, place.is_dir())) if not sees]
+def find_unseen(world: World, folder: Path) -> list[int]:
+    """Return the ranks that do not see ``folder``, which root has made."""
+    return [rank for rank, sees in enumerate(gather(world, folder.is_dir())) if not sees]
 
 
 @collective
-def try_locks(world: World, place: Path) -> dict[str, str | None]:
+def try_locks(world: World, folder: Path) -> dict[str, str | None]:
     """Lock a file on root and try to take the lock away from it.
 
     Returns:
@@ -88,7 +88,7 @@ def try_locks(world: World, place: Path) -> dict[str, str | None]:
     problems: dict[str, str | None] = {}
     for kind in LOCKS:
         with ExitStack() as held:
-            path = place / kind
+            path = folder / kind
             own = on_root(world, partial(held.enter_context, lock_tried(path, kind)))
             took_it = False
             if own is None and not world.is_root and world.local_rank <= 1:  # a rank or two per node tell enough
@@ -102,15 +102,15 @@ def try_locks(world: World, place: Path) -> dict[str, str | None]:
 
 
 @collective
-def try_writing(world: World, place: Path, writer: str) -> Trial:
+def try_writing(world: World, folder: Path, writer: str) -> Trial:
     """Write a small surface as a run does, read it back, then measure how fast larger blocks are written."""
     point_seconds, bandwidth, problem = 0.0, None, None
     try:
-        point_seconds = _write_points(world, place / f"{writer}.h5", writer)
-        bandwidth = _measure(world, place, writer)
+        point_seconds = _write_points(world, folder / f"{writer}.h5", writer)
+        bandwidth = _measure(world, folder, writer)
     except LossgridError as error:
         # The name of a file that is only tried means nothing to the user, nor does the advice to choose another.
-        problem = re.sub(rf"(cannot make|cannot write|writing) {re.escape(str(place))}/[^:]*: ", "", str(error))
+        problem = re.sub(rf"(cannot make|cannot write|writing) {re.escape(str(folder))}/[^:]*: ", "", str(error))
         problem = problem.removesuffix("; choose another --out")
     return Trial(writer, problem=problem, point_seconds=point_seconds, bandwidth=bandwidth)
 
@@ -164,19 +164,19 @@ def _compare(path: Path, count: int) -> None:
         raise RankError(f"{path}: 1 point was to stay pending, {surface.pending} are")
 
 
-def _measure(world: World, place: Path, writer: str) -> float | None:
+def _measure(world: World, folder: Path, writer: str) -> float | None:
     """Return the bytes per second of all ranks together; None where there is not enough space to measure.
 
     Raises:
         RankError: A write failed.
     """
-    most = on_root(world, lambda: int(min(MOST_BYTES, file_system(place).free / SHARE_OF_FREE)))
+    most = on_root(world, lambda: int(min(MOST_BYTES, file_system(folder).free / SHARE_OF_FREE)))
     if most < FIRST_BYTES:
         return None
-    total, seconds = _timed(world, place / f"{writer}-first.h5", writer, FIRST_BYTES)
+    total, seconds = _timed(world, folder / f"{writer}-first.h5", writer, FIRST_BYTES)
     wanted = min(most, int(SECONDS * total / seconds))
     if wanted > total:
-        total, seconds = _timed(world, place / f"{writer}-blocks.h5", writer, wanted)
+        total, seconds = _timed(world, folder / f"{writer}-blocks.h5", writer, wanted)
     return total / seconds
 
 

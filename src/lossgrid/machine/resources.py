@@ -115,10 +115,10 @@ def numbers(ranks: Iterable[int]) -> str:
     return f"rank{'s' if len(rising) > 1 else ''} {shortened(spans(rising))}"
 
 
-def places(hosts: Sequence[str]) -> str:
+def hosts_in_words(hosts: Sequence[str]) -> str:
     """Name hosts; of many the first and the last.
 
-    >>> places(["n1", "n2"]), places([f"node{number}" for number in range(64)])
+    >>> hosts_in_words(["n1", "n2"]), hosts_in_words([f"node{number}" for number in range(64)])
     ('n1, n2', '64 hosts (node0 ... node63)')
     """
     names = ", ".join(hosts)
@@ -128,7 +128,7 @@ def places(hosts: Sequence[str]) -> str:
 def who(ranks: Iterable[Resources]) -> str:
     """Name ranks and where they are: ``ranks 0-3 on n1``."""
     ranks = list(ranks)
-    return f"{numbers(one.rank for one in ranks)} on {places(list(by_host(ranks)))}"
+    return f"{numbers(one.rank for one in ranks)} on {hosts_in_words(list(by_host(ranks)))}"
 
 
 def shortened(text: str, most: int = MANY) -> str:

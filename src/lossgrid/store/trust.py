@@ -45,10 +45,10 @@ class StrangeError(RefusedError):
 def serve() -> None:
     """Answer requests, one JSON object a line on standard input, until it ends.
 
-    An answer is a JSON object, ``{"error": ...}`` or what :func:`describe` returns, then the bytes of its arrays. In
-    front of each of these stands its length; where an array cannot be read, ``FAILED`` and the length of the reason.
+    An answer is a JSON object, then the bytes of each array. The object is ``{"error": ...}`` or the description by
+    :func:`inspect_file`. The length precedes each part. ``FAILED`` and the reason replace an array that cannot be read.
     """
-    # What ends or stops the run, its process that reads outlives: it ends with its input.
+    # Signals that end or stop the run do not end this process: it ends when its input does.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF})
@@ -56,14 +56,15 @@ def serve() -> None:
     answers = sys.stdout.buffer
     for line in sys.stdin.buffer:
         request = json.loads(line)
-        # Of processor time, as a file system may be slow. The system ends the process: Python cannot interrupt HDF5.
+        # The limit is on processor time, as a file system may be slow. The kernel enforces it: Python cannot interrupt
+        # HDF5.
         signal.setitimer(signal.ITIMER_PROF, request["seconds"] + request["size"] / BYTES_PER_SECOND)
         answered = False
         try:
             if request["rehearse"]:
                 rehearse(request["path"])
             with h5py.File(request["path"], "r", locking=False) as file:
-                description, datasets = describe(file, request["size"])
+                description, datasets = inspect_file(file, request["size"])
                 _send(answers, json.dumps(description).encode())
                 answered = True
                 for dataset in datasets:
@@ -84,7 +85,7 @@ def rehearse(path: str) -> None:
     """
     content = Path(path).read_bytes()
     with h5py.File(io.BytesIO(content), "r+") as file:
-        _, datasets = describe(file, len(content))
+        _, datasets = inspect_file(file, len(content))
         for dataset in datasets:
             dataset[...] = dataset[...]
         for name in ("sessions", "complete"):
@@ -112,7 +113,7 @@ def _send_numbers(answers: BinaryIO, dataset: h5py.Dataset) -> None:
     _send(answers, numbers.reshape(-1).view(np.uint8).data)
 
 
-def describe(file: h5py.File, size: int) -> tuple[dict[str, Any], list[h5py.Dataset]]:
+def inspect_file(file: h5py.File, size: int) -> tuple[dict[str, Any], list[h5py.Dataset]]:
     """Check all that a file holds, without reading any array.
 
     Args:

@@ -20,7 +20,7 @@ def about_sharing(ranks: Sequence[Resources]) -> list[Finding]:
         *_crowded_cores(ranks),
         *_more_than_the_quota(ranks),
         *_fewer_than_asked_for(ranks),
-        *_tied_to_few(ranks),
+        *_bound_to_few(ranks),
     ]
 
 
@@ -137,18 +137,18 @@ def _fewer_than_asked_for(ranks: Sequence[Resources]) -> Iterator[Finding]:
         wanted = short[0].variables["SLURM_CPUS_PER_TASK"]
         yield warning(
             f"SLURM was asked for {wanted} cores per task, and {who(short)} may use {in_cores(len(short[0].cpus))}: "
-            "srun does not take --cpus-per-task from sbatch (since 22.05), and mpirun ties a rank to one core",
+            "srun does not take --cpus-per-task from sbatch (since 22.05), and mpirun binds a rank to one core",
             f"with srun: export SRUN_CPUS_PER_TASK={wanted} in the job script; with mpirun: --map-by slot:PE={wanted}",
         )
 
 
-def _tied_to_few(ranks: Sequence[Resources]) -> Iterator[Finding]:
+def _bound_to_few(ranks: Sequence[Resources]) -> Iterator[Finding]:
     """Find ranks that may not run on cores that are there: few threads by ``OMP_NUM_THREADS`` are a choice."""
     for (used, there), those in idle_cores(ranks).items():
         if "OMP_NUM_THREADS" not in those[0].variables:
             yield warning(
                 f"{who(those)} compute with {in_cores(used)} of {there} on a node: the others are idle",
-                "start more ranks, or do not tie them to few cores: srun --cpus-per-task=N, mpirun --bind-to none",
+                "start more ranks, or do not bind them to few cores: srun --cpus-per-task=N, mpirun --bind-to none",
             )
 
 
