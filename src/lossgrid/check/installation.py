@@ -1,4 +1,4 @@
-"""The path of ``lossgrid check``: facts of all ranks, what is wrong with them, real writes, a verdict."""
+"""The path of ``lossgrid check``: facts of all ranks, findings about them, real writes, a verdict."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from lossgrid.parallel import World, collective, on_root
 
 @collective
 def check_installation(world: World, folder: Path) -> bool:
-    """Print what there is and what is wrong with it, try writes in ``folder``, and return whether runs can work.
+    """Print facts and findings, try writes in ``folder``, and return whether runs can work.
 
-    What is known is printed before the next step is tried: where that hangs or crashes, it can be read.
+    Each step is printed before the next one starts: the user can read it even if the next step hangs or crashes.
 
     Raises:
         InputError: The folder does not exist or there is no permission to write into it.
-        RankError: Nothing can be made in it.
+        RankError: No file can be made in it.
     """
     on_root(world, lambda: check_folder(folder))
     ranks = gather_facts(world)
@@ -60,10 +60,10 @@ def check_installation(world: World, folder: Path) -> bool:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder nothing can be written into.
+    """Raise InputError if ``folder`` is no folder or cannot be written.
 
     Raises:
-        InputError: It is none, or there is no permission.
+        InputError: It is no folder, or there is no permission.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give the one surfaces will be written to")
@@ -72,7 +72,7 @@ def check_folder(folder: Path) -> None:
 
 
 def why_not_parallel(world: World, findings: Sequence[Finding], unseen: Sequence[int]) -> str | None:
-    """Return why there is no point in having all ranks write one file, None where there is."""
+    """Return why writing by all ranks cannot be tried; None if it can."""
     if not store.has_parallel_hdf5():
         return "this h5py has no MPI"
     if world.comm is None:
