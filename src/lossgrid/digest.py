@@ -1,4 +1,4 @@
-"""Digests of tensors: how files and ranks tell whether they speak of the same network and data."""
+"""Digests of tensors, by which files and ranks find out whether they have the same network and data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The errors a user meets, each with the exit code it ends the program with."""
+"""The errors for users, each with its exit code of the program."""
 
 import re
 from typing import TypeVar
@@ -10,23 +10,23 @@ EXIT_RESUMABLE = 75  # EX_TEMPFAIL of sysexits.h: "run me again"
 
 
 class LossgridError(Exception):
-    """Base of all errors lossgrid raises on purpose; its text is one line for the user."""
+    """Base of all errors that lossgrid raises on purpose; the text is one line for the user."""
 
     exit_code = EXIT_FAILED
-    agreed = False  # True once every rank of the run is raising it, so that nobody waits for anybody
+    agreed = False  # True once every rank of the run raises it, so that no rank waits for another
 
 
 Error = TypeVar("Error", bound=LossgridError)
 
 
 def agreed(error: Error) -> Error:
-    """Return ``error``, marked as one that every rank of the run is raising."""
+    """Return ``error``, marked as raised by every rank of the run."""
     error.agreed = True
     return error
 
 
 class InputError(LossgridError, ValueError):
-    """The user gave something that cannot work: what was expected, what was given, what to do."""
+    """Invalid input of the user; the text says what was expected, what was given, what to do."""
 
     exit_code = EXIT_BAD_INPUT
 
@@ -36,7 +36,7 @@ class RankError(LossgridError, RuntimeError):
 
 
 def in_short(error: BaseException) -> str:
-    """Return what an error says as one line; of HDF5's account of a file only what the operating system said.
+    """Return the text of an error as one line; of an HDF5 error only the message of the operating system.
 
     >>> in_short(OSError("Unable to create file (errno = 28, error message = 'No space left', buf = 0)"))
     'No space left'

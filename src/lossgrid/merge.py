@@ -1,9 +1,9 @@
-"""Surfaces computed apart, made one: parts of a grid, refinements of its axes, other splits.
+"""Merging surfaces that were computed separately: parts of a grid, refinements of its axes, other splits.
 
-They must be of the same network, directions, data, loss, precision and kind of device. The axes of the result have the
-coordinates of all. A value that several hold is that of the first, and the others must agree with it. A point is done
-where every quantity of the result is known. The others are pending, for ``lossgrid run`` to compute, and keep what is
-known of them: it is there to be seen until they are computed anew.
+They must have the same network, directions, data, loss, precision and kind of device. The axes of the result have the
+coordinates of all. If several surfaces have a value, the first one counts, and the others must agree with it. A point
+is done if every quantity of the result is known there. All other points are pending. Values already known for them stay
+in the file until ``lossgrid run`` recomputes the point.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from lossgrid.wording import of_shape
 
 log = logging.getLogger(__name__)
 
-# How far apart rounding can bring a loss computed in two ways, as a share of it; of SMALL_LOSS where it is smaller, as
-# the rounding of the outputs does not shrink with it.
+# Largest difference of a loss computed in two ways, by round-off, as a fraction of the loss. A loss below SMALL_LOSS
+# counts as SMALL_LOSS, as the round-off of the outputs does not shrink with the loss.
 AGREE = {"float64": 1e-9, "float32": 1e-4, "tf32": 2e-2, "bfloat16": 1e-1}
 SMALL_LOSS = 0.01
-AGREE_ACCURACY = 0.05  # some samples may fall on the other side
+AGREE_ACCURACY = 0.05  # absolute: round-off may change the prediction for some samples
 
-Place = tuple[npt.NDArray[np.intp], ...]  # where the points of a surface are in the result, as an index of its rows
+Index = tuple[npt.NDArray[np.intp], ...]  # of the points of a surface in an array (n_beta, n_alpha) of the result
 Values = npt.NDArray[np.float64]
 
 
 def merge_files(files: Sequence[Path], out: Path, *, overwrite: bool) -> None:
-    """Write the surfaces in ``files``, which are only read, as one into ``out``.
+    """Merge the surfaces in ``files`` and write the result into ``out``; ``files`` are only read.
 
     Raises:
-        InputError: They do not belong together, or one of them cannot be read, or ``out`` is not to be written.
+        InputError: They do not belong together, one of them cannot be read, or ``out`` cannot be written.
     """
     if len(files) < 2:
         raise InputError(f"expected two surfaces or more to merge, got only {', '.join(map(str, files))}")
@@ -50,11 +50,11 @@ def merge_files(files: Sequence[Path], out: Path, *, overwrite: bool) -> None:
         out, lambda: merged([store.read(file) for file in files], out), files,
         role="one of the surfaces to merge", overwrite=overwrite,
     )  # fmt: skip
-    log.info("merged %d surfaces into %s: %s", len(files), out, describe(surface))
+    log.info("merged %d surfaces into %s: %s", len(files), out, outcome(surface))
 
 
-def describe(surface: Surface) -> str:
-    """Say what has come of merging, and how to go on."""
+def outcome(surface: Surface) -> str:
+    """Return the result of merging in words, and how to go on."""
     points = f"{of_shape(surface.shape)} points"
     if not surface.pending:
         return f"{points}, complete"
@@ -66,7 +66,7 @@ def describe(surface: Surface) -> str:
 
 
 def merged(surfaces: Sequence[Surface], out: Path) -> Surface:
-    """Return the surface that holds all of ``surfaces``, for the file ``out``.
+    """Return the union of ``surfaces``, for the file ``out``.
 
     Raises:
         InputError: They do not belong together.
@@ -81,19 +81,19 @@ def merged(surfaces: Sequence[Surface], out: Path) -> Surface:
         beta, rows = join_axes("beta", surfaces)
     names = list(dict.fromkeys(name for surface in surfaces for name in surface.quantities))
     store.refuse_too_large(out, (1 if beta is None else len(beta)) * len(alpha), len(names))
-    places = [np.ix_(*pair) for pair in zip(rows, columns, strict=True)]
+    indices = [np.ix_(*pair) for pair in zip(rows, columns, strict=True)]
     size = (1 if beta is None else len(beta), len(alpha))
     quantities = {name: one for surface in reversed(surfaces) for name, one in surface.quantities.items()}
     values, givers = {}, {}
     for name in names:
-        values[name], givers[name] = join_values(quantities[name], surfaces, places, size)
+        values[name], givers[name] = join_values(quantities[name], surfaces, indices, size)
     errors = {
-        name: join_errors(name, surfaces, places, givers[name])
+        name: join_errors(name, surfaces, indices, givers[name])
         for name in names
         if any(name in surface.errors for surface in surfaces)
     }
     status = status_of(values.values(), np.all([giver >= 0 for giver in givers.values()], axis=0))
-    seconds, rank = join_bookkeeping(surfaces, places, givers)
+    seconds, rank = join_bookkeeping(surfaces, indices, givers)
     complete = not np.count_nonzero(status == PENDING)
     shape = size[1:] if beta is None else size
     return Surface(
@@ -109,7 +109,7 @@ def merged(surfaces: Sequence[Surface], out: Path) -> Surface:
         complete=complete,
         created=store.now(),
         finished=store.now() if complete else None,
-        # For how long the ranks of several runs computed in all says nothing about any of them.
+        # No duration: the total time of several runs says nothing about any of them.
         sessions=(Session(int(rank.max()) + 1, time.time(), None),),
         rounding=join_roundings(surfaces, rows, columns) if complete else None,
         path=out,
@@ -117,105 +117,105 @@ def merged(surfaces: Sequence[Surface], out: Path) -> Surface:
 
 
 def join_axes(name: str, surfaces: Sequence[Surface]) -> tuple[Values, list[npt.NDArray[np.intp]]]:
-    """Return the coordinates of all surfaces along an axis, and where those of each are among them.
+    """Return the coordinates of all surfaces along an axis, and for each surface the indices of its own.
 
     Raises:
-        InputError: Beside the other coordinates, those of a surface are too close to be told apart.
+        InputError: The step of a surface is below the round-off of the largest coordinate.
     """
-    coordinates, places = union([axes_of(surface)[name] for surface in surfaces])
-    for surface, place in zip(surfaces, places, strict=True):
-        if len(set(place.tolist())) < len(place):
+    coordinates, indices = union([axes_of(surface)[name] for surface in surfaces])
+    for surface, index in zip(surfaces, indices, strict=True):
+        if len(set(index.tolist())) < len(index):
             raise InputError(
                 f"{surface.path}: its steps of {name} are no larger than the rounding of the largest {name}, "
                 f"{np.abs(coordinates).max():g}; leave it out"
             )
-    return coordinates, places
+    return coordinates, indices
 
 
 def join_values(
-    quantity: Quantity, surfaces: Sequence[Surface], places: Sequence[Place], size: tuple[int, int]
+    quantity: Quantity, surfaces: Sequence[Surface], indices: Sequence[Index], size: tuple[int, int]
 ) -> tuple[Values, npt.NDArray[np.intp]]:
-    """Put the values of a quantity together.
+    """Return the merged values of a quantity, and the surface of each value.
 
     Args:
         quantity: The quantity.
-        surfaces: Surfaces, some of which have it.
-        places: Where their points are.
-        size: ``(n_beta, n_alpha)`` of the result, a line being one row.
+        surfaces: Surfaces; some may lack the quantity.
+        indices: The index of the points of each surface in the result.
+        size: ``(n_beta, n_alpha)`` of the result; a line is one row.
 
     Returns:
-        The values, NaN where nobody knows them, and the number of the surface each is of, -1 for none; both ``size``.
+        The values, NaN if unknown, and for each value the number of its surface, -1 if unknown; both of shape ``size``.
 
     Raises:
-        InputError: Two surfaces do not agree about a point.
+        InputError: Two surfaces do not agree at a point.
     """
     name = quantity.name
     values, giver = np.full(size, np.nan), np.full(size, -1, dtype=np.intp)
-    for number, (surface, place) in enumerate(zip(surfaces, places, strict=True)):
+    for number, (surface, index) in enumerate(zip(surfaces, indices, strict=True)):
         if name not in surface.quantities:
             continue
-        ours, theirs = values[place], _rows(surface, surface[name])
-        known, offered = giver[place] >= 0, _rows(surface, _knows(surface, name))
+        ours, theirs = values[index], _rows(surface, surface[name])
+        known, offered = giver[index] >= 0, _rows(surface, _knows(surface, name))
         wrong = known & offered & ~_agree(quantity, ours, theirs, surface)
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
             where = f"alpha {surface.alpha[column]:.6g}"
             where += "" if surface.beta is None else f", beta {surface.beta[row]:.6g}"
-            holder = surfaces[giver[place][row, column]]
+            holder = surfaces[giver[index][row, column]]
             raise InputError(
                 f"{surface.path} and {holder.path} do not agree: at {where} {name} is {theirs[row, column]:.9g} "
                 f"in {surface.path} and {ours[row, column]:.9g} in {holder.path}; leave out the one that is wrong"
             )
-        values[place] = np.where(offered & ~known, theirs, ours)
-        giver[place] = np.where(offered & ~known, number, giver[place])
+        values[index] = np.where(offered & ~known, theirs, ours)
+        giver[index] = np.where(offered & ~known, number, giver[index])
     return values, giver
 
 
 def join_errors(
-    name: str, surfaces: Sequence[Surface], places: Sequence[Place], giver: npt.NDArray[np.intp]
+    name: str, surfaces: Sequence[Surface], indices: Sequence[Index], giver: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.float32]:
-    """Return the standard errors of a quantity, each of the surface that gave the value; NaN where it tells none."""
+    """Return the standard errors of a quantity, each from the surface of the value; NaN if it has none."""
     errors = np.full(giver.shape, np.nan, dtype=np.float32)
-    for number, (surface, place) in enumerate(zip(surfaces, places, strict=True)):
+    for number, (surface, index) in enumerate(zip(surfaces, indices, strict=True)):
         if name in surface.errors:
             own = _rows(surface, surface.errors[name])
-            errors[place] = np.where(giver[place] == number, own, errors[place])
+            errors[index] = np.where(giver[index] == number, own, errors[index])
     return errors
 
 
 def _knows(surface: Surface, name: str) -> npt.NDArray[np.bool_]:
-    """Tell where a surface knows a quantity: where it is done, and where merging has left what was known."""
+    """Return a mask of the points where a surface has a quantity: done, or pending with a value after merging."""
     done = surface.computed
     return done if surface.origin.merged is None else done | ~np.isnan(surface[name])
 
 
 def _agree(quantity: Quantity, ours: Values, theirs: Values, surface: Surface) -> npt.NDArray[np.bool_]:
-    """Tell where two values of a quantity are the same but for rounding."""
-    if quantity.varies == "by differences":  # an accuracy means nothing where the outputs are not finite
+    """Return a mask of the points where two values of a quantity are equal up to round-off."""
+    if quantity.varies == "by differences":  # an accuracy of outputs that are not finite is meaningless
         meaningless: npt.NDArray[np.bool_] = _rows(surface, surface.status) == NOT_FINITE
         return meaningless | np.isclose(ours, theirs, rtol=0, atol=AGREE_ACCURACY)
-    share = AGREE[surface.origin.setting("precision") or "float32"]
+    fraction = AGREE[surface.origin.setting("precision") or "float32"]
     with np.errstate(invalid="ignore"):
-        close = np.abs(ours - theirs) <= share * np.maximum(np.abs(ours), SMALL_LOSS)
+        close = np.abs(ours - theirs) <= fraction * np.maximum(np.abs(ours), SMALL_LOSS)
     return (close & np.isfinite(ours) & np.isfinite(theirs)) | ~(np.isfinite(ours) | np.isfinite(theirs))
 
 
 def join_bookkeeping(
-    surfaces: Sequence[Surface], places: Sequence[Place], givers: Mapping[str, npt.NDArray[np.intp]]
+    surfaces: Sequence[Surface], indices: Sequence[Index], givers: Mapping[str, npt.NDArray[np.intp]]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-    """Return what the values of each point have cost in all, and who computed the first of them."""
+    """Return the total seconds of each point, and the rank that computed its first quantity."""
     size = next(iter(givers.values())).shape
     seconds, rank = np.zeros(size, dtype=np.float32), np.full(size, -1, dtype=np.int32)
-    for number, (surface, place) in enumerate(zip(surfaces, places, strict=True)):
-        used = np.any([giver[place] == number for giver in givers.values()], axis=0)
-        seconds[place] += np.where(used, _rows(surface, surface.seconds), 0)
-        rank[place] = np.where(used & (rank[place] < 0), _rows(surface, surface.rank), rank[place])
+    for number, (surface, index) in enumerate(zip(surfaces, indices, strict=True)):
+        used = np.any([giver[index] == number for giver in givers.values()], axis=0)
+        seconds[index] += np.where(used, _rows(surface, surface.seconds), 0)
+        rank[index] = np.where(used & (rank[index] < 0), _rows(surface, surface.rank), rank[index])
     unknown = np.all([giver < 0 for giver in givers.values()], axis=0)
     return np.where(unknown, np.float32(np.nan), seconds), rank
 
 
 def join_origins(surfaces: Sequence[Surface], alpha: Values, beta: Values | None, out: Path) -> Origin:
-    """Return the origin of the first surface, with axes, splits and data of all, and what they were."""
+    """Return the origin of the first surface, with the axes, splits, data and parents of all."""
     first = surfaces[0].origin
     origins = [surface.origin for surface in surfaces]
     ranges = {name: range_in_words(values) for name, values in (("alpha", alpha), ("beta", beta)) if values is not None}
@@ -234,14 +234,14 @@ def join_origins(surfaces: Sequence[Surface], alpha: Values, beta: Values | None
 
 
 def parent_of(surface: Surface) -> Parent:
-    """Return what a merged surface keeps of one that became part of it."""
+    """Return the record of ``surface`` that a merged surface stores."""
     return Parent(str(surface.path), surface.created, list(surface.shape), surface.origin.command)
 
 
 def join_roundings(
     surfaces: Sequence[Surface], rows: Sequence[npt.NDArray[np.intp]], columns: Sequence[npt.NDArray[np.intp]]
 ) -> dict[str, Any] | None:
-    """Return the largest differences from float32 that any of the surfaces tells; None where none does."""
+    """Return the largest differences from float32 that the surfaces report; None if none does."""
     points: set[tuple[int, int]] = set()
     largest: dict[str, float | None] = {}
     told = None
@@ -257,5 +257,5 @@ def join_roundings(
 
 
 def _rows(surface: Surface, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return an array over the grid with a line as one row."""
+    """Return an array over the grid in shape ``(n_beta, n_alpha)``; a line is one row."""
     return values.reshape(-1, len(surface.alpha))

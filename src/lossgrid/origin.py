@@ -1,4 +1,4 @@
-"""Whether surfaces belong together, or a run goes on with one, by what their files tell of their origin."""
+"""Comparing the origins of surfaces: whether they belong together, or a run may resume one."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Values = npt.NDArray[np.float64]
 
 
 def refuse_unknown_origin(surface: Surface) -> None:
-    """Refuse a surface that does not tell all that decides whether others, or a run, may go with it.
+    """Raise InputError if the origin of a surface lacks entries that decide its values.
 
     Raises:
-        InputError: Something is missing; the text names it.
+        InputError: Entries are missing; the text names them.
     """
     if missing := surface.origin.untold():
         raise InputError(
@@ -38,12 +38,12 @@ def refuse_unknown_origin(surface: Surface) -> None:
 
 
 def identity_of(surface: Surface) -> Identity:
-    """Return what decides the values of a surface, which must tell its origin.
+    """Return the identity of a surface, which decides its values; its origin must be known.
 
-    The settings say which of them decide values; a surface alone does not know. So this is no method of it.
+    Only the settings know which of them decide values. So this is no method of the surface.
 
     Raises:
-        InputError: Its settings are none that this lossgrid knows.
+        InputError: This lossgrid does not know its settings.
     """
     told = surface.origin
     decide = recorded_function(told.settings).identity()
@@ -60,10 +60,10 @@ def identity_of(surface: Surface) -> Identity:
 
 
 def settings_of(surface: Surface) -> dict[str, Any]:
-    """Return the settings with which ``lossgrid run`` computes a surface again, as JSON types; without what is unset.
+    """Return the settings with which ``lossgrid run`` computes a surface again, as JSON types, without unset ones.
 
-    What was left open of how points are evaluated is as it was chosen, as last bits depend on it. Leave to overwrite
-    was given once, and is not given again.
+    Choices of the recipe that the user left open are set as in the run, as last bits depend on them. ``overwrite`` is
+    left out.
 
     Raises:
         InputError: No run has such settings; the text says why.
@@ -91,10 +91,10 @@ def settings_of(surface: Surface) -> dict[str, Any]:
 
 
 def refuse_strangers(surfaces: Sequence[Surface]) -> None:
-    """Refuse surfaces that are not of one network, with the same directions, data and loss.
+    """Raise InputError unless all surfaces have the same network, directions, data and loss.
 
     Raises:
-        InputError: One does not belong to those before it; the text names all that differs.
+        InputError: One does not belong to those before it; the text names all differences.
     """
     first = surfaces[0]
     known = identity_of(first)
@@ -111,7 +111,7 @@ def refuse_strangers(surfaces: Sequence[Surface]) -> None:
 
 
 def warn_of_other_ways(surfaces: Sequence[Surface]) -> None:
-    """Say where points were evaluated in other ways, on which their last bits depend."""
+    """Log a warning if surfaces were evaluated in different ways, as last bits depend on them."""
     first, *others = surfaces
     if other := [surface for surface in others if _way(surface) != _way(first)]:
         log.warning(
@@ -133,5 +133,5 @@ def _way(surface: Surface) -> str:
 
 
 def axes_of(surface: Surface) -> dict[str, Values]:
-    """Return the coordinates of a surface by the name of their axis, alpha first."""
+    """Return name of the axis -> coordinates, shape ``(n,)``, float64; alpha first."""
     return {"alpha": surface.alpha} if surface.beta is None else {"alpha": surface.alpha, "beta": surface.beta}

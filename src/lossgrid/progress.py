@@ -1,4 +1,4 @@
-"""How a user sees a run advance: a bar on a terminal, a plain line every half minute in a batch log."""
+"""The progress display: a bar on a terminal, a plain line every half minute in a batch log."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from lossgrid.wording import duration
 
 log = logging.getLogger(__name__)
 
-LINE_SECONDS = 30.0
-BAR_SECONDS = 0.1
+LINE_SECONDS = 30.0  # between two lines of a log
+BAR_SECONDS = 0.1  # between two updates of a bar
 
 
 class ProgressDisplay:
-    """Shows points or other units done, units per second and the time left; at root only."""
+    """Displays the number of units done, such as points, units per second and the time left; on root only."""
 
     def __init__(self, total: int, units: str = "points") -> None:
-        """Prepare for ``total`` points, or what else ``units`` says."""
+        """Prepare a display of ``total`` units with the name ``units``."""
         self._total, self._done, self._units = total, 0, units
         self._began = self._shown = time.monotonic()
         console = Console(stderr=True)
@@ -45,7 +45,7 @@ class ProgressDisplay:
             self._bar.stop()
 
     def update(self, done: int) -> None:
-        """Show that ``done`` units are done; cheap when called often."""
+        """Display that ``done`` units are done; cheap enough for frequent calls."""
         self._done = done
         now = time.monotonic()
         if now - self._shown < (LINE_SECONDS if self._bar is None else BAR_SECONDS):

@@ -1,4 +1,4 @@
-"""Functions of users, ``package.module:function``: finding one, calling it, its name in errors, its source's digest."""
+"""Users' functions, ``package.module:function``: import, call, name in errors, digest of the source."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from lossgrid.errors import InputError, in_short
 
 
 def is_reference(name: str) -> bool:
-    """Tell whether ``name`` points at a user's function rather than at an entry of a registry."""
+    """Return whether ``name`` refers to a user's function, not to an entry of a registry."""
     return ":" in name
 
 
 def name_of(function: object) -> str:
-    """Return what a function is called, an object by its class."""
+    """Return the name of a function; for another object, that of its class."""
     return getattr(function, "__qualname__", type(function).__qualname__)
 
 
 def load(reference: str, *, role: str, method: str = "") -> Any:
-    """Import the function that ``package.module:function`` names.
+    """Import and return the function that ``package.module:function`` names.
 
-    Installed packages are searched first, the current folder last. The standard library is no place for a function of
-    a run, and a text such as ``os:system`` in somebody's settings would run commands.
+    Installed packages are searched first, the current folder last. Functions of the standard library are refused: a
+    text such as ``os:system`` in foreign settings would run commands.
 
     Args:
         reference: Module and attribute, separated by one colon.
-        role: What the function is for, for the error text: ``"model factory"``.
-        method: An object that has a function of this name will do too.
+        role: The role of the function in errors: ``"model factory"``.
+        method: If given, an object with a method of this name is accepted too.
 
     Returns:
         The function or the object.
 
     Raises:
-        InputError: The module cannot be imported, holds no such callable, or is part of the standard library.
+        InputError: The module cannot be imported, has no such callable, or is part of the standard library.
     """
     module_name, _, attribute = reference.partition(":")
     if not module_name or not attribute:
@@ -75,9 +75,9 @@ def _is_standard(module_name: str) -> bool:
 
 
 def _home(function: Any) -> str:
-    """Return the module that defines what is called in the end: behind partial and methods, or the class of an object.
+    """Return the module that defines a callable, within ``functools.partial`` and methods.
 
-    A function without a module is that of an extension: then the object it belongs to tells.
+    A function without a module belongs to an extension: then it is the module of its object.
     """
     while isinstance(function, (functools.partial, types.MethodType)):
         function = function.func if isinstance(function, functools.partial) else function.__func__
@@ -89,7 +89,7 @@ def _home(function: Any) -> str:
 
 
 def call(function: Callable[..., Any], *args: Any, name: str, role: str, **kwargs: Any) -> Any:
-    """Call a user's function; what it raises becomes an error that names it.
+    """Return the result of a user's function; turn its exception into an InputError that names the function.
 
     Raises:
         InputError: The function raised.
@@ -103,7 +103,7 @@ def call(function: Callable[..., Any], *args: Any, name: str, role: str, **kwarg
 
 
 def describe(error: BaseException) -> str:
-    """Say what was raised and where, on one line: ``ValueError: bad shape (net.py:12)``."""
+    """Return an exception and its origin on one line: ``ValueError: bad shape (net.py:12)``."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     text = in_short(error)
@@ -111,10 +111,10 @@ def describe(error: BaseException) -> str:
 
 
 def source_digest(thing: Any) -> str | None:
-    """Return the SHA-256, in hexadecimal, of the source that defines a function, a class or the class of an object.
+    """Return the SHA-256, in hexadecimal, of the source of a function, a class or the class of an object.
 
-    It is that of the whole file where there is one; in a notebook that of the function or class alone. None where no
-    source can be found.
+    The whole file is hashed if there is one; in a notebook, only the function or class. A function without source is
+    hashed by its bytecode; None if there is neither.
     """
     named = inspect.isroutine(thing) or inspect.isclass(thing)
     target = inspect.unwrap(thing) if named else type(thing)

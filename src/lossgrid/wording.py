@@ -1,4 +1,4 @@
-"""Words for people: text of any origin made fit to be shown; durations, bytes, numbers of ranks."""
+"""Words for people: text of any origin made printable; durations, bytes, numbers of ranks."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 
 
 def one_line(text: str, most: int = 120) -> str:
-    r"""Return ``text`` on one line of at most ``most`` characters, without what cannot be printed.
+    r"""Return ``text`` on one line of at most ``most`` characters, without unprintable characters.
 
-    Line ends and tabs become spaces. Marks that change the direction of writing are dropped. Bytes of a file name that
-    are no characters become U+FFFD. A long text loses its middle, as names of files mostly differ at their ends.
+    Line ends and tabs become spaces. Marks that change the direction of writing are dropped. Undecodable bytes of a
+    file name become U+FFFD. A long text loses its middle, as file names mostly differ at their ends.
 
     >>> one_line("two\nlines"), one_line("0123456789", 5)
     ('two lines', '01…89')
     """
-    if len(text) > 4 * most:  # enough to show; a hostile text may be huge
+    if len(text) > 4 * most:  # a hostile text may be huge: do not process all of it
         text = text[: 2 * most] + text[-2 * most :]
     shown = " ".join("".join(map(_printable, text)).split())
     if len(shown) <= most:
@@ -37,7 +37,7 @@ def _printable(character: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a time span for people: ``42 s``, ``3 min 05 s``, ``2 h 07 min``.
+    """Return a time span in words: ``42 s``, ``3 min 05 s``, ``2 h 07 min``.
 
     >>> duration(42.3), duration(185), duration(7620)
     ('42 s', '3 min 05 s', '2 h 07 min')
@@ -51,7 +51,7 @@ def duration(seconds: float) -> str:
 
 
 def of_bytes(count: float) -> str:
-    """Write bytes for people.
+    """Return a number of bytes in words.
 
     >>> of_bytes(4.2e10)
     '42 GB'
@@ -63,7 +63,7 @@ def of_bytes(count: float) -> str:
 
 
 def of_shape(shape: Iterable[int]) -> str:
-    """Write the lengths of the axes of a grid.
+    """Return the shape of a grid in words.
 
     >>> of_shape((3, 51))
     '3 x 51'
@@ -72,7 +72,7 @@ def of_shape(shape: Iterable[int]) -> str:
 
 
 def spans(numbers: Sequence[int]) -> str:
-    """Write rising numbers as ``0-3,8``, so that provenance stays small with thousands of ranks.
+    """Return rising numbers as ``0-3,8``, so that provenance stays small with thousands of ranks.
 
     >>> spans([0, 1, 2, 3, 8])
     '0-3,8'
@@ -83,7 +83,7 @@ def spans(numbers: Sequence[int]) -> str:
 
 
 def ordinal(number: int) -> str:
-    """Write a number in a row: ``2nd``, ``4th``.
+    """Return the ordinal of a number: ``2nd``, ``4th``.
 
     >>> ordinal(2), ordinal(4), ordinal(11), ordinal(21)
     ('2nd', '4th', '11th', '21st')

@@ -27,7 +27,7 @@ class Receiving:
 
     def __init__(self, seconds: float) -> None:
         self.pace = stretch()
-        self.server = tree.listen()
+        self.server = tree.open_server()
         self.port = self.server.getsockname()[1]
         self.found: dict[int, socket.socket] = {}
         self.callers: list[socket.socket] = []

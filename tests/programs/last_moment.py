@@ -39,7 +39,7 @@ def then_interrupted(function: Callable[..., Any]) -> Callable[..., Any]:
 if moment == "exit":
     atexit.register(interrupt)
 elif moment == "left":
-    parallel.leave = then_interrupted(parallel.leave)
+    parallel.finalize = then_interrupted(parallel.finalize)
 else:
     from lossgrid import store
     from lossgrid.run import path as run

@@ -23,5 +23,5 @@ def freeze(*_: Any, **__: Any) -> Any:
 if launch is not None and launch.size is not None and launch.rank == launch.size - 1:
     if sys.argv[1] == "at the start":
         freeze()
-    parallel.leave = freeze
+    parallel.finalize = freeze
 cli.main(sys.argv[2:])

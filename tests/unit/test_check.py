@@ -150,10 +150,10 @@ def test_more_threads_than_cores_blame_the_variable_that_asks_for_them() -> None
 
 
 def test_ranks_tied_to_one_core_are_found_among_free_cores() -> None:
-    tied = ranks(8)
-    tied[1] = replace(tied[1], cores=tied[0].cores, cpus=tied[0].cpus)
-    tied[5] = replace(tied[5], cores=tied[4].cores, cpus=tied[4].cpus)
-    found = only(about_ranks(tied, launched=True))
+    bound = ranks(8)
+    bound[1] = replace(bound[1], cores=bound[0].cores, cpus=bound[0].cpus)
+    bound[5] = replace(bound[5], cores=bound[4].cores, cpus=bound[4].cpus)
+    found = only(about_ranks(bound, launched=True))
     assert found.seen.startswith("2 threads share 1 core: ranks 0-1,4-5 on n1, n2")
     assert "--bind-to none" in found.remedy
 

@@ -1,4 +1,4 @@
-"""``lossgrid check``: what this installation can do, and what is wrong with it as far as it can be seen from inside."""
+"""``lossgrid check``: the facts of this installation, and the problems that can be found from inside."""
 
 from lossgrid.check.installation import check_installation
 

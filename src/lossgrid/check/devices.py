@@ -1,17 +1,17 @@
-"""What is wrong with the GPUs and cores the ranks compute on: judged from their facts, nothing is looked up here."""
+"""Problems with the GPUs and cores of the ranks, found from their facts alone; nothing is measured here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from lossgrid.check.rank_facts import RankFacts
+from lossgrid.machine.contention import about_idle_gpus, about_sharing, has_gpu, idle_cores, in_cores
 from lossgrid.machine.finding import Finding, warning
 from lossgrid.machine.resources import THREADS, who
-from lossgrid.machine.sharing import about_idle_gpus, about_sharing, has_gpu, idle_cores, in_cores
 
 
 def about_devices(ranks: Sequence[RankFacts]) -> list[Finding]:
-    """Return what is wrong with how the ranks share GPUs and cores, as a run says it too, and with what these are."""
+    """Return findings about the GPUs and cores of the ranks; a run reports those about sharing too."""
     return [
         *about_sharing(ranks),
         *about_idle_gpus(ranks),
@@ -46,7 +46,7 @@ def _different_devices(ranks: Sequence[RankFacts]) -> Iterator[Finding]:
 
 
 def _other_threads(ranks: Sequence[RankFacts]) -> Iterator[Finding]:
-    """Find variables of libraries beside PyTorch, whose own threads are in the table."""
+    """Find thread variables of libraries other than PyTorch, whose threads the table shows."""
     names = sorted({name for one in ranks for name in one.variables if name.endswith(THREADS)} - {"OMP_NUM_THREADS"})
     for name in names:
         those = [one for one in ranks if (one.number(name) or 0) > len(one.cpus)]
@@ -59,7 +59,7 @@ def _other_threads(ranks: Sequence[RankFacts]) -> Iterator[Finding]:
 
 
 def _held_to_few(ranks: Sequence[RankFacts]) -> Iterator[Finding]:
-    """Find cores that are idle because the user asked for few threads; a run takes that for a choice."""
+    """Find idle cores where the user asked for few threads; a run does not warn about this choice."""
     for (used, there), those in idle_cores(ranks).items():
         wish = those[0].variables.get("OMP_NUM_THREADS")
         if wish is not None:

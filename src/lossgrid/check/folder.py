@@ -1,4 +1,4 @@
-"""What is wrong with the folder surfaces will go to: judged from what was seen and measured there."""
+"""Problems with the folder for surfaces, found from the facts and measurements of it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from lossgrid.machine.disks import FileSystem
 from lossgrid.machine.finding import Finding, error, warning
 from lossgrid.machine.resources import who
 
-SLOW_POINT = 0.02  # s: a rank writes five times a second at most, so more than a tenth of its time
-SLOW_BYTES = 20e6  # bytes/s
-LITTLE_SPACE = 100e6  # bytes
+SLOW_POINT = 0.02  # s: a rank writes up to five times a second, so slower writes cost over a tenth of its time
+SLOW_BYTES = 20e6  # bytes/s: less is reported as slow
+LITTLE_SPACE = 100e6  # bytes: less is reported
 NETWORK = {
     *("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "virtiofs", "vboxsf", "fuse.vmhgfs-fuse"),
     *("fuse.sshfs", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse"),
-}  # file systems that are slow, or not of one mind, where several processes write one file
+}  # file systems that are slow or inconsistent if several processes write one file
 IN_MEMORY = {"tmpfs", "ramfs", "devtmpfs"}
 
 
@@ -28,12 +28,12 @@ def about_folder(
     *,
     parallel: bool,
 ) -> Iterator[Finding]:
-    """Yield what is wrong with the folder for surfaces.
+    """Yield findings about the folder for surfaces.
 
     Args:
         where: Its file system.
-        locks: What is wrong with each kind of lock, as far as it was tested.
-        unseen: Ranks that do not see what rank 0 made there.
+        locks: Kind of lock -> its problem, None if it works; only those tested.
+        unseen: Ranks that do not see a folder that rank 0 has made there.
         ranks: The facts of every rank.
         parallel: Whether all ranks would write the file themselves.
     """
@@ -75,7 +75,7 @@ def about_folder(
 
 
 def about_trials(trials: Sequence[Trial]) -> Iterator[Finding]:
-    """Yield what is wrong with how fast the folder can be written."""
+    """Yield findings about slow writes into the folder."""
     for trial in trials:
         slow = []
         if trial.point_seconds > SLOW_POINT:

@@ -1,4 +1,4 @@
-"""The path of ``lossgrid check``: facts of all ranks, what is wrong with them, real writes, a verdict."""
+"""The path of ``lossgrid check``: facts of all ranks, findings about them, real writes, a verdict."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from lossgrid.parallel import World, collective, on_root
 
 @collective
 def check_installation(world: World, folder: Path) -> bool:
-    """Print what there is and what is wrong with it, try writes in ``folder``, and return whether runs can work.
+    """Print facts and findings, try writes in ``folder``, and return whether runs can work.
 
-    What is known is printed before the next step is tried: where that hangs or crashes, it can be read.
+    Each step is printed before the next one starts: the user can read it even if the next step hangs or crashes.
 
     Raises:
         InputError: The folder does not exist or there is no permission to write into it.
-        RankError: Nothing can be made in it.
+        RankError: No file can be made in it.
     """
     on_root(world, lambda: check_folder(folder))
     ranks = gather_facts(world)
@@ -38,18 +38,18 @@ def check_installation(world: World, folder: Path) -> bool:
     _print(world, [*library_lines(ranks, launch), "", *rank_lines(ranks), ""])
     _tell(world, findings)
 
-    place = make_workspace(world, folder)
-    unseen = find_unseen(world, place)
-    locks = {} if unseen else try_locks(world, place)
+    workspace = make_workspace(world, folder)
+    unseen = find_unseen(world, workspace)
+    locks = {} if unseen else try_locks(world, workspace)
     where = on_root(world, lambda: file_system(folder))
     _print(world, folder_lines(folder.resolve(), where, locks))
     cannot = why_not_parallel(world, findings, unseen)
     trials = []
     for writer in WRITERS:
         skipped = cannot if writer == "parallel" else None
-        trials.append(Trial(writer, skipped=skipped) if skipped else try_writing(world, place, writer))
+        trials.append(Trial(writer, skipped=skipped) if skipped else try_writing(world, workspace, writer))
         _print(world, trial_lines(trials[-1]))
-    remove_workspace(world, place)
+    remove_workspace(world, workspace)
 
     found = [*about_folder(where, locks, unseen, ranks, parallel=cannot is None), *about_trials(trials)]
     _print(world, [""])
@@ -60,10 +60,10 @@ def check_installation(world: World, folder: Path) -> bool:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder nothing can be written into.
+    """Raise InputError if ``folder`` is no folder or cannot be written.
 
     Raises:
-        InputError: It is none, or there is no permission.
+        InputError: It is no folder, or there is no permission.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give the one surfaces will be written to")
@@ -72,7 +72,7 @@ def check_folder(folder: Path) -> None:
 
 
 def why_not_parallel(world: World, findings: Sequence[Finding], unseen: Sequence[int]) -> str | None:
-    """Return why there is no point in having all ranks write one file, None where there is."""
+    """Return why writing by all ranks cannot be tried; None if it can."""
     if not store.has_parallel_hdf5():
         return "this h5py has no MPI"
     if world.comm is None:

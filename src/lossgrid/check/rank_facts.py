@@ -1,4 +1,4 @@
-"""The facts of one rank that ``check`` judges: what it has to compute with, and what programs it runs."""
+"""The facts of a rank that ``check`` judges: its computing resources and its software."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class RankFacts(Resources):
     """The facts of one rank.
 
     Attributes:
-        local_rank: Its number among those of the node.
-        openable_gpus: How many NVIDIA GPUs this process may open, whether or not PyTorch can use them.
+        local_rank: Its number among the ranks of its node.
+        openable_gpus: Number of NVIDIA GPUs that this process may open, whether or not PyTorch can use them.
         processor: The model of the CPU.
         mpi_libraries: Files of the MPI libraries in this process.
-        parallel_hdf5: True where h5py was built with MPI.
-        versions: What of, and which: lossgrid, Python, torch, ..., MPI and HDF5.
+        parallel_hdf5: Whether h5py was built with MPI.
+        versions: Name -> version: lossgrid, Python, torch, ..., MPI and HDF5.
     """
 
     local_rank: int
@@ -40,13 +40,13 @@ class RankFacts(Resources):
 
     @property
     def computes_on(self) -> str:
-        """The model of what it computes on."""
+        """The model of the GPU, or of the CPU, that it computes on."""
         return self.device if self.uuid else f"{self.device}, {self.processor}"
 
 
 @collective
 def gather_facts(world: World) -> list[RankFacts]:
-    """Return the facts of all ranks; their devices and threads are those a run would take."""
+    """Return the facts of all ranks; their devices and threads are those that a run would use."""
     own = RankFacts(
         **vars(resources_of(world, choose_device("auto", "float32", local_rank=world.local_rank))),
         local_rank=world.local_rank,

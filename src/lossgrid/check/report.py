@@ -1,4 +1,4 @@
-"""What ``check`` prints: the facts as tables, what the writes gave, and what is wrong; 100 to 120 columns wide."""
+"""The output of ``check``: tables of facts, results of the writes, and findings; 100 to 120 columns wide."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from lossgrid.check.trial import Trial
 from lossgrid.machine.disks import FileSystem
 from lossgrid.machine.finding import Finding
 from lossgrid.machine.launcher import Launch
-from lossgrid.machine.resources import by_host, places, shortened
+from lossgrid.machine.resources import by_host, hosts_in_words, shortened
 from lossgrid.wording import spans
 
-WIDTH = 112
-ROWS = 64  # ranks in a row each; more are grouped by host
-CORES = 24  # characters
+WIDTH = 112  # characters of a line
+ROWS = 64  # most ranks with a row each; more are grouped by host
+CORES = 24  # most characters of a list of CPUs
 WRITERS = {"parallel": "every rank writes the file itself", "root": "rank 0 writes for all"}
 
 
 def library_lines(ranks: Sequence[RankFacts], launch: Launch | None) -> list[str]:
-    """Say what lossgrid stands on, as rank 0 sees it."""
+    """Return lines on the libraries of rank 0 and the launcher."""
     first = ranks[0]
     versions = first.versions
     used = [versions["MPI"], *first.mpi_libraries] if versions["MPI"] != "none" else ["not started; it is under mpirun"]
@@ -48,7 +48,7 @@ def _labelled(name: str, text: str, versions: Mapping[str, str] | None = None) -
 
 
 def rank_lines(ranks: Sequence[RankFacts]) -> list[str]:
-    """Tabulate the ranks: each in a row, of more than ``ROWS`` those hosts together that are alike."""
+    """Return a table with a row for each rank; for more than ``ROWS`` ranks, one for each kind of host."""
     if len(ranks) <= ROWS:
         has_gpu = any(one.uuid for one in ranks)
         head = ["rank", "host", "local rank", "device", *(["UUID"] if has_gpu else []), "threads", "cores"]
@@ -75,7 +75,7 @@ def rank_lines(ranks: Sequence[RankFacts]) -> list[str]:
         rows.append(
             [
                 shortened(spans(sorted(one.rank for node in nodes for one in node)), CORES),
-                places([node[0].host for node in nodes]),
+                hosts_in_words([node[0].host for node in nodes]),
                 str(len(pattern)),
                 ", ".join(f"{count} x {device}" for device, count in devices.items()),
                 spans(sorted({threads for _, threads, _ in pattern})),
@@ -99,7 +99,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def folder_lines(folder: Path, where: FileSystem, locks: Mapping[str, str | None]) -> list[str]:
-    """Say where surfaces will go, and what locks are worth there."""
+    """Return lines on the folder for surfaces and its locks."""
     states = ", ".join(f"{kind} {problem or 'works'}" for kind, problem in locks.items()) or "not tried"
     return [
         *_labelled("folder", f"{folder}: {where.kind} ({where.source}), {_bytes(where.free)} free"),
@@ -108,7 +108,7 @@ def folder_lines(folder: Path, where: FileSystem, locks: Mapping[str, str | None
 
 
 def trial_lines(trial: Trial) -> list[str]:
-    """Say what a writer did."""
+    """Return lines on the result of a writer."""
     if trial.skipped is not None:
         outcome = f"not tried, {trial.skipped}"
     elif trial.problem is not None:
@@ -123,7 +123,7 @@ def trial_lines(trial: Trial) -> list[str]:
 
 
 def finding_lines(finding: Finding) -> list[str]:
-    """Say what is wrong, and on a line of its own what to do."""
+    """Return lines on a finding; the remedy begins a new line."""
     label = "ERROR" if finding.is_error else "warning"
     lines = textwrap.wrap(
         f"{label}: {finding.seen}.", WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
@@ -135,7 +135,7 @@ def finding_lines(finding: Finding) -> list[str]:
 
 
 def verdict(findings: Sequence[Finding], trials: Sequence[Trial]) -> str:
-    """Say on one line how it stands."""
+    """Return the verdict on the installation, one line."""
     errors = sum(finding.is_error for finding in findings) + sum(trial.problem is not None for trial in trials)
     warnings = sum(not finding.is_error for finding in findings)
     counts = [_count(number, name) for number, name in ((errors, "error"), (warnings, "warning")) if number]
@@ -149,7 +149,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _bytes(number: float) -> str:
-    """Write a number of bytes for people.
+    """Return a number of bytes in words.
 
     >>> _bytes(812.4e6), _bytes(2e9), _bytes(1234)
     ('812 MB', '2.0 GB', '0.0012 MB')

@@ -1,4 +1,4 @@
-"""What is wrong with the programs the ranks run: judged from their facts, nothing is looked up here."""
+"""Problems with the software of the ranks, found from their facts alone; nothing is measured here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ONE_ENVIRONMENT = "activate one environment for all ranks in the job script, in 
 
 
 def about_software(ranks: Sequence[RankFacts], *, launched: bool) -> list[Finding]:
-    """Return what is wrong with the libraries of the ranks and with how they were started.
+    """Return findings about the libraries of the ranks and about how they were started.
 
     Args:
         ranks: The facts of every rank.

@@ -1,4 +1,4 @@
-"""Real writes into the folder where surfaces will go: by each writer, as a run does them, and what locks are worth."""
+"""Real writes into the folder for surfaces, by each writer as in a run, and tests of its locks."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from lossgrid.parallel import World, collective, collectively, gather, on_root
 from lossgrid.surface import Axis, Grid, Results, Work, quantity
 
 T = TypeVar("T")
-POINTS = 8  # each rank writes, one by one
+POINTS = 8  # that each rank writes, one by one
 QUANTITIES = [quantity.loss("train", "nats per sample"), quantity.accuracy("train")]
-SECONDS = 0.5  # a measurement of bandwidth should take
-FIRST_BYTES, MOST_BYTES = 4 << 20, 512 << 20  # of all ranks together
-SHARE_OF_FREE = 20  # a measurement takes at most a 20th of the free space
+SECONDS = 0.5  # aimed duration of a bandwidth measurement
+FIRST_BYTES, MOST_BYTES = 4 << 20, 512 << 20  # least and most bytes of a measurement, all ranks together
+SHARE_OF_FREE = 20  # a measurement uses at most 1/20 of the free space
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What writing by one writer gave.
+    """The result of writing with one writer.
 
     Attributes:
         writer: ``parallel`` or ``root``.
-        skipped: Why it was not tried, None where it was.
-        problem: What went wrong, None where nothing did.
-        point_seconds: What the write of one point took, the median of the slowest rank; 0 where none was written.
-        bandwidth: Bytes per second of all ranks together, closing and fsync counted; None where it was not measured.
+        skipped: Why it was not tried; None if it was.
+        problem: Why it failed; None if it worked.
+        point_seconds: Seconds to write one point, the median of the slowest rank; 0 if none was written.
+        bandwidth: Bytes per second of all ranks together, including closing and fsync; None if it was not measured.
     """
 
     writer: str
@@ -51,7 +51,9 @@ class Trial:
 
 @collective
 def make_workspace(world: World, folder: Path) -> Path:
-    """Make a folder for the trials within ``folder``, under a name nobody has ever looked up.
+    """Make a folder for the trials within ``folder``, and return it.
+
+    Its name is new, so that no node has cached that it does not exist.
 
     Raises:
         RankError: The file system refuses.
@@ -67,31 +69,31 @@ def make_workspace(world: World, folder: Path) -> Path:
 
 
 @collective
-def remove_workspace(world: World, place: Path) -> None:
-    """Remove it, with what failed trials have left there."""
-    on_root(world, lambda: shutil.rmtree(place, ignore_errors=True))
+def remove_workspace(world: World, folder: Path) -> None:
+    """Remove the folder of the trials with all files that failed trials have left."""
+    on_root(world, lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @collective
-def find_unseen(world: World, place: Path) -> list[int]:
-    """Return the ranks that do not see ``place``, which root has made."""
-    return [rank for rank, sees in enumerate(gather(world, place.is_dir())) if not sees]
+def find_unseen(world: World, folder: Path) -> list[int]:
+    """Return the ranks that do not see ``folder``, which root has made."""
+    return [rank for rank, sees in enumerate(gather(world, folder.is_dir())) if not sees]
 
 
 @collective
-def try_locks(world: World, place: Path) -> dict[str, str | None]:
-    """Lock a file on root and try to take the lock away from it.
+def try_locks(world: World, folder: Path) -> dict[str, str | None]:
+    """Lock a file on root, and try to lock it on other ranks, which must fail.
 
     Returns:
-        What is wrong with each kind of lock; None where it works.
+        Kind of lock -> its problem; None if it works.
     """
     problems: dict[str, str | None] = {}
     for kind in LOCKS:
         with ExitStack() as held:
-            path = place / kind
+            path = folder / kind
             own = on_root(world, partial(held.enter_context, lock_tried(path, kind)))
             took_it = False
-            if own is None and not world.is_root and world.local_rank <= 1:  # a rank or two per node tell enough
+            if own is None and not world.is_root and world.local_rank <= 1:  # one or two ranks per node suffice
                 with lock_tried(path, kind) as theirs:
                     took_it = theirs is None
             thieves = [rank for rank, took in enumerate(gather(world, took_it)) if took]
@@ -102,24 +104,24 @@ def try_locks(world: World, place: Path) -> dict[str, str | None]:
 
 
 @collective
-def try_writing(world: World, place: Path, writer: str) -> Trial:
-    """Write a small surface as a run does, read it back, then measure how fast larger blocks are written."""
+def try_writing(world: World, folder: Path, writer: str) -> Trial:
+    """Write a small surface as a run does and read it back; then measure the bandwidth with larger blocks."""
     point_seconds, bandwidth, problem = 0.0, None, None
     try:
-        point_seconds = _write_points(world, place / f"{writer}.h5", writer)
-        bandwidth = _measure(world, place, writer)
+        point_seconds = _write_points(world, folder / f"{writer}.h5", writer)
+        bandwidth = _measure(world, folder, writer)
     except LossgridError as error:
-        # The name of a file that is only tried means nothing to the user, nor does the advice to choose another.
-        problem = re.sub(rf"(cannot make|cannot write|writing) {re.escape(str(place))}/[^:]*: ", "", str(error))
+        # The name of the temporary file means nothing to the user: drop it and the advice to choose another.
+        problem = re.sub(rf"(cannot make|cannot write|writing) {re.escape(str(folder))}/[^:]*: ", "", str(error))
         problem = problem.removesuffix("; choose another --out")
     return Trial(writer, problem=problem, point_seconds=point_seconds, bandwidth=bandwidth)
 
 
 def _write_points(world: World, path: Path, writer: str) -> float:
-    """Write points one by one and read them back; return the seconds of one, the median of the slowest rank.
+    """Write points one by one and read them back; return the seconds per point, the median of the slowest rank.
 
     Raises:
-        RankError: A write failed, or something else was read than was written.
+        RankError: A write failed, or other values were read than were written.
     """
     parallel = writer == "parallel"
     count = POINTS * (world.size if parallel else 1)
@@ -136,7 +138,7 @@ def _write_points(world: World, path: Path, writer: str) -> float:
                 file.write(_results(point), rank=world.rank)
                 seconds.append(time.perf_counter() - began)
         finally:
-            file.close()  # also after a failure: the others are waiting in it
+            file.close()  # also after a failure: the other ranks wait in it
         return statistics.median(seconds)
 
     on_root(world, lambda: store.create(path, grid, QUANTITIES, config={}, provenance={}))
@@ -164,24 +166,24 @@ def _compare(path: Path, count: int) -> None:
         raise RankError(f"{path}: 1 point was to stay pending, {surface.pending} are")
 
 
-def _measure(world: World, place: Path, writer: str) -> float | None:
-    """Return the bytes per second of all ranks together; None where there is not enough space to measure.
+def _measure(world: World, folder: Path, writer: str) -> float | None:
+    """Return the bytes per second of all ranks together; None if there is too little space to measure.
 
     Raises:
         RankError: A write failed.
     """
-    most = on_root(world, lambda: int(min(MOST_BYTES, file_system(place).free / SHARE_OF_FREE)))
+    most = on_root(world, lambda: int(min(MOST_BYTES, file_system(folder).free / SHARE_OF_FREE)))
     if most < FIRST_BYTES:
         return None
-    total, seconds = _timed(world, place / f"{writer}-first.h5", writer, FIRST_BYTES)
+    total, seconds = _timed(world, folder / f"{writer}-first.h5", writer, FIRST_BYTES)
     wanted = min(most, int(SECONDS * total / seconds))
     if wanted > total:
-        total, seconds = _timed(world, place / f"{writer}-blocks.h5", writer, wanted)
+        total, seconds = _timed(world, folder / f"{writer}-blocks.h5", writer, wanted)
     return total / seconds
 
 
 def _timed(world: World, path: Path, writer: str, wanted: int) -> tuple[int, float]:
-    """Write about ``wanted`` bytes, each rank its part; return how many it were, and the seconds of the slowest."""
+    """Write about ``wanted`` bytes, each rank its part; return their number and the seconds of the slowest rank."""
     rows = world.size if writer == "parallel" else 1
     columns = max(1, wanted // (8 * rows))
 
@@ -197,7 +199,7 @@ def _timed(world: World, path: Path, writer: str, wanted: int) -> tuple[int, flo
 
 
 def _refused(function: Callable[[], T], path: Path) -> T:
-    """Call ``function``; what the file system refuses becomes a :class:`RankError`."""
+    """Return the result of ``function``; turn an error of the file system into a :class:`RankError`."""
     try:
         return function()
     except (OSError, RuntimeError) as error:

@@ -76,9 +76,9 @@ def one_voice(world: World, patience: float = 0.0) -> Iterator[None]:
             sys.stderr.write(f"lossgrid: error: {one_line(str(error), LONGEST)}\n")
             sys.stderr.flush()
         parallel.barrier(world)
-        parallel.leave(world, patience)
+        parallel.finalize(world, patience)
         raise typer.Exit(error.exit_code) from None
-    parallel.leave(world, patience)
+    parallel.finalize(world, patience)
 
 
 def log_of(world: World) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
+from lossgrid.machine.contention import about_idle_gpus, about_sharing
 from lossgrid.machine.resources import Resources, with_threads
-from lossgrid.machine.sharing import about_idle_gpus, about_sharing
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from lossgrid.files.writing import remove_stale
 
 log = logging.getLogger(__name__)
 
-NOTE = re.compile(rb"(process \d+ on [^\n]*\n)?")  # all that a lock file of ours can hold
+NOTE = re.compile(rb"(process \d+ on [^\n]*\n)?")  # the only contents that lossgrid writes into a lock file
 NOTE_BYTES = 512
 FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -34,15 +34,15 @@ def locked(path: Path) -> Iterator[None]:
     """Hold the lock of the surface ``path`` while the block runs.
 
     Raises:
-        InputError: Another process holds it, or the folder cannot be written, or the name leads nowhere, or the file
-            has two names, or something else has the name of the lock.
+        InputError: Another process holds it, the folder cannot be written, ``path`` is a broken link, the file has two
+            names, or something else has the name of the lock.
     """
     if path.is_symlink() and not path.exists():
         raise InputError(f"--out: {path} is a link to {os.readlink(path)}, which does not exist; remove the link")  # noqa: PTH115
     lock = lock_of(path)
     descriptor = _acquire(lock, path)
     try:
-        with suppress(OSError):  # of a folder that cannot be listed
+        with suppress(OSError):  # the folder cannot be listed
             remove_stale(lock.parent)
         if path.is_file() and path.stat().st_nlink > 1:
             raise InputError(
@@ -51,20 +51,20 @@ def locked(path: Path) -> Iterator[None]:
             )
         yield
     finally:
-        # Removed while still held: whoever waits for this very file sees that its name is gone and starts afresh.
+        # Removed while still held: a process that has opened this file sees that its name is gone, and tries again.
         if _is_at(descriptor, lock):
             lock.unlink(missing_ok=True)
         os.close(descriptor)
 
 
 def lock_of(path: Path) -> Path:
-    """Return the lock file of the surface ``path``, beside the file itself where ``path`` is a link."""
+    """Return the lock file of the surface ``path``; if ``path`` is a link, it lies beside the target."""
     target = Path(os.path.realpath(path))
     return target.with_name(f"{target.name}.lock")
 
 
 def in_use(path: Path) -> bool:
-    """Tell whether a run holds the lock of the surface ``path``, as far as its file system can tell."""
+    """Return whether a run holds the lock of the surface ``path``; False on a file system without locks."""
     try:
         descriptor = os.open(lock_of(path), os.O_RDONLY | FLAGS)
     except OSError:
@@ -100,7 +100,7 @@ def _acquire(lock: Path, path: Path) -> int:
             raise InputError(f"--out: {path} is in use by {holder}; wait for it or choose another file") from None
         if _is_at(descriptor, lock):
             os.ftruncate(descriptor, 0)
-            with suppress(OSError):  # of a full disk; the lock holds without its name, and what needs space will say so
+            with suppress(OSError):  # a full disk: the lock works without the note, and later writes raise
                 os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
             return descriptor
         os.close(descriptor)
@@ -111,7 +111,7 @@ def _foreign(lock: Path) -> str:
 
 
 def _is_ours(descriptor: int) -> bool:
-    """Tell whether an open file is a lock: a regular file of one name that is empty, or holds a note of ours."""
+    """Return whether an open file is a lock: a regular file of one name that is empty or contains a ``NOTE``."""
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or found.st_size > NOTE_BYTES:
         return False
@@ -119,7 +119,7 @@ def _is_ours(descriptor: int) -> bool:
 
 
 def _is_at(descriptor: int, lock: Path) -> bool:
-    """Tell whether ``lock`` is still the name of the open file."""
+    """Return whether ``lock`` is still the name of the open file."""
     try:
         return os.path.samestat(os.fstat(descriptor), lock.lstat())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Names of files a user gives: those no file can have, and what stands under a name where it is no file."""
+"""File names given by users: which names are impossible, and what a name refers to if it is no file."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from lossgrid.wording import one_line
 
 NAME_MAX, PATH_MAX = 255, 4095  # bytes, as on Linux
-PARTIAL = 30  # bytes a file's name grows by while the file is being written
-SHOWN = 600  # characters of a text an error shows
+PARTIAL = 30  # bytes: the name of an unfinished file is longer by this
+SHOWN = 600  # most characters of a user's text in an error
 KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISDIR, "a directory"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -22,12 +22,12 @@ KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 
 
 def shown(text: object) -> str:
-    """Return a text of the user's as an error shows it: on one line, with most of what is long."""
+    """Return a user's text for an error: on one line, shortened in the middle to ``SHOWN`` characters."""
     return one_line(str(text), SHOWN)
 
 
 def fault_of_name(path: Path, *, written: bool = False) -> str:
-    """Say why nothing can have the name ``path``, or, where it is to be ``written``, why no file can; else "".
+    """Return why ``path`` is an impossible name, for a file if it is to be ``written``; "" if it is possible.
 
     >>> fault_of_name(Path("a.h5"))
     ''
@@ -51,5 +51,5 @@ def fault_of_name(path: Path, *, written: bool = False) -> str:
 
 
 def kind_of(mode: int) -> str:
-    """Say what a file of this mode is where it is no ordinary one, else ""."""
+    """Return the kind of a file of this mode, in words; "" for an ordinary file."""
     return next((name for test, name in KINDS if test(mode)), "")

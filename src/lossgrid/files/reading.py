@@ -1,4 +1,4 @@
-"""Files opened for reading: only ordinary ones, as reading from a pipe or a device may never end."""
+"""Opening files for reading: only ordinary files, as reading from a pipe or a device may never end."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from lossgrid.files.names import fault_of_name, kind_of, shown
 
 
 def open_file(path: Path, *, what: str, expected: str = "expected a file") -> BinaryIO:
-    """Open an ordinary file for reading; a pipe or a device, for which reading may never end, is refused.
+    """Open an ordinary file for reading; refuse a pipe or a device, where reading may never end.
 
     Args:
         path: The file.
-        what: What it is for, as the error begins: ``"checkpoint"``.
-        expected: How the error ends.
+        what: The use of the file, the first words of the error: ``"checkpoint"``.
+        expected: The last words of the error.
 
     Raises:
-        InputError: It cannot be read, or is no ordinary file.
+        InputError: The file cannot be read, or is no ordinary file.
     """
     fault = fault_of_name(path)
     if fault:
@@ -40,7 +40,7 @@ def read_file(path: Path, *, most: int, what: str, expected: str = "expected a f
     """Return the first ``most`` bytes of an ordinary file.
 
     Raises:
-        InputError: It cannot be read, or is no ordinary file.
+        InputError: The file cannot be read, or is no ordinary file.
     """
     with open_file(path, what=what, expected=expected) as stream:
         try:

@@ -1,4 +1,4 @@
-"""Files written whole or not at all: under another name first, then, in one step, under their own."""
+"""Files written whole or not at all: first under a temporary name, then renamed in one step."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _numbers = itertools.count()
 
 
 def refuse_to_write(paths: Iterable[Path], *, overwrite: bool) -> None:
-    """Find out before work starts what would keep ``paths`` from being written.
+    """Raise InputError, before work starts, if one of ``paths`` cannot be written.
 
     Raises:
-        InputError: A folder is missing or not to be written to, a name is too long, or something is in the way.
+        InputError: A folder is missing or not writable, a name is too long, or the name is taken.
     """
     for path in paths:
         with _errors_of(path):
             with suppress(FileNotFoundError):
-                path.lstat()  # says, unlike exists(), that a name is too long
+                path.lstat()  # unlike exists(), it raises if a name is too long
             if not path.parent.is_dir():
                 raise InputError(f"{path}: there is no folder {path.parent}; make it first")
             if path.is_dir():
@@ -40,7 +40,7 @@ def refuse_to_write(paths: Iterable[Path], *, overwrite: bool) -> None:
 
 
 def _try(path: Path) -> None:
-    """Make an empty file beside ``path`` and remove it: permissions alone do not tell whether that works."""
+    """Make an empty file beside ``path`` and remove it: permissions alone do not show whether that works."""
     trial = _unfinished(path)
     trial.open("xb").close()
     trial.unlink()
@@ -58,9 +58,9 @@ def write_whole(path: Path, content: bytes | memoryview, *, overwrite: bool) -> 
 
 @contextmanager
 def written_whole(path: Path, *, overwrite: bool, ending: str = "") -> Iterator[Path]:
-    """Yield the name of an unfinished file, which becomes ``path`` where the block ends well, and else is removed.
+    """Yield the name of an unfinished file; rename it to ``path`` if the block succeeds, else remove it.
 
-    The name ends in ``ending``, for writers that go by it.
+    The name ends in ``ending``, for writers that choose the format by it.
 
     Raises:
         InputError: ``path`` exists and ``overwrite`` is not set, or the file system refuses.
@@ -71,9 +71,9 @@ def written_whole(path: Path, *, overwrite: bool, ending: str = "") -> Iterator[
 
 @contextmanager
 def unfinished(path: Path, *, overwrite: bool, ending: str = "") -> Iterator[Path]:
-    """Do what :func:`written_whole` does, for callers with an error of their own.
+    """Do the same as :func:`written_whole`, but pass OSError on.
 
-    Where ``path`` is a link, the file it leads to is written.
+    If ``path`` is a link, its target is written.
 
     Raises:
         InputError: ``path`` exists and ``overwrite`` is not set.
@@ -92,7 +92,7 @@ def unfinished(path: Path, *, overwrite: bool, ending: str = "") -> Iterator[Pat
 
 
 def _onto_disk(path: Path) -> None:
-    """Wait until the disk has the file, so that a crash of the machine does not leave an empty one in its place."""
+    """Flush the file to the disk: else a crash of the machine could leave an empty file."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -102,19 +102,19 @@ def _onto_disk(path: Path) -> None:
 
 @contextmanager
 def _errors_of(path: Path) -> Iterator[None]:
-    """Name the file where the system refuses something."""
+    """Turn an error of the operating system into an InputError that names the file."""
     try:
         yield
     except InputError:
         raise
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}; choose another --out") from None
-    except ValueError as error:  # of a name that is none, such as one with a zero byte
+    except ValueError as error:  # an impossible name, such as one with a zero byte
         raise InputError(f"cannot write {path}: {error}; choose another --out") from None
 
 
 def publish(partial: Path, path: Path, *, overwrite: bool) -> None:
-    """Give the finished file its name, in one step, never over another file unless asked.
+    """Rename the finished file in one step; replace another file only if ``overwrite`` is set.
 
     Raises:
         InputError: ``path`` exists and ``overwrite`` is not set.
@@ -124,7 +124,7 @@ def publish(partial: Path, path: Path, *, overwrite: bool) -> None:
         partial.replace(path)
         return
     try:
-        os.link(partial, path)  # unlike rename, this fails where the name is taken
+        os.link(partial, path)  # unlike rename, this fails if the name is taken
     except FileExistsError:
         raise InputError(f"--out: {path} appeared in the meantime; start again") from None
     except OSError:  # a file system without hard links
@@ -134,7 +134,7 @@ def publish(partial: Path, path: Path, *, overwrite: bool) -> None:
 
 
 def remove_stale(folder: Path) -> None:
-    """Remove what processes of this host have left in ``folder`` that were killed while they made a file.
+    """Remove unfinished files in ``folder`` that killed processes of this host have left.
 
     Raises:
         OSError: The folder cannot be read.
@@ -148,7 +148,7 @@ def remove_stale(folder: Path) -> None:
 
 
 def _prefix() -> str:
-    """Return how unfinished files of this host begin: whether processes of other hosts live is not known here."""
+    """Return the prefix of unfinished files of this host; those of other hosts may belong to living processes."""
     return f".lossgrid-{zlib.crc32(socket.gethostname().encode()):08x}-"
 
 
@@ -157,11 +157,11 @@ def _lives(process: int) -> bool:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:  # it is somebody else's
+    except PermissionError:  # the process of another user
         return True
     return True
 
 
 def _unfinished(path: Path, ending: str = "") -> Path:
-    """Return a name beside ``path`` that no other file has."""
+    """Return a name in the folder of ``path`` that no other file has."""
     return path.with_name(f"{_prefix()}{os.getpid()}-{next(_numbers)}.partial{ending}")

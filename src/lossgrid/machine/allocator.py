@@ -1,7 +1,7 @@
-"""Keeping memory the process has freed, so that the next batch need not ask the system for it again.
+"""Retaining freed memory in the process, so that the next batch need not allocate it from the kernel again.
 
-The activations of a batch are megabytes each. For such sizes glibc's ``malloc`` asks the kernel for fresh pages and
-gives them back when they are freed; every batch then spends as long in page faults as in arithmetic. See mallopt(3).
+The activations of a batch are megabytes each. For such sizes glibc's ``malloc`` maps fresh pages and returns them to
+the kernel when they are freed. Every batch then spends as long in page faults as in arithmetic. See mallopt(3).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DEFAULT = {M_MMAP_MAX: 65536, M_TRIM_THRESHOLD: 128 * 2**10, M_TOP_PAD: 128 * 2*
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
-    """Tell ``malloc`` to keep what is freed while the block runs; does nothing where the C library is not glibc."""
+    """Let ``malloc`` retain freed memory while the block runs; do nothing if the C library is not glibc."""
     _tell(KEEPING)
     try:
         yield

@@ -1,6 +1,6 @@
-"""Processor cores: which ones this process may run on, how much of their time it gets, and what model they are.
+"""Processor cores: which ones this process may run on, its quota of their time, and their model.
 
-A **CPU** is what the kernel runs a thread on. A **core** is what computes; with hyperthreads it is several CPUs.
+A **CPU** is the kernel's unit, which runs one thread. A **core** computes; with hyperthreads a core is several CPUs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def own_cpus() -> frozenset[int]:
 
 
 def offered_cpus() -> frozenset[int]:
-    """Return the CPUs the parent of this process may run on: more than its own where a launcher ties ranks to some."""
+    """Return the CPUs that the parent process may run on: more than the own ones if a launcher binds ranks."""
     if hasattr(os, "sched_getaffinity"):
         with suppress(OSError):  # the parent has just ended
             return frozenset(os.sched_getaffinity(os.getppid()))
@@ -32,26 +32,26 @@ def offered_cpus() -> frozenset[int]:
 
 
 def own_cores() -> frozenset[int]:
-    """Return the cores this process may run on, each by the first of its CPUs."""
+    """Return the cores that this process may run on, each as the first of its CPUs."""
     return cores_of(own_cpus())
 
 
 def cores_of(cpus: Iterable[int], root: Path = ROOT) -> frozenset[int]:
-    """Return the cores that ``cpus`` are threads of, each by the first of its CPUs.
+    """Return the cores of ``cpus``, each as the first of its CPUs.
 
-    A CPU is a core of its own where the system does not tell.
+    If the system does not report its core, a CPU counts as a core.
     """
     return frozenset(min(_threads_beside(cpu, root)) for cpu in cpus)
 
 
 def _threads_beside(cpu: int, root: Path) -> frozenset[int]:
-    """Return the CPUs of the core of ``cpu``, itself among them."""
+    """Return all CPUs of the core of ``cpu``."""
     listed = cpus_in(text_of(root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"))
     return listed if cpu in listed else frozenset([cpu])
 
 
 def cpus_in(text: str) -> frozenset[int]:
-    """Read a list of CPUs as the kernel writes it; empty where it is none.
+    """Return the CPUs of a list in the kernel's format; an empty set if ``text`` is no such list.
 
     >>> sorted(cpus_in("0-2,8"))
     [0, 1, 2, 8]
@@ -67,9 +67,9 @@ def cpus_in(text: str) -> frozenset[int]:
 
 
 def core_quota(root: Path = ROOT) -> float | None:
-    """Return how many cores' worth of time this process and its like get, as containers limit it; None without limit.
+    """Return the CPU quota of this process and others in its control group, in cores; None without limit.
 
-    Control groups grant microseconds of computing in each so many microseconds: in ``cpu.max`` (version 2) or
+    A control group grants a number of microseconds of CPU time per period, in ``cpu.max`` (version 2) or
     ``cpu.cfs_quota_us`` (version 1).
     """
     quotas = []
@@ -87,5 +87,5 @@ def _first_version(group: Path) -> tuple[str, str]:
 
 
 def processor(root: Path = ROOT) -> str:
-    """Return the model of the CPU in words, its architecture where the system does not tell."""
+    """Return the model of the CPU in words; its architecture if the system does not report the model."""
     return fields_of(root / "proc/cpuinfo", ":").get("model name") or platform.machine()

@@ -1,4 +1,4 @@
-"""Disks: which file system a folder is on, what it has left, and whether its locks work."""
+"""Disks: the file system of a folder, its free space, and whether its locks work."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from pathlib import Path
 
 from lossgrid.machine.mounts import read_mounts
 
-LOCKS = ("flock", "fcntl")  # the first keeps two jobs off one surface, the second is what MPI-IO uses
+LOCKS = ("flock", "fcntl")  # flock keeps a second job off a surface; MPI-IO uses fcntl
 TAKEN = "taken"
 
 
 def disk_left(folder: Path) -> float:
-    """Return the bytes this user may still write in ``folder``.
+    """Return the bytes that this user may still write in ``folder``; infinite if the file system does not report it.
 
     Raises:
         OSError: There is no such folder.
     """
     space = os.statvfs(folder)
-    return space.f_bavail * space.f_frsize if space.f_blocks else math.inf  # some file systems do not say
+    return space.f_bavail * space.f_frsize if space.f_blocks else math.inf  # some file systems report no size
 
 
 @dataclass(frozen=True)
 class FileSystem:
-    """Where a folder lives.
+    """The file system of a folder.
 
     Attributes:
-        kind: Its type as the kernel calls it: ``ext4``, ``nfs4``, ``lustre``, ...; ``"unknown"`` where that is hidden.
+        kind: Its type in the kernel: ``ext4``, ``nfs4``, ``lustre``, ...; ``"unknown"`` if it is hidden.
         source: The device or server.
-        free: Bytes this user may still write; infinite where the file system does not tell.
+        free: Bytes that this user may still write; infinite if the file system does not report it.
     """
 
     kind: str
@@ -43,13 +43,13 @@ class FileSystem:
 
 
 def file_system(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> FileSystem:
-    """Return where ``folder`` lives."""
+    """Return the file system of ``folder``."""
     kind, source = _mount_of(folder.resolve(), mounts)
     return FileSystem(kind, source, disk_left(folder))
 
 
 def _mount_of(folder: Path, mounts: Path) -> tuple[str, str]:
-    """Return type and source of the deepest mount above ``folder``; of several at one place the last hides others."""
+    """Return type and source of the deepest mount above ``folder``; of several at one path, the last counts."""
     deepest, found = -1, ("unknown", "unknown")
     for mount in read_mounts(mounts):
         if folder.is_relative_to(mount.point) and len(mount.point.parts) >= deepest:
@@ -62,11 +62,11 @@ def lock_tried(path: Path, kind: str) -> Iterator[str | None]:
     """Try to hold an exclusive lock on the file ``path`` while the block runs.
 
     Args:
-        path: The file; made where it is missing.
+        path: The file; created if it is missing.
         kind: One of ``LOCKS``.
 
-    Returns:
-        None where the lock is held, ``TAKEN`` where somebody else holds it, else why it cannot be taken.
+    Yields:
+        None if the lock is held, ``TAKEN`` if another process holds it, else why locking fails.
     """
     take = fcntl.flock if kind == "flock" else fcntl.lockf
     descriptor, outcome = -1, None

@@ -1,4 +1,4 @@
-"""Something that is wrong with how ranks compute here, and what to do about it."""
+"""A problem of the installation or the machine, and its remedy."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """What to tell the user.
+    """A problem to report to the user.
 
     Attributes:
-        seen: What was seen, and why it matters.
+        seen: The observation, and why it matters.
         remedy: What to do.
-        is_error: True for what makes a run fail or its results wrong, False for what makes it slow or is in doubt.
+        is_error: True if a run would fail or have wrong results; False if it would be slow, or in doubt.
     """
 
     seen: str
@@ -21,10 +21,10 @@ class Finding:
 
 
 def error(seen: str, remedy: str) -> Finding:
-    """Return what makes a run fail, or its results wrong."""
+    """Return a finding that makes a run fail, or its results wrong."""
     return Finding(seen, remedy, is_error=True)
 
 
 def warning(seen: str, remedy: str) -> Finding:
-    """Return what makes a run slow, or is in doubt."""
+    """Return a finding that makes a run slow, or is in doubt."""
     return Finding(seen, remedy, is_error=False)

@@ -1,4 +1,4 @@
-"""GPUs: how many PyTorch can use, which they are, what memory they have left, and how many this process may open."""
+"""GPUs: how many PyTorch can use, their models, their free memory, and how many this process may open."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ def visible_gpus() -> int:
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU: its model in words, and its identity, which tells whether two ranks share it."""
+    """A GPU: its model in words, and its UUID, by which two ranks can find out that they share it."""
 
     model: str
     uuid: str
 
 
 def describe_gpu(index: int) -> Gpu:
-    """Return which GPU PyTorch calls ``cuda:index``."""
+    """Return the GPU that PyTorch calls ``cuda:index``."""
     properties = torch.cuda.get_device_properties(index)
-    return Gpu(properties.name, f"GPU-{getattr(properties, 'uuid', index)}")  # torch tells it since 2.5
+    return Gpu(properties.name, f"GPU-{getattr(properties, 'uuid', index)}")  # torch has had it since 2.5
 
 
 def gpu_memory_left(device: torch.device) -> float:
-    """Return the bytes that can still be taken on a GPU."""
+    """Return the bytes of free memory on a GPU."""
     return float(torch.cuda.mem_get_info(device)[0])
 
 
 def nvidia_devices(devices: Path = Path("/dev")) -> int:
     """Return how many NVIDIA GPUs this process may open, whether or not PyTorch can use them.
 
-    They do not count where ``CUDA_VISIBLE_DEVICES`` hides them all on purpose.
+    If ``CUDA_VISIBLE_DEVICES`` hides all GPUs on purpose, the number is 0.
     """
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1", "NoDevFiles"):
         return 0
     count = 0
     for device in devices.glob("nvidia[0-9]*"):
-        with suppress(OSError):  # a batch system that gave the job no GPU leaves the names and forbids the use
+        with suppress(OSError):  # without a GPU in the job, batch systems leave the names but forbid opening them
             os.close(os.open(device, os.O_RDWR))
             count += 1
     return count

@@ -1,6 +1,6 @@
-"""Control groups, by which batch systems and containers limit what a process gets; versions 1 and 2.
+"""Control groups, with which batch systems and containers limit a process; versions 1 and 2.
 
-A limit holds for a group and for all groups in it: what counts is the least one from the own group up.
+A limit holds for a group and for all groups in it: the lowest limit from the own group upwards counts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from lossgrid.machine.mounts import Mount, read_mounts
 
 
 def own_groups(controller: str, root: Path = ROOT) -> list[Path]:
-    """Return the folders with the limits on this process, from the innermost group up.
+    """Return the folders with the limits on this process, from the innermost group upwards.
 
     Version 2 has one tree of groups, version 1 one for each controller; a system may have both.
 
@@ -36,9 +36,9 @@ def own_groups(controller: str, root: Path = ROOT) -> list[Path]:
 
 
 def _upwards(mount: Mount, group: Path, root: Path) -> Iterator[Path]:
-    """Yield the folder of a group and those above it, as far as they can be seen.
+    """Yield the folders of a group and of those above it, as far as the mount shows them.
 
-    Within a container the mount may show a part of the tree, and the group be named from outside of it.
+    In a container the mount may show only a part of the tree, and the group may be named from outside that part.
     """
     top = root / mount.point.relative_to(mount.point.anchor)
     inside = group.is_relative_to(mount.part) and ".." not in group.parts

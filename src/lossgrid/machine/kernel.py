@@ -1,6 +1,6 @@
-"""What the kernel tells in files, of which any may be missing, forbidden or strange: reading them never fails.
+"""Reading the kernel's files in /proc and /sys: a missing, forbidden or malformed file is never an error.
 
-Modules of this room take the folder ``/`` as an argument, so that a computer can be made up in a folder.
+Modules of this room take the folder ``/`` as an argument, so that a test can imitate a computer in a folder.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ ROOT = Path("/")
 
 
 def text_of(path: Path) -> str:
-    """Return the text of a file, ``""`` where it cannot be read; bytes that are no text become U+FFFD."""
+    """Return the text of a file, ``""`` if it cannot be read; bytes that are no UTF-8 become U+FFFD."""
     with suppress(OSError, ValueError):  # ValueError: a path with a NUL
         return path.read_text(encoding="utf-8", errors="replace")
     return ""
 
 
 def amount(text: str) -> float | None:
-    """Return the number ``text`` holds, None for what is no finite number from 0 up, such as ``max`` or ``-1``."""
+    """Return the number in ``text``; None if it is not finite and at least 0, such as ``max`` or ``-1``."""
     with suppress(ValueError):
         number = float(text)
         return number if 0 <= number < math.inf else None
@@ -28,7 +28,7 @@ def amount(text: str) -> float | None:
 
 
 def fields_of(path: Path, separator: str | None = None) -> dict[str, str]:
-    """Return a table of names and values, a line each, by the first of each name: ``name value``, ``name : value``."""
+    """Return name -> value of a file with lines ``name value`` or ``name : value``; of equal names the first counts."""
     fields: dict[str, str] = {}
     for line in text_of(path).splitlines():
         name, *rest = line.split(separator, 1) or [""]

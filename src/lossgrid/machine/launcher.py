@@ -1,4 +1,4 @@
-"""What the launcher's environment says about this process, readable before MPI starts."""
+"""Rank and number of ranks from the launcher's environment variables, before MPI starts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# launcher -> variables with the rank and the number of ranks of the job
+# launcher -> variables of the rank and the number of ranks
 LAUNCHERS = {
     "Open MPI": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
     "MVAPICH": ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),
@@ -20,7 +20,7 @@ LAUNCHERS = {
 
 @dataclass(frozen=True)
 class Launch:
-    """How this process was started; ``size`` is None where the launcher does not tell."""
+    """How this process was started; ``size`` is None if the launcher does not report it."""
 
     launcher: str
     rank: int
@@ -28,11 +28,11 @@ class Launch:
 
 
 def detect(environment: Mapping[str, str] = os.environ) -> Launch | None:
-    """Return what a launcher of parallel jobs said, None for a process started alone.
+    """Return how a launcher of parallel jobs started this process; None if it was started alone.
 
-    A shell inside a SLURM allocation has SLURM's variables too, but for a batch step of one task: that is no launch.
+    A shell inside a SLURM allocation has SLURM's variables too, for a batch step of one task: that is no launch.
     """
-    # With srun --mpi=pmix the rank is in PMIx's variables too, the number of ranks in SLURM's alone.
+    # With srun --mpi=pmix PMIx has a variable of the rank too, but only SLURM has one of the number of ranks.
     by_srun = environment.get("PMIX_NAMESPACE", "").startswith("slurm.")
     for launcher, (rank_name, size_name) in LAUNCHERS.items():
         if launcher == "PRRTE" and by_srun:
@@ -45,9 +45,9 @@ def detect(environment: Mapping[str, str] = os.environ) -> Launch | None:
 
 
 def end_of_job(environment: Mapping[str, str] = os.environ) -> float | None:
-    """Return the UNIX time at which the batch system ends this job, None where it does not tell.
+    """Return the UNIX time at which the batch system ends this job; None if it does not report it.
 
-    SLURM does, in the environment of jobs, in its newer versions; the files in jobs/slurm/ ask the older ones.
+    Newer versions of SLURM set it in the environment; for older ones the scripts in jobs/slurm/ query it.
     """
     told = environment.get("SLURM_JOB_END_TIME", "")
     return float(told) if told.isdigit() else None

@@ -1,4 +1,4 @@
-"""Which MPI libraries this process has loaded, found without asking any of them."""
+"""The MPI libraries that this process has loaded, found without calling them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 from lossgrid.machine.kernel import text_of
 
-# The library itself under the names its vendors give it, not what comes with it: Fortran, C++, GPU transport.
+# The library itself under its vendors' names, not its companions: Fortran, C++, GPU transport.
 LIBRARY = re.compile(r"libmpi(ch)?(_(?!gtl|cxx|mpifh|usempi|java|ilp64)\w+)?\.so\b.*")
 
 
 def loaded_libraries(maps: Path = Path("/proc/self/maps")) -> tuple[str, ...]:
-    """Return the real paths of the MPI libraries in this process, sorted; empty where the system does not tell.
+    """Return the real paths of the MPI libraries in this process, sorted; empty if the system does not report them.
 
     More than one means that parts of the program, such as mpi4py and HDF5, were built with different MPIs.
     """

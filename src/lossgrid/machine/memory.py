@@ -1,4 +1,4 @@
-"""Memory: what this process may still take."""
+"""Memory: how much this process may still allocate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from lossgrid.machine.groups import own_groups
 from lossgrid.machine.kernel import ROOT, amount, fields_of, text_of
 
-# of a control group, versions 2 and 1: its limit, what it uses, and of that what the kernel drops when asked for more
+# files of a control group, versions 2 and 1: its limit, its usage, and the part of the usage that the kernel can drop
 LIMITS = (
     ("memory.max", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -16,9 +16,9 @@ LIMITS = (
 
 
 def memory_left(root: Path = ROOT) -> float:
-    """Return the bytes of memory this process can still take, within the limits of the batch system.
+    """Return the bytes that this process can still allocate, within the limits of the batch system.
 
-    Infinite where the system does not tell.
+    Infinite if the system does not report them.
     """
     available = amount(fields_of(root / "proc/meminfo", ":").get("MemAvailable", "").removesuffix("kB"))
     left = [math.inf if available is None else 1024 * available]

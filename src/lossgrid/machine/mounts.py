@@ -1,4 +1,4 @@
-"""What is mounted where, as the kernel lists it for this process."""
+"""The mounts of this process, from the kernel's list."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from lossgrid.machine.kernel import text_of
 
 @dataclass(frozen=True)
 class Mount:
-    """A file system, or a part of one, in the tree of folders.
+    """A mounted file system, or a part of one.
 
     Attributes:
-        part: Which folder of the file system is seen; ``/`` for all of it.
-        point: Where it is seen.
-        kind: Its type as the kernel calls it: ``ext4``, ``nfs4``, ``lustre``, ``cgroup2``, ...
+        part: The folder of the file system that is mounted; ``/`` for all of it.
+        point: The folder where it is mounted.
+        kind: Its type in the kernel: ``ext4``, ``nfs4``, ``lustre``, ``cgroup2``, ...
         source: The device or server.
         options: Options of the file system; those of a control group name its controllers.
     """
@@ -30,14 +30,14 @@ class Mount:
 
 
 def read_mounts(listed: Path = Path("/proc/self/mountinfo")) -> list[Mount]:
-    r"""Return what is mounted, later ones over earlier ones; empty where the system does not tell.
+    r"""Return the mounts; later ones hide earlier ones. Empty if the system does not report them.
 
     A line is ``36 35 98:0 /part /mount/point options - type source options``, with blanks as ``\040``.
     """
     mounts = []
     for line in text_of(listed).splitlines():
         before, _, after = line.partition(" - ")
-        with suppress(ValueError):  # no such line
+        with suppress(ValueError):  # a malformed line
             _, _, _, part, point, *_ = before.split()
             kind, source, *options = after.split()
             known = frozenset(",".join(options).split(","))

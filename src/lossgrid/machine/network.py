@@ -15,7 +15,7 @@ SIOCGIFADDR = 0x8915  # Linux: the IPv4 address of an interface
 
 
 def own_addresses(host: str, root: Path = ROOT) -> tuple[str, ...]:
-    """Return the addresses of this host, by its interfaces and by its name, without those that lead back to itself."""
+    """Return the addresses of this host, from its interfaces and its name, without loopback addresses."""
     found: list[str] = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         for _, name in socket.if_nameindex():
@@ -30,7 +30,7 @@ def own_addresses(host: str, root: Path = ROOT) -> tuple[str, ...]:
 
 def _of_version_6(root: Path) -> Iterator[str]:
     for line in text_of(root / "proc/net/if_inet6").splitlines():
-        with suppress(ValueError, OSError):  # no such line
+        with suppress(ValueError, OSError):  # a malformed line
             address, _, _, scope, *_ = line.split()
-            if scope == "00":  # valid everywhere, not on one link or host
+            if scope == "00":  # global, not of one link or host
                 yield socket.inet_ntop(socket.AF_INET6, bytes.fromhex(address))

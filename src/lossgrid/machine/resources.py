@@ -1,4 +1,4 @@
-"""What one rank has to compute with, as it sees it from inside; gathered, these facts tell how ranks share a node."""
+"""The computing resources of a rank, as the rank sees them; together they show how ranks share a node."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from lossgrid.wording import spans
 R = TypeVar("R", bound="Resources")
 VARIABLES = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE", "SLURM_NTASKS", "HDF5_USE_FILE_LOCKING")
 THREADS = "_NUM_THREADS"  # ends the names of OMP_, MKL_, OPENBLAS_, ...
-DIGITS = 9  # more are no number of anything here
-MANY = 40  # characters for the numbers of ranks or the names of hosts
+DIGITS = 9  # a variable with more digits is no valid number
+MANY = 40  # most characters of a list of ranks or hosts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +29,13 @@ class Resources:
         host: Its node.
         device: The GPU in words, ``"cpu"`` without one.
         uuid: The identity of the GPU, ``""`` on a CPU.
-        gpus: How many GPUs PyTorch can use here.
-        cpus: The CPUs this process may run on: hyperthreads, where cores have them.
-        cores: The cores these are, each by the first of its CPUs.
-        offered: The cores it could have if its launcher did not tie it.
-        quota: Cores' worth of time its control group gets; None without limit.
-        variables: Those of the environment that matter, where they are set.
-        threads: CPU threads it computes with; 0 until :func:`with_threads` has divided the cores.
+        gpus: Number of GPUs that PyTorch can use here.
+        cpus: The CPUs that this process may run on: hyperthreads, if cores have them.
+        cores: The cores of ``cpus``, each as the first of its CPUs.
+        offered: The cores that it could use if its launcher did not bind it.
+        quota: CPU quota of its control group, in cores; None without limit.
+        variables: Environment variables that matter here, if they are set.
+        threads: Number of its CPU threads; 0 until :func:`with_threads` has divided the cores.
     """
 
     rank: int
@@ -51,20 +51,20 @@ class Resources:
     threads: int = 0
 
     def number(self, variable: str) -> int | None:
-        """Return the value of a variable that is a number, or a list that begins with one; None where it is not."""
+        """Return the value of a variable that is a number, or a list that begins with one; else None."""
         first = self.variables.get(variable, "").split(",")[0].strip()
         return int(first) if first.isdecimal() and len(first) <= DIGITS else None
 
 
 def own_resources(*, rank: int, host: str, device: str, uuid: str, launched: bool) -> Resources:
-    """Return the resources of this process; for the arguments that are no questions to the computer see Resources.
+    """Return the resources of this process; the arguments are those that the computer cannot report.
 
     Args:
         rank: Its number.
         host: Its node.
         device: The GPU in words, ``"cpu"`` without one.
         uuid: The identity of the GPU, ``""`` on a CPU.
-        launched: Whether a launcher of parallel jobs started it, and may have tied it to some cores.
+        launched: Whether a launcher of parallel jobs started it, and may have bound it to some cores.
     """
     cpus = own_cpus()
     return Resources(
@@ -82,10 +82,10 @@ def own_resources(*, rank: int, host: str, device: str, uuid: str, launched: boo
 
 
 def with_threads(ranks: Sequence[R]) -> list[R]:
-    """Return the ranks with the CPU threads they should compute with; of a node all must be given.
+    """Return the ranks with their numbers of CPU threads; all ranks of a node must be given.
 
-    ``OMP_NUM_THREADS`` wins where it is set. Otherwise the cores a rank may use are divided among the ranks of the node
-    that may use them too, and the time a control group gets among all ranks of the node. Hyperthreads do not count.
+    ``OMP_NUM_THREADS`` wins if it is set. Otherwise the cores of a rank are divided among all ranks of the node that
+    may use them too. The quota of a control group is divided among all ranks of the node. Hyperthreads do not count.
     """
     users = {host: Counter(one.cores for one in those) for host, those in by_host(ranks).items()}
     return [replace(one, threads=_threads_of(one, users[one.host])) for one in ranks]
@@ -102,7 +102,7 @@ def _threads_of(one: Resources, users: Counter[frozenset[int]]) -> int:
 
 
 def by_host(ranks: Iterable[R]) -> dict[str, list[R]]:
-    """Return the ranks of each host, in their order."""
+    """Return host -> its ranks, in their order."""
     hosts: dict[str, list[R]] = {}
     for one in ranks:
         hosts.setdefault(one.host, []).append(one)
@@ -110,15 +110,15 @@ def by_host(ranks: Iterable[R]) -> dict[str, list[R]]:
 
 
 def numbers(ranks: Iterable[int]) -> str:
-    """Name ranks: ``rank 3``, ``ranks 0-7,9``; of many that do not follow each other the first."""
+    """Return ranks in words: ``rank 3``, ``ranks 0-7,9``; a long list is cut."""
     rising = sorted(set(ranks))
     return f"rank{'s' if len(rising) > 1 else ''} {shortened(spans(rising))}"
 
 
-def places(hosts: Sequence[str]) -> str:
-    """Name hosts; of many the first and the last.
+def hosts_in_words(hosts: Sequence[str]) -> str:
+    """Return hosts in words; of many, their number, the first and the last.
 
-    >>> places(["n1", "n2"]), places([f"node{number}" for number in range(64)])
+    >>> hosts_in_words(["n1", "n2"]), hosts_in_words([f"node{number}" for number in range(64)])
     ('n1, n2', '64 hosts (node0 ... node63)')
     """
     names = ", ".join(hosts)
@@ -126,13 +126,13 @@ def places(hosts: Sequence[str]) -> str:
 
 
 def who(ranks: Iterable[Resources]) -> str:
-    """Name ranks and where they are: ``ranks 0-3 on n1``."""
+    """Return ranks and their hosts in words: ``ranks 0-3 on n1``."""
     ranks = list(ranks)
-    return f"{numbers(one.rank for one in ranks)} on {places(list(by_host(ranks)))}"
+    return f"{numbers(one.rank for one in ranks)} on {hosts_in_words(list(by_host(ranks)))}"
 
 
 def shortened(text: str, most: int = MANY) -> str:
-    """Cut a list with commas where it gets too long.
+    """Return a list with commas, cut to about ``most`` characters.
 
     >>> shortened("0,8,16,24", 6)
     '0,8,...'

@@ -52,9 +52,9 @@ class Link:
 
 
 @collective
-def meet(world: World) -> list[Link]:
+def connect_ranks(world: World) -> list[Link]:
     """Connect the ranks as a tree and return the links of this rank; warn where some cannot be connected."""
-    with listen() as server:
+    with open_server() as server:
         addresses = gather(world, Address(world.host, own_addresses(world.host), server.getsockname()[1]))
         token = broadcast(world, secrets.token_bytes(TOKEN_BYTES))
         deadline = time.monotonic() + CONNECT_SECONDS
@@ -84,7 +84,7 @@ def meet(world: World) -> list[Link]:
     return links
 
 
-def listen() -> socket.socket:
+def open_server() -> socket.socket:
     """Return a socket that listens on a free port, for IPv4 and IPv6 where there is both."""
     backlog = 8 * BRANCHES  # every child may call on several addresses at once
     with suppress(OSError):

@@ -31,7 +31,7 @@ from lossgrid.parallel import watcher
 from lossgrid.parallel.agree import abort, abort_guard, collectively
 from lossgrid.parallel.collective import collective
 from lossgrid.parallel.stop import SIGNALS
-from lossgrid.parallel.tree import Link, meet
+from lossgrid.parallel.tree import Link, connect_ranks
 from lossgrid.parallel.world import PATIENCES_TO_START, World, in_time
 
 ABORT_SECONDS = 5.0
@@ -70,7 +70,7 @@ def watched(world: World, patience: float, *, advice: str = "") -> Iterator[None
         yield
         return
     with in_time(str(world), PATIENCES_TO_START * patience):
-        links = meet(world)
+        links = connect_ranks(world)
         watch = collectively(world, lambda: Watch(world, links, patience, advice))
     try:
         yield
@@ -124,7 +124,7 @@ class Watch:
             signal.pthread_sigmask(signal.SIG_SETMASK, old)
             for connection in (theirs, *(link.connection for link in links)):
                 connection.close()
-        threading.Thread(target=self._listen, name="lossgrid-watch", daemon=True).start()
+        threading.Thread(target=self._await_loss, name="lossgrid-watch", daemon=True).start()
 
     def leave(self) -> None:
         """Tell the neighbours that this rank leaves in peace, and wait a moment for them to say the same."""
@@ -146,7 +146,7 @@ class Watch:
         with suppress(OSError):
             self._connection.send(word)
 
-    def _listen(self) -> None:
+    def _await_loss(self) -> None:
         """End the job where the process beside this rank says so, or is no more."""
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # they are for the main thread
         said = b""

@@ -121,7 +121,7 @@ def _wait_for_all_ranks_to_start(mpi: Any) -> None:
             mpi.Init_thread(mpi.THREAD_FUNNELED)
 
 
-def leave(world: World, patience: float) -> None:
+def finalize(world: World, patience: float) -> None:
     """End MPI; whoever froze after the last word keeps this process for ``patience`` seconds, 0 for ever.
 
     Collective: all ranks of ``world`` must call this, when all is done: stop signals come too late from now on.

@@ -1,4 +1,4 @@
-"""Whether a surface agrees with what it says of itself: settings, axes and quantities, each held against the others."""
+"""Consistency checks of a surface file: its settings, axes and quantities must agree with each other."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ ROUNDING = {"largest": dict, "points": list, "precision": str}
 
 
 def check_kinds(config: Mapping[str, Any], provenance: Mapping[str, Any]) -> None:
-    """Make sure that what is there of settings and provenance has the JSON types that are read of it.
+    """Raise DamagedError if an entry of settings or provenance has another JSON type than its readers expect.
 
     Raises:
-        DamagedError: Something is of another type.
+        DamagedError: An entry has another type.
     """
     _check(config, CONFIG, "config")
     _check_all(config.get("splits", ()), str, "config: splits")
@@ -36,14 +36,14 @@ def check_kinds(config: Mapping[str, Any], provenance: Mapping[str, Any]) -> Non
 
 
 def check_rounding(rounding: Mapping[str, Any], shape: tuple[int, ...]) -> None:
-    """Make sure that what is told of rounding has the JSON types that are read of it, and is about points of the grid.
+    """Raise DamagedError if the attribute ``rounding`` has wrong JSON types, or names points outside the grid.
 
     Args:
-        rounding: What is told.
-        shape: That of the grid.
+        rounding: The attribute, as read from JSON.
+        shape: The shape of the grid.
 
     Raises:
-        DamagedError: Something is missing, or of another type, or about no point.
+        DamagedError: An entry is missing, has another type, or is no point of the grid.
     """
     if absent := [name for name in ROUNDING if name not in rounding]:
         raise DamagedError(f"rounding: there is no {absent[0]}")
@@ -70,10 +70,10 @@ def _check_all(found: Iterable[Any], kind: type | tuple[type, ...], where: str) 
 
 
 def check_axes(config: Mapping[str, Any], alpha: npt.NDArray[np.float64], beta: npt.NDArray[np.float64] | None) -> None:
-    """Make sure that the coordinates rise, and are those of the settings.
+    """Raise DamagedError if the coordinates do not rise, or are not those of the settings.
 
     Raises:
-        DamagedError: They do not, or are not.
+        DamagedError: They do not rise, or the settings have other ones.
     """
     for name, values in (("alpha", alpha), ("beta", beta)):
         setting = config.get(name)
@@ -91,9 +91,9 @@ def check_axes(config: Mapping[str, Any], alpha: npt.NDArray[np.float64], beta: 
 
 
 def _is_of(setting: str, values: npt.NDArray[np.float64]) -> bool:
-    """Tell whether ``values`` are the coordinates of a setting, but for rounding."""
+    """Return whether ``values`` are the coordinates of a setting, up to round-off."""
     count, _, rest = setting.partition(" ")
-    if rest:  # of merged and imported files: so many "coordinates, not equally spaced"
+    if rest:  # merged and imported files: "<count> coordinates, not equally spaced"
         return count == str(len(values))
     try:
         axis = Axis.parse(setting)
@@ -106,10 +106,10 @@ def _is_of(setting: str, values: npt.NDArray[np.float64]) -> bool:
 
 
 def check_splits(config: Mapping[str, Any], quantities: Collection[Quantity]) -> None:
-    """Make sure that the quantities are those of the splits that the settings name.
+    """Raise DamagedError if the quantities are not those of the splits in the settings.
 
     Raises:
-        DamagedError: A split has none, or there are some of others.
+        DamagedError: A split has no quantity, or a quantity belongs to another split.
     """
     splits = config.get("splits")
     if splits is None:

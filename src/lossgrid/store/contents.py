@@ -1,7 +1,7 @@
-"""What an HDF5 file holds, read by a process of its own: a file that crashes or halts HDF5 costs that process only.
+"""The contents of an HDF5 file, read in a separate process: a file that crashes or hangs HDF5 kills only that process.
 
-The process is started with the first file and serves all others. It has the packages of this one, none of the
-launcher's variables, so that it is no rank of any job, and no plug-ins of HDF5.
+The process starts with the first file and reads all others too. It uses the same packages as this process. It gets none
+of the launcher's variables, so it is no rank of a job, and it loads no HDF5 plug-ins.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from lossgrid.machine.memory import memory_left
 from lossgrid.store.trust import LENGTH
 from lossgrid.wording import of_bytes
 
-SECONDS = 5.0  # of processor time that HDF5 has for a file, beside what its size takes
+SECONDS = 5.0  # s of CPU time that HDF5 may use for a file, plus a time proportional to its size
 PROGRAM = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from lossgrid.store.trust import serve; serve()"
 KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR", "SYSTEMROOT")
 OWN = {
-    "MPI4PY_RC_INITIALIZE": "0",  # an h5py with MPI must not start it here
-    "HDF5_PLUGIN_PRELOAD": "::",  # and HDF5 load no filters
+    "MPI4PY_RC_INITIALIZE": "0",  # an h5py with MPI must not start MPI here
+    "HDF5_PLUGIN_PRELOAD": "::",  # HDF5 must load no filters
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
@@ -42,22 +42,22 @@ DAMAGE = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.S
 
 
 class DamagedError(ValueError):
-    """The file is not HDF5, or damaged; the text says what HDF5 says."""
+    """The file is not HDF5, or damaged; the text is that of HDF5 or of the failed check."""
 
 
 class DeadlyError(DamagedError):
-    """HDF5 crashes on the file, or never returns."""
+    """HDF5 crashes or hangs on the file."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file holds.
+    """The contents of a file.
 
     Attributes:
-        attributes: Text and numbers by name, by the path of their owner; ``""`` for those of the file.
+        attributes: Text and numbers: path of the owner -> name -> value; the path of the file itself is ``""``.
         texts: Datasets of one text, by path.
         arrays: Datasets of numbers, by path: ``"alpha"``, ``"xdirection/0"``; any shape, dtype in native byte order.
-        strange: What else there is and was not read, by path with the reason.
+        strange: Members that were not read: path -> reason.
     """
 
     attributes: Mapping[str, Mapping[str, Any]]
@@ -67,10 +67,10 @@ class Contents:
 
 
 def refuse_no_file(path: Path, expected: str) -> None:
-    """Refuse a name that belongs to no file, or to something else, such as a folder or a pipe.
+    """Raise InputError if ``path`` is no ordinary file: missing, a folder, a pipe.
 
     Raises:
-        InputError: It does; the text ends with what was ``expected``.
+        InputError: It is none; the text ends with ``expected``.
     """
     try:
         mode = path.stat().st_mode
@@ -83,15 +83,15 @@ def refuse_no_file(path: Path, expected: str) -> None:
 
 
 def contents(path: Path, *, rehearse: bool = False, open_to_more: bool = False) -> Contents:
-    """Read the file ``path``.
+    """Return the contents of the HDF5 file ``path``.
 
     Args:
         path: The file.
-        rehearse: First make sure, on a copy in memory, that HDF5 can write into it.
-        open_to_more: Take the file also where it has members that are neither numbers nor text.
+        rehearse: First test, on a copy in memory, that HDF5 can write into it.
+        open_to_more: Accept a file with members that are neither numbers nor text; they are listed in ``strange``.
 
     Raises:
-        InputError: It may not be read, or holds what is not taken of foreign files, or more than fits into memory.
+        InputError: The file cannot be read, holds something that lossgrid refuses, or does not fit into memory.
         DamagedError: It is no HDF5 file, or HDF5 cannot read it.
     """
     try:
@@ -111,7 +111,7 @@ def contents(path: Path, *, rehearse: bool = False, open_to_more: bool = False) 
                     raise _RefusedError(next(iter(held.strange.values())))
                 return held
             except _EndedError as ended:
-                # Of what else may end it, such as a signal to all processes of a job, the file is innocent.
+                # Another cause, such as a signal to all processes of a job, says nothing about the file: try once more.
                 reason = ended.reason
                 if reason is not None:
                     raise DeadlyError(reason) from None
@@ -123,7 +123,7 @@ def contents(path: Path, *, rehearse: bool = False, open_to_more: bool = False) 
 
 
 class _EndedError(Exception):
-    """The process that reads has ended."""
+    """The reading process has ended."""
 
     def __init__(self, code: int) -> None:
         super().__init__(f"signal {-code}" if code < 0 else f"exit code {code}")
@@ -135,11 +135,11 @@ class _EndedError(Exception):
 
 
 class _RefusedError(Exception):
-    """The file holds what is not taken."""
+    """The file holds something that lossgrid refuses."""
 
 
 class _Reader:
-    """The process that reads."""
+    """The reading process."""
 
     def __init__(self) -> None:
         self.owner = os.getpid()
@@ -154,15 +154,18 @@ class _Reader:
             raise InputError(f"cannot start {sys.executable}, which reads files: {in_short(error)}") from None
 
     def read(self, request: bytes) -> Contents:
-        """Have a file read; after an error the process can be asked again only where that was :class:`DamagedError`."""
+        """Return the contents of a file, read by the process.
+
+        The process survives :class:`DamagedError` and a refusal; any other error ends it.
+        """
         try:
-            with suppress(BrokenPipeError):  # it has ended, which shows in its answer
+            with suppress(BrokenPipeError):  # the process has ended: reading its answer notices that
                 self._input.write(request)
                 self._input.flush()
             return self._answer()
         except (DamagedError, _RefusedError):
             raise
-        except BaseException:  # also Ctrl-C: the rest of the answer must not be taken for that to the next request
+        except BaseException:  # also Ctrl-C: else the next request would read the rest of this answer
             self.end()
             raise
 
@@ -229,7 +232,7 @@ _running: _Reader | None = None
 
 
 def _reader() -> _Reader:
-    """Return the process that reads, started where there is none; that of a parent is not ours to ask."""
+    """Return the reading process; start one if there is none, or if it belongs to the parent of a fork."""
     global _running
     if _running is None or _running.owner != os.getpid():
         _running = _Reader()

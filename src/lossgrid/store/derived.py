@@ -1,4 +1,4 @@
-"""Surfaces made of other files: written beside these, never over one of them."""
+"""Surfaces derived from other files; a source file is never overwritten."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from lossgrid.surface import Surface
 def derive(
     out: Path, make: Callable[[], Surface], sources: Sequence[Path], *, role: str, overwrite: bool = False
 ) -> Surface:
-    """Write the surface that ``make`` returns into ``out``, which is locked before it is made; return it.
+    """Lock ``out``, call ``make``, write its surface into ``out`` and return it.
 
     Args:
         out: The file to write.
-        make: Makes the surface.
-        sources: The files it is made of.
-        role: What one of them is called in errors, such as ``the file to import``.
-        overwrite: Replace a surface that exists.
+        make: Returns the surface.
+        sources: The files that ``make`` reads.
+        role: The name of a source in errors, such as ``the file to import``.
+        overwrite: Replace an existing surface.
 
     Raises:
-        InputError: ``out`` is one of the sources, or is there and no surface, or one not to be replaced.
+        InputError: ``out`` is one of the sources, is no surface, or exists and ``overwrite`` is not set.
     """
     if out.is_dir():
         raise InputError(f"--out: {out} is a folder; give a file such as {out / 'surface.h5'}")
@@ -33,7 +33,7 @@ def derive(
         if out.exists():
             if any(file.exists() and file.samefile(out) for file in sources):
                 raise InputError(f"--out: {out} is {role}, which is only read; choose another file")
-            read(out)  # also to be replaced it must be a surface
+            read(out)  # only a surface may be replaced
             if not overwrite:
                 raise InputError(f"--out: {out} exists; choose another file, or --overwrite to replace it")
         surface = make()

@@ -1,4 +1,4 @@
-"""The digest of a surface: tells whether a byte of what it holds was changed after the run had finished it."""
+"""The digest of a surface: detects any change to its data after the run has finished."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ TEXTS = ("config", "provenance", "quantities", "created", "rounding")
 
 
 def digest(held: Contents, names: Collection[str]) -> str:
-    """Return the SHA-256, in hexadecimal, of the arrays ``names`` of a surface and of the texts that describe them.
+    """Return the SHA-256, in hexadecimal, of the arrays ``names`` of a surface and the texts that describe them.
 
-    The numbers count as little-endian bytes, so that every machine finds the same.
+    Numbers are hashed as little-endian bytes, so the digest is the same on every machine.
     """
     total = hashlib.sha256()
     for name in TEXTS:

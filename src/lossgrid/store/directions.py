@@ -1,9 +1,9 @@
 """Direction files: groups ``xdirection`` (delta) and ``ydirection`` (eta) of datasets named "0", "1", ...
 
-This is the layout of the reference tool (tomgoldstein/loss-landscape), so that each reads the other's files. It goes by
-number: there must be a dataset for every parameter, or for every entry of the state dict, so that those a direction
-does not move are there as zeros. lossgrid adds two attributes (JSON) to each group: ``names``, the entries of the
-network that the datasets belong to, and ``moved``, the names of those that move.
+This is the layout of the reference tool (tomgoldstein/loss-landscape), so each tool reads the other's files. That tool
+matches datasets by number. It expects one for every parameter, or for every entry of the state dict: entries that a
+direction does not move are stored as zeros. lossgrid adds two attributes (JSON) to each group: ``names``, the entry of
+the network for each dataset, and ``moved``, the names of the entries that move.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ GROUPS = ("xdirection", "ydirection")
 
 @dataclass(frozen=True)
 class StoredDirection:
-    """One direction as a file holds it.
+    """A direction as stored in a file.
 
     Attributes:
-        arrays: The tensors in the order of the file, any shapes and dtypes; without those that the file says stay.
-        names: The entries of the network they belong to; None in files of the reference tool.
+        arrays: The tensors in the order of the file, any shapes and dtypes; without those that do not move.
+        names: The entry of the network for each tensor; None in files of the reference tool.
     """
 
     arrays: Sequence[npt.NDArray[Any]]
@@ -42,10 +42,10 @@ class StoredDirection:
 
 
 def read_directions(path: Path) -> list[StoredDirection]:
-    """Read the one or two directions in ``path``: delta, then eta.
+    """Return the one or two directions in ``path``: delta, then eta.
 
     Raises:
-        InputError: There is no such file, or it is no direction file.
+        InputError: The file is missing, damaged, or no direction file.
     """
     try:
         refuse_no_file(path, "'random' or a direction file")
@@ -79,10 +79,10 @@ def _direction(held: Contents, group: str) -> StoredDirection:
 
 
 def _names(held: Contents, group: str, attribute: str) -> list[str] | None:
-    """Return the different names that an attribute lists; None where there is no such attribute.
+    """Return the names in an attribute, all different; None if there is no such attribute.
 
     Raises:
-        DamagedError: It is something else.
+        DamagedError: The attribute is no list of different names.
     """
     text = held.attributes[group].get(attribute)
     if text is None:
@@ -108,16 +108,16 @@ def write_directions(
 
     Args:
         path: The file.
-        directions: Delta, then eta: name of the entry to its array.
-        entries: All that the reference tool expects and their shapes, in its order; by default those that move.
-        about: How they were made, kept as JSON in the attribute ``lossgrid``.
+        directions: Delta, then eta: name of the entry -> array.
+        entries: All entries that the reference tool expects, in its order: name -> shape; by default those that move.
+        about: How the directions were made; stored as JSON in the attribute ``lossgrid``.
         overwrite: Replace an existing file.
 
     Raises:
-        InputError: The file exists and is no direction file or ``overwrite`` is not set, or it cannot be written.
+        InputError: The file cannot be written, or exists and is no direction file, or ``overwrite`` is not set.
     """
     if path.exists():
-        read_directions(path)  # also to be replaced it must be a direction file: nothing else is ever overwritten
+        read_directions(path)  # only a direction file may be replaced
         if not overwrite:
             raise InputError(f"{path} exists; choose another name for the directions or give --overwrite")
     made = [
@@ -137,7 +137,8 @@ def write_directions(
         file.attrs["lossgrid"] = json.dumps(about)
         for group_name, (direction, shapes) in zip(GROUPS, made, strict=False):
             group = file.create_group(group_name)
-            # Names of large networks exceed the 64 KB an ordinary attribute holds: variable length goes to the heap.
+            # The names of a large network exceed 64 KB, the limit of an ordinary attribute. A string of variable length
+            # is stored in the heap.
             group.attrs["names"] = json.dumps(list(shapes))
             group.attrs["moved"] = json.dumps(list(direction))
             for number, (name, shape) in enumerate(shapes.items()):

@@ -1,4 +1,4 @@
-"""The surface file being made and finished: its structure once and serially, then attributes of fixed length."""
+"""Creating and finishing a surface file: first its structure, serially; later only attributes of fixed length."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from lossgrid.surface import Grid, Quantity, Session, Surface, sessions
 
 
 def now() -> str:
-    """Return the time as ISO 8601 text in UTC, to the second."""
+    """Return the current time as ISO 8601 text in UTC, to the second."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def has_parallel_hdf5() -> bool:
-    """Tell whether this h5py was built with MPI, so that all ranks can write one file."""
+    """Return whether h5py was built with MPI, so that all ranks can write one file."""
     return bool(h5py.get_config().mpi)
 
 
@@ -59,10 +59,10 @@ def create(
     provenance: Mapping[str, Any],
     overwrite: bool = False,
 ) -> Identity:
-    """Make the file of an empty surface, all points pending; it appears under its name only when it is whole.
+    """Create the file of an empty surface, all points pending; it appears under its name only when it is whole.
 
     Returns:
-        Which file it is.
+        The identity of the file.
 
     Raises:
         InputError: ``path`` exists and ``overwrite`` is not set, the surface is larger than memory or disk, or the file
@@ -78,7 +78,7 @@ def create(
 
 
 def save(path: Path, surface: Surface, *, overwrite: bool = False) -> None:
-    """Write a whole surface, whatever its coordinates; the file appears under its name only when it is whole.
+    """Write a whole surface with any coordinates; the file appears under its name only when it is whole.
 
     Raises:
         InputError: ``path`` exists and ``overwrite`` is not set, the surface is larger than memory or disk, or the file
@@ -117,9 +117,10 @@ def _build(
     provenance: Mapping[str, Any],
     errors_of: Collection[str],
 ) -> str:
-    """Make everything in the file; ``coordinates`` are those of beta, where it is a plane, and then of alpha.
+    """Create all attributes and datasets of the file.
 
-    ``errors_of`` are the quantities that have standard errors.
+    ``coordinates`` are those of beta, for a plane, then of alpha. ``errors_of`` names the quantities with standard
+    errors.
 
     Returns:
         The attribute ``id``.
@@ -133,7 +134,7 @@ def _build(
     file.attrs["quantities"] = json.dumps([quantity.as_json() for quantity in quantities])
     file.attrs["complete"] = 0
     file.attrs["created"] = now()
-    # Of fixed length: writing them later changes bytes, not the structure.
+    # Fixed length: a later write changes bytes, not the structure.
     file.attrs["finished"] = np.bytes_(" " * len(now()))
     file.attrs["sessions"] = np.bytes_(sessions.write(()))
     file.attrs["rounding"] = np.bytes_(" " * ROUNDING_BYTES)
@@ -162,7 +163,7 @@ def _build(
 
 
 def _create_dataset(file: h5py.File, name: str, shape: tuple[int, ...], dtype: Any, fill: Any) -> h5py.Dataset:
-    """Make a contiguous dataset whose space exists, filled, before any rank opens it in parallel."""
+    """Create a contiguous dataset, allocated and filled before any rank opens it in parallel."""
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_layout(h5py.h5d.CONTIGUOUS)
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -174,7 +175,7 @@ def _create_dataset(file: h5py.File, name: str, shape: tuple[int, ...], dtype: A
 
 
 def begin_session(path: Path, *, ranks: int) -> None:
-    """Note in the file that so many ranks begin to compute, before any of them opens it.
+    """Record in the file that ``ranks`` ranks begin to compute; call it before any of them opens the file.
 
     Raises:
         InputError: The file cannot be written.
@@ -183,7 +184,7 @@ def begin_session(path: Path, *, ranks: int) -> None:
 
 
 def end_session(path: Path, *, seconds: float) -> None:
-    """Note in the file how long the ranks computed, when all of them have closed it.
+    """Record in the file how long the ranks computed; call it after all of them have closed the file.
 
     Raises:
         InputError: The file cannot be written.
@@ -199,7 +200,7 @@ def _change_sessions(path: Path, change: Callable[[tuple[Session, ...]], tuple[S
 
 
 def note_difference(path: Path, text: str) -> None:
-    """Note in the file what was found to be wrong with its values.
+    """Record in the file, as ``text``, how its values differ from values computed again.
 
     Raises:
         InputError: The file cannot be written.
@@ -210,14 +211,14 @@ def note_difference(path: Path, text: str) -> None:
 
 
 def finish(identity: Identity, *, rounding: Mapping[str, Any] | None = None) -> Surface:
-    """Mark a surface complete: this very file, in which every point is.
+    """Mark a surface complete, after a check that the file is the same and no point is missing.
 
     Args:
-        identity: Which file it is.
-        rounding: How far a lower precision is from float32, where it was one.
+        identity: The identity of the file.
+        rounding: The differences of a lower precision from float32; None for float32 and above.
 
     Returns:
-        The surface as it is now.
+        The complete surface.
 
     Raises:
         RankError: The file was replaced, cut or damaged, or lacks points.
@@ -241,7 +242,7 @@ def finish(identity: Identity, *, rounding: Mapping[str, Any] | None = None) -> 
 
 @contextmanager
 def _changed(path: Path) -> Iterator[h5py.File]:
-    """Open an existing file, which nobody else writes, for changes to attributes.
+    """Open an existing file to change attributes; no other process may write it meanwhile.
 
     Raises:
         InputError: It cannot be written.
@@ -254,7 +255,7 @@ def _changed(path: Path) -> Iterator[h5py.File]:
 
 
 def _seal(file: h5py.File) -> None:
-    """Mark a surface complete, with the digest of what it holds."""
+    """Write the digest of a surface and mark it complete."""
     arrays = {name: item[...] for name, item in file.items() if isinstance(item, h5py.Dataset)}
     attributes = {"": attributes_of(file), **{name: attributes_of(file[name]) for name in arrays}}
     held = Contents(attributes, {}, arrays)
@@ -263,6 +264,6 @@ def _seal(file: h5py.File) -> None:
 
 
 def _fill(file: h5py.File, name: str, text: str) -> None:
-    """Write an attribute of fixed length, padded with blanks; where the text is longer, make it anew."""
+    """Write an attribute of fixed length, padded with blanks; recreate it if the text is longer."""
     room = file.attrs.get_id(name).dtype.itemsize if name in file.attrs else 0
     file.attrs.modify(name, np.bytes_(text.ljust(room)))

@@ -1,4 +1,4 @@
-"""Which file a run writes into: whether its name still belongs to this very file, not replaced, cut or written over."""
+"""The identity of the file that a run writes: detects that it was moved, replaced, truncated or overwritten."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ PIECE = 1 << 16  # bytes
 
 @dataclass(frozen=True)
 class Identity:
-    """A surface file, as it can be told from every other without HDF5.
+    """Facts that identify a surface file without HDF5.
 
     Attributes:
         path: Its name.
-        device: The device it is on.
-        inode: Its number there.
-        size: Its bytes; a surface file never shrinks.
-        key: The bytes of its attribute ``id``, made when it was made; empty in files of older versions.
+        device: The number of its device.
+        inode: Its inode number on the device.
+        size: Its size in bytes; a surface file never shrinks.
+        key: The bytes of its attribute ``id``, random and set at creation; empty in files of older versions.
     """
 
     path: Path
@@ -30,10 +30,10 @@ class Identity:
     key: bytes
 
     def verify(self) -> None:
-        """Make sure that the name still belongs to this very file.
+        """Raise RankError if the name does not belong to this file any more.
 
         Raises:
-            RankError: It was moved, deleted, replaced, cut or written over.
+            RankError: The file was moved, deleted, replaced, truncated or overwritten.
         """
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -67,10 +67,10 @@ def identify(path: Path, key: str) -> Identity:
 
     Args:
         path: The file.
-        key: Its attribute ``id``; empty where it has none.
+        key: Its attribute ``id``; empty if it has none.
 
     Raises:
-        RankError: It does not hold ``key``: another file has its name.
+        RankError: The file does not contain ``key``: another file has its name.
         InputError: It cannot be read.
     """
     try:
@@ -84,12 +84,12 @@ def identify(path: Path, key: str) -> Identity:
 
 
 def _holds(descriptor: int, key: bytes) -> bool:
-    """Tell whether an open file holds ``key``, which is near its beginning."""
+    """Return whether an open file contains ``key``, which is near its beginning."""
     start = 0
     while part := os.pread(descriptor, PIECE, start):
         if key in part:
             return True
-        start += max(1, len(part) - len(key))  # not to miss a key that lies across the end of a piece
+        start += max(1, len(part) - len(key))  # pieces overlap, so that no key is cut in two
         if len(part) < PIECE:
             break
     return not key

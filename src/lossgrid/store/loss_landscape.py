@@ -1,4 +1,4 @@
-"""Surface files of the reference tool (tomgoldstein/loss-landscape): flat, without any attribute.
+"""Surface files of the reference tool (tomgoldstein/loss-landscape): flat, without attributes.
 
 ::
 
@@ -6,7 +6,7 @@
     /xcoordinates, /ycoordinates     (n_x,), (n_y,) float64; no /ycoordinates for a line
     /train_loss, /train_acc, ...     losses, accuracies in percent, -1 where not computed
 
-What their numbers mean, and in what order they are, is the matter of :mod:`lossgrid.formats.loss_landscape`.
+:mod:`lossgrid.formats.loss_landscape` translates the meaning and the order of their numbers.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ X, Y = "xcoordinates", "ycoordinates"
 
 @dataclass(frozen=True)
 class ReferenceSurface:
-    """What a surface file of the reference tool holds.
+    """The contents of a surface file of the reference tool.
 
     Attributes:
         x: Shape ``(n_x,)``, float64.
         y: Shape ``(n_y,)``, float64; None for a line.
-        values: ``"train_loss"``, ``"train_acc"``, ... to arrays of float64, of any shape.
-        directions: The direction file, as it is called there; empty where the file does not say.
+        values: ``"train_loss"``, ``"train_acc"``, ... -> float64 arrays of any shape.
+        directions: The name of the direction file; empty if the surface file has none.
     """
 
     x: npt.NDArray[np.float64]
@@ -46,10 +46,10 @@ class ReferenceSurface:
 
 
 def read_reference(path: Path) -> ReferenceSurface:
-    """Read a surface file of the reference tool.
+    """Return the contents of a surface file of the reference tool.
 
     Raises:
-        InputError: There is no such file, or it is of another kind, or damaged.
+        InputError: The file is missing, damaged, or of another kind.
     """
     refuse_no_file(path, "a surface file of loss-landscape")
     try:
@@ -78,10 +78,10 @@ def _is_real(array: npt.NDArray[np.generic]) -> bool:
 
 
 def write_reference(path: Path, surface: ReferenceSurface) -> None:
-    """Write a new file that the reference tool reads.
+    """Write a new file that the reference tool can read.
 
     Raises:
-        OSError: It cannot be written, or there is one.
+        OSError: The file exists, or cannot be written.
     """
     with image() as (file, content):
         file[DIRECTIONS] = surface.directions

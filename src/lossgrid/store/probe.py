@@ -1,4 +1,4 @@
-"""How fast blocks are written into one file in a folder."""
+"""A benchmark: the time to write blocks into one file in a folder."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 import h5py
 import numpy as np
 
-HEADERS = 1 << 16  # bytes that HDF5 takes beside the values
-PIECE = 1 << 19  # elements of 8 bytes, written at a time
+HEADERS = 1 << 16  # bytes that HDF5 uses in addition to the values
+PIECE = 1 << 19  # float64 elements per write
 
 
 def make_blocks(path: Path, rows: int, columns: int) -> None:
-    """Make a file with a dataset ``(rows, columns)``, float64, that has its place in the file but no values yet.
+    """Create a file with a dataset ``(rows, columns)``, float64, allocated but without values.
 
     Raises:
         OSError: The file system refuses.
@@ -25,7 +25,7 @@ def make_blocks(path: Path, rows: int, columns: int) -> None:
     properties.set_layout(h5py.h5d.CONTIGUOUS)
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    # On a full disk HDF5 would crash as it closes the file: the system says before that there is space, and keeps it.
+    # On a full disk HDF5 would crash as it closes the file: so the space is reserved first.
     _keep_space(path, 8 * rows * columns + HEADERS)
     path.unlink()
     with h5py.File(path, "x", locking=False) as file:
@@ -44,9 +44,9 @@ def _keep_space(path: Path, count: int) -> None:
 
 
 def write_blocks(path: Path, row: int, comm: Any = None) -> float:
-    """Write a row of the dataset of :func:`make_blocks` as a run writes its results; return the seconds that took.
+    """Write a row of the dataset of :func:`make_blocks` as a run does; return the seconds it took.
 
-    They count from the open file until the file is closed and the system has put the data away.
+    The time starts when the file is open, and includes closing and fsync.
 
     Collective where ``comm`` is given: all its ranks must call this, each with a row of its own.
 
@@ -55,7 +55,7 @@ def write_blocks(path: Path, row: int, comm: Any = None) -> float:
     """
     options = {} if comm is None else {"driver": "mpio", "comm": comm}
     piece = np.random.default_rng(0).random(PIECE)  # zeros might never reach the disk
-    # By a ``with``, as all ranks come to its end: here nobody waits for anybody before.
+    # A ``with`` is safe: all ranks reach its end, as no collective lies within.
     with h5py.File(path, "r+", locking=False, **options) as file:
         blocks = file["blocks"]
         columns = blocks.shape[1]

@@ -1,4 +1,4 @@
-"""Reading a surface file, complete or still being written."""
+"""Reading a surface file, complete or being written."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ Json = TypeVar("Json", dict[str, Any], list[Any])
 
 
 def read(path: Path | str, *, to_write: bool = False) -> Surface:
-    """Read the surface in ``path`` as it is at this moment; the file may be in use by a run.
+    """Return the current surface in ``path``; a run may be writing the file.
 
     Args:
         path: The file.
-        to_write: Also make sure that HDF5 can write into it, for a run that will go on with it.
+        to_write: Also test that HDF5 can write into it, for a run that resumes it.
 
     Raises:
-        InputError: There is no such file, or it is not a surface, or it is damaged, or contradicts itself.
+        InputError: The file is missing, no surface, damaged, or contradicts itself.
     """
     path = Path(path)
     refuse_no_file(path, "a surface written by lossgrid run")
@@ -44,7 +44,7 @@ def read(path: Path | str, *, to_write: bool = False) -> Surface:
         except InputError:
             raise
         except DamagedError as damage:
-            # A reader can catch the moment in which a run writes the final attributes: look again before judging.
+            # The run may be writing the final attributes at this moment: read again before judging.
             if isinstance(damage, DeadlyError) or attempt == ATTEMPTS or not in_use(path):
                 raise InputError(f"{path} is not a surface file or is damaged ({damage}); move it away") from None
             time.sleep(0.1)
@@ -52,11 +52,11 @@ def read(path: Path | str, *, to_write: bool = False) -> Surface:
 
 
 def _surface(held: Contents, path: Path) -> Surface:
-    """Return the surface that ``path`` holds.
+    """Return the surface with contents ``held``, read from ``path``.
 
     Raises:
         InputError: It is no surface, or of a newer version.
-        DamagedError: Something is missing, or of another type, or contradicts the rest.
+        DamagedError: A part is missing, has another type, or contradicts the rest.
     """
     about = held.attributes[""]
     if about.get("format") != FORMAT:
@@ -113,10 +113,10 @@ def _surface(held: Contents, path: Path) -> Surface:
 
 
 def quantities_of(held: Contents) -> dict[str, Quantity]:
-    """Return what the datasets of values mean, by their names.
+    """Return the quantities of a surface by the names of their datasets.
 
     Raises:
-        DamagedError: It is not said, or of a dataset that is none.
+        DamagedError: The file does not describe them, or describes a dataset that cannot hold one.
     """
     if held.attributes[""].get("format_version") == 1:
         strangers = [*held.texts, *(name for name in held.arrays if "/" in name)]
@@ -136,10 +136,10 @@ def quantities_of(held: Contents) -> dict[str, Quantity]:
 
 
 def known_names(held: Contents, quantities: Collection[str]) -> list[str]:
-    """Return the names of the arrays that belong to the surface; what else there is, a later version has added.
+    """Return the names of the arrays that belong to the surface; other arrays come from a later version.
 
     Raises:
-        DamagedError: One is missing.
+        DamagedError: A required array is missing.
     """
     wanted = ["alpha", *BOOKKEEPING, *quantities]
     if absent := [name for name in wanted if name not in held.arrays]:
@@ -151,10 +151,10 @@ def known_names(held: Contents, quantities: Collection[str]) -> list[str]:
 
 
 def _arrays(held: Contents, names: Sequence[str], quantities: Collection[str]) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays of a surface, all of the shape and type the schema says.
+    """Return the arrays of a surface, each with the shape and dtype of the schema.
 
     Raises:
-        DamagedError: One is not.
+        DamagedError: An array has another shape or dtype.
     """
     arrays = {name: held.arrays[name] for name in names}
     axes = [arrays[name] for name in ("beta", "alpha") if name in arrays]
@@ -171,16 +171,16 @@ def _dtype_of(name: str, quantities: Collection[str]) -> np.dtype[Any]:
     if name in COORDINATES or name in quantities:
         return np.dtype(np.float64)
     kind: np.dtype[Any] = np.dtype(BOOKKEEPING[name][0] if name in BOOKKEEPING else OPTIONAL.get(name, np.float32))
-    return kind  # float32: how far a value may be off
+    return kind  # float32 by default: a standard error
 
 
 def _status(status: npt.NDArray[np.uint8], values: Mapping[str, npt.NDArray[np.float64]]) -> npt.NDArray[np.uint8]:
-    """Return the status of every point; one that is done without its values is pending.
+    """Return the status of every point; a point that is done but lacks values becomes pending.
 
     A node that is lost may have written the status and not the values.
 
     Raises:
-        DamagedError: There is a number that means nothing.
+        DamagedError: A number is no status.
     """
     if status.size and status.max() > INTERPOLATED:
         raise DamagedError(f"/status has the value {status.max()}; expected {PENDING} to {INTERPOLATED}")

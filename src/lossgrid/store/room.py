@@ -1,4 +1,4 @@
-"""Room for surfaces: what is left of memory and disk, asked before anything is made."""
+"""Room for surfaces: checks of free memory and disk space before a file is made."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from lossgrid.machine.disks import disk_left
 from lossgrid.machine.memory import memory_left
 from lossgrid.wording import of_bytes
 
-SMALL = 1 << 20  # bytes: what needs no more is written without asking, and the system then says what it refuses
-COPIES = 3  # of a surface that are in memory at once: as it is made, as it is read, as it is looked at
-BOOKKEEPING_BYTES = 1 + 4 + 4  # a point: status, seconds, rank
+SMALL = 1 << 20  # bytes: smaller files are written without this check; a full disk is then an error of the write
+COPIES = 3  # of a surface in memory at once: while it is made, read and drawn
+BOOKKEEPING_BYTES = 1 + 4 + 4  # per point: status, seconds, rank
 
 
 def refuse_too_large(path: Path, points: int, metrics: int) -> None:
-    """Refuse a surface for which there is no room, before anything is made.
+    """Raise InputError if a surface does not fit into memory or onto the disk.
 
     Args:
-        path: Where it will be.
-        points: How many it has.
-        metrics: How many values a point has.
+        path: The file to be written.
+        points: Number of points.
+        metrics: Number of values per point.
 
     Raises:
-        InputError: Memory or disk cannot hold it.
+        InputError: Memory or disk is too small.
     """
-    needed = points * ((8 + 4) * metrics + BOOKKEEPING_BYTES)  # each with its error
+    needed = points * ((8 + 4) * metrics + BOOKKEEPING_BYTES)  # each value with its standard error
     memory = memory_left()
     if COPIES * needed > memory:
         raise InputError(
@@ -36,10 +36,10 @@ def refuse_too_large(path: Path, points: int, metrics: int) -> None:
 
 
 def refuse_full_disk(path: Path, needed: float, remedy: str) -> None:
-    """Refuse to begin a file of ``needed`` bytes that the disk cannot hold.
+    """Raise InputError if the disk has no space for a file of ``needed`` bytes.
 
     Raises:
-        InputError: It cannot; the text ends with ``remedy``.
+        InputError: It has none; the text ends with ``remedy``.
     """
     try:
         left = disk_left(path.parent)

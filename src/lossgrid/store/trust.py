@@ -1,8 +1,8 @@
-"""What is taken of an HDF5 file that anybody may have made: numbers and text that the file itself holds.
+"""Safe reading of an HDF5 file of unknown origin: only numbers and text that the file itself contains.
 
-Everything is looked at before it is read: links, storage, filters, types and sizes. Nothing leads to another file, and
-no size is believed that the bytes of the file cannot hold. HDF5 itself may crash or never return on a damaged file, so
-:func:`serve` runs in a process of its own, which :mod:`lossgrid.store.contents` starts and asks.
+Links, storage, filters, types and sizes are checked before anything is read. No link may lead to another file, and no
+claimed size may exceed what the bytes of the file can hold. HDF5 itself may crash or hang on a damaged file. So
+:func:`serve` runs in a separate process, which :mod:`lossgrid.store.contents` starts.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ from lossgrid.errors import in_short
 
 MOST_MEMBERS = 100_000  # a direction file has one dataset for each tensor of a network
 MOST_TEXT = 64 << 20  # bytes of all text together
-MOST_EXPANSION = 1032  # bytes that one byte of deflate can stand for
-SMALL_CHUNK = 1 << 20  # bytes
+MOST_EXPANSION = 1032  # most bytes that one byte of deflate can expand to
+SMALL_CHUNK = 1 << 20  # bytes: a chunk up to this size may be larger than its dataset
 FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
 LOCAL = {h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED, h5py.h5d.COMPACT}
 WIDTHS = {"i": 8, "u": 8, "f": 8, "c": 16}  # bytes of the widest number of each kind
-BYTES_PER_SECOND = 20e6  # that even compressed data are read with
-LENGTH = 8  # bytes of the number in front of every part of an answer
-FAILED = -1  # in its place where the part is an error
+BYTES_PER_SECOND = 20e6  # lower bound of the reading speed, also of compressed data
+LENGTH = 8  # bytes of the length in front of every part of an answer
+FAILED = -1  # instead of a length: the next part is an error
 
 
 class RefusedError(ValueError):
-    """The file holds what is not taken."""
+    """The file contains something that lossgrid refuses."""
 
 
 class StrangeError(RefusedError):
-    """A member of the file is none that is read: harmless where nobody asks for it."""
+    """A member of the file cannot be read; harmless if the caller does not need it."""
 
 
 def serve() -> None:
     """Answer requests, one JSON object a line on standard input, until it ends.
 
-    An answer is a JSON object, ``{"error": ...}`` or what :func:`describe` returns, then the bytes of its arrays. In
-    front of each of these stands its length; where an array cannot be read, ``FAILED`` and the length of the reason.
+    An answer is a JSON object, then the bytes of each array. The object is ``{"error": ...}`` or the description by
+    :func:`inspect_file`. The length precedes each part. ``FAILED`` and the reason replace an array that cannot be read.
     """
-    # What ends or stops the run, its process that reads outlives: it ends with its input.
+    # Signals that end or stop the run do not end this process: it ends when its input does.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF})
@@ -56,19 +56,20 @@ def serve() -> None:
     answers = sys.stdout.buffer
     for line in sys.stdin.buffer:
         request = json.loads(line)
-        # Of processor time, as a file system may be slow. The system ends the process: Python cannot interrupt HDF5.
+        # The limit is on processor time, as a file system may be slow. The kernel enforces it: Python cannot interrupt
+        # HDF5.
         signal.setitimer(signal.ITIMER_PROF, request["seconds"] + request["size"] / BYTES_PER_SECOND)
         answered = False
         try:
             if request["rehearse"]:
                 rehearse(request["path"])
             with h5py.File(request["path"], "r", locking=False) as file:
-                description, datasets = describe(file, request["size"])
+                description, datasets = inspect_file(file, request["size"])
                 _send(answers, json.dumps(description).encode())
                 answered = True
                 for dataset in datasets:
                     _send_numbers(answers, dataset)
-        except Exception as error:  # whatever it is, the other side must get one answer
+        except Exception as error:  # of any kind: the other process must get exactly one answer
             if answered:
                 sys.exit(1)
             _send(answers, json.dumps({"error": _text_of(error), "refused": isinstance(error, RefusedError)}).encode())
@@ -77,14 +78,14 @@ def serve() -> None:
 
 
 def rehearse(path: str) -> None:
-    """Write every number and the first attribute of a surface again, in memory only: HDF5 may crash on that too.
+    """Write all numbers and the first attributes of a surface again, in memory only: HDF5 may crash on that too.
 
     Raises:
         Exception: HDF5 cannot write the file.
     """
     content = Path(path).read_bytes()
     with h5py.File(io.BytesIO(content), "r+") as file:
-        _, datasets = describe(file, len(content))
+        _, datasets = inspect_file(file, len(content))
         for dataset in datasets:
             dataset[...] = dataset[...]
         for name in ("sessions", "complete"):
@@ -112,20 +113,20 @@ def _send_numbers(answers: BinaryIO, dataset: h5py.Dataset) -> None:
     _send(answers, numbers.reshape(-1).view(np.uint8).data)
 
 
-def describe(file: h5py.File, size: int) -> tuple[dict[str, Any], list[h5py.Dataset]]:
-    """Check all that a file holds, without reading any array.
+def inspect_file(file: h5py.File, size: int) -> tuple[dict[str, Any], list[h5py.Dataset]]:
+    """Check all members of a file, without reading any array.
 
     Args:
         file: The open file.
-        size: Its bytes.
+        size: Its size in bytes.
 
     Returns:
-        ``attributes``, those that are text or one number, by the path of their owner (``""`` for the file); ``texts``,
-        datasets of one text, by path; ``strange``, members of other kinds, by path with the reason why they are not
-        read; ``arrays``, ``[path, dtype, shape]`` each. And the datasets of these arrays.
+        A description and the datasets of its arrays. The description has ``attributes`` (path of the owner, ``""`` for
+        the file -> name -> text or number), ``texts`` (datasets of one text, by path), ``strange`` (members that are
+        not read: path -> reason) and ``arrays`` (``[path, dtype, shape]`` each).
 
     Raises:
-        RefusedError: Something in it is not taken.
+        RefusedError: The file contains something that lossgrid refuses.
     """
     attributes: dict[str, dict[str, Any]] = {}
     texts: dict[str, str] = {}
@@ -136,7 +137,7 @@ def describe(file: h5py.File, size: int) -> tuple[dict[str, Any], list[h5py.Data
     for path, member in _members(file):
         attributes[path] = attributes_of(member)
         if not isinstance(member, h5py.Dataset):
-            if "/" in path:  # what is in it is not looked at: it may hold itself
+            if "/" in path:  # its members are not visited: a group may contain itself
                 strange[path] = f"/{path} is no dataset; expected datasets in /{path.partition('/')[0]}"
             continue
         refuse_other_places(path, member)
@@ -158,7 +159,7 @@ def describe(file: h5py.File, size: int) -> tuple[dict[str, Any], list[h5py.Data
 
 
 def _members(file: h5py.File) -> Iterator[tuple[str, Any]]:
-    """Yield the file, its members and those of its groups, none of which is reached through another file."""
+    """Yield path and object of the file, its members and those of its groups; refuse links to other files."""
     yield "", file
     for name, member in _linked(file, ""):
         yield name, member
@@ -186,10 +187,10 @@ def _linked(group: h5py.Group, prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def refuse_other_places(path: str, dataset: h5py.Dataset) -> None:
-    """Refuse a dataset whose numbers are not in this file, or pass through a filter that is not HDF5's or h5py's own.
+    """Raise RefusedError if a dataset has its numbers in another file, or uses a filter of neither HDF5 nor h5py.
 
     Raises:
-        RefusedError: It is one.
+        RefusedError: It does.
     """
     creation = dataset.id.get_create_plist()
     if creation.get_layout() not in LOCAL:
@@ -203,18 +204,19 @@ def refuse_other_places(path: str, dataset: h5py.Dataset) -> None:
 
 
 def refuse_other_numbers(path: str, dataset: h5py.Dataset, size: int) -> int:
-    """Refuse a dataset that holds anything but numbers, or claims more of them than the file can hold.
+    """Raise an error if a dataset contains anything but numbers, or claims more of them than the file can hold.
 
     Args:
-        path: Its name.
-        dataset: It.
-        size: Bytes of the file.
+        path: The path of the dataset.
+        dataset: The dataset.
+        size: Size of the file in bytes.
 
     Returns:
-        The bytes of its numbers.
+        The size of its numbers in bytes.
 
     Raises:
-        RefusedError: It is one.
+        StrangeError: It contains no numbers of at most 64 bits.
+        RefusedError: It claims more numbers than the file can hold.
     """
     kind = dataset.dtype.kind if dataset.id.get_type().get_class() in _NUMBERS else None
     if kind not in WIDTHS or dataset.dtype.itemsize > WIDTHS[kind]:
@@ -243,7 +245,7 @@ _NUMBERS = {h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.COMPOUND}  # h5py keeps c
 
 
 def attributes_of(owner: Any) -> dict[str, Any]:
-    """Return the attributes that are one text or one number; the others, such as those of dimension scales, stay."""
+    """Return the attributes that are one text or one number; skip others, such as those of dimension scales."""
     found: dict[str, Any] = {}
     if len(owner.attrs) > MOST_MEMBERS:
         raise RefusedError(f"{owner.name} has {len(owner.attrs)} attributes; expected at most {MOST_MEMBERS}")
@@ -268,6 +270,6 @@ def _text(path: str, dataset: h5py.Dataset) -> str:
 
 
 def _plain(text: str | bytes) -> str:
-    """Return text whose every character can be encoded again."""
+    """Return ``text`` with undecodable bytes replaced, so that it can be encoded again."""
     raw = text.encode(errors="surrogateescape") if isinstance(text, str) else bytes(text)
     return raw.decode(errors="replace")

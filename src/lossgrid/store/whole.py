@@ -1,6 +1,6 @@
 """HDF5 files that appear under their name whole or not at all.
 
-They are made in memory and written by ourselves: where HDF5 cannot write, on a full disk, it crashes as it is closed.
+HDF5 builds them in memory, and lossgrid writes the bytes: on a full disk HDF5 itself crashes as it closes a file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lossgrid.files import write_whole
 
 @contextmanager
 def image() -> Iterator[tuple[h5py.File, io.BytesIO]]:
-    """Open a new HDF5 file in memory; the bytes are whole when it is closed."""
+    """Yield a new HDF5 file in memory and its bytes, which are complete once the file is closed."""
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
         yield file, content
@@ -25,7 +25,7 @@ def image() -> Iterator[tuple[h5py.File, io.BytesIO]]:
 
 @contextmanager
 def appearing(path: Path, *, overwrite: bool) -> Iterator[h5py.File]:
-    """Open a new HDF5 file that gets the name ``path`` when the block has ended well.
+    """Yield a new HDF5 file, which is written to ``path`` if the block ends without an error.
 
     Raises:
         InputError: ``path`` exists and ``overwrite`` is not set, or the file system refuses.

@@ -1,4 +1,4 @@
-"""The surface file being written: raw values only, by one process or by all ranks."""
+"""Writing values into a surface file: raw data only, by one process or by all ranks."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from lossgrid.store.identity import identify
 from lossgrid.store.schema import ERROR
 from lossgrid.surface import DONE, NOT_FINITE, Quantity, Results
 
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 2.0  # between two checks of the file's identity
 
 
 class SurfaceFile:
     """An existing surface file open for writing values: by this process alone, or by every rank of a communicator.
 
-    With a communicator opening and closing are collective; writes are independent and of disjoint elements, values
-    first and status last, so that a point marked done always holds its values.
+    With a communicator, opening and closing are collective. Writes are independent and of disjoint elements: values
+    first, status last, so a point that is marked done always has its values.
     """
 
     def __init__(self, path: Path, quantities: Sequence[Quantity], comm: Any = None) -> None:
         """Open ``path``; ``comm`` is an mpi4py communicator for the parallel driver, None for this process alone.
 
-        Collective where ``comm`` is given: all its ranks must call this, with equal arguments.
+        Collective if ``comm`` is given: all its ranks must call this, with equal arguments.
 
         Raises:
             OSError: The file cannot be opened for writing.
@@ -40,7 +40,7 @@ class SurfaceFile:
             self._file = h5py.File(path, "r+", driver="mpio", comm=comm, locking=False)
         self._parallel, self._path, self._looked = comm is not None, path, time.monotonic()
         self._identity = identify(path, bytes(self._file.attrs.get("id", b"")).decode())
-        # Kept handles: opening a dataset is a metadata operation, which parallel HDF5 wants of all ranks at once.
+        # Handles stay open: opening a dataset is a metadata operation, which parallel HDF5 makes collective.
         self._datasets = [self._file[quantity.name] for quantity in quantities]
         self._errors = [self._file.get(f"{quantity.name}{ERROR}") for quantity in quantities]  # older files have none
         self._seconds, self._rank, self._status = (self._file[name] for name in ("seconds", "rank", "status"))
@@ -50,8 +50,8 @@ class SurfaceFile:
         """Write the results of points of a row.
 
         Args:
-            results: The points, and what came of them.
-            rank: Which rank computed them.
+            results: The points and their values.
+            rank: The rank that computed them.
 
         Raises:
             RankError: The file system refuses the write.
@@ -78,10 +78,10 @@ class SurfaceFile:
             self._file.flush()
 
     def look(self) -> None:
-        """Make sure, every few seconds, that the name still belongs to this file: writing goes on regardless.
+        """Check, every ``LOOK_SECONDS``, that the name still belongs to this file: writes alone would not notice.
 
         Raises:
-            RankError: It was moved, deleted, replaced, cut or written over.
+            RankError: The file was moved, deleted, replaced, truncated or overwritten.
         """
         if time.monotonic() - self._looked < LOOK_SECONDS:
             return
@@ -89,10 +89,10 @@ class SurfaceFile:
         self._identity.verify()
 
     def close(self) -> None:
-        """Close the file; collective where it was opened with a communicator."""
+        """Close the file; collective if it was opened with a communicator."""
         self._file.close()
 
 
 def _as_float32(errors: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    with np.errstate(over="ignore"):  # an error beyond float32 is infinite there, and no smaller than it is
+    with np.errstate(over="ignore"):  # beyond the range of float32 a standard error becomes infinite
         return errors.astype(np.float32)

@@ -1,4 +1,4 @@
-"""What is wrong with how ranks share GPUs and cores: judged from their resources, nothing is looked up here."""
+"""Contention of ranks for GPUs and cores, found from their resources alone; nothing is measured here."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ R = TypeVar("R", bound=Resources)
 
 
 def about_sharing(ranks: Sequence[Resources]) -> list[Finding]:
-    """Return what makes all of these ranks slower than they could be; ``ranks`` are all, with their threads."""
+    """Return findings about GPUs and cores that slow the ranks down; ``ranks`` are all ranks, with their threads."""
     return [
         *_shared_gpus(ranks),
         *_crowded_cores(ranks),
         *_more_than_the_quota(ranks),
         *_fewer_than_asked_for(ranks),
-        *_tied_to_few(ranks),
+        *_bound_to_few(ranks),
     ]
 
 
 def about_idle_gpus(ranks: Sequence[Resources]) -> Iterator[Finding]:
-    """Yield where GPUs have no rank."""
+    """Yield findings about nodes with GPUs that no rank uses."""
 
     def used_and_seen(neighbours: list[Resources]) -> tuple[int, int] | None:
         used, seen = len({one.uuid for one in neighbours}), max(one.gpus for one in neighbours)
@@ -39,7 +39,11 @@ def about_idle_gpus(ranks: Sequence[Resources]) -> Iterator[Finding]:
 
 
 def idle_cores(ranks: Iterable[R]) -> dict[tuple[int, int], list[R]]:
-    """Return the ranks on nodes without GPUs less than half of whose cores compute, by the cores used and there."""
+    """Return the ranks on nodes without GPUs where less than half of the cores compute.
+
+    Returns:
+        ``(used cores, available cores)`` of a node -> its ranks.
+    """
 
     def used_and_there(neighbours: list[R]) -> tuple[int, int] | None:
         if any(has_gpu(one) or _lacks_cores(one) for one in neighbours):
@@ -57,7 +61,7 @@ def idle_cores(ranks: Iterable[R]) -> dict[tuple[int, int], list[R]]:
 
 
 def has_gpu(one: Resources) -> bool:
-    """Tell whether a rank computes on a GPU."""
+    """Return whether a rank computes on a GPU."""
     return one.uuid != ""
 
 
@@ -67,7 +71,7 @@ def in_cores(count: int) -> str:
 
 
 def _on_hosts(ranks: Iterable[R], judge: Callable[[list[R]], K | None]) -> dict[K, list[R]]:
-    """Return what ``judge`` says about the ranks of each host, and of whom; hosts it is silent about are left out."""
+    """Apply ``judge`` to the ranks of each host; return each result, except None, with its ranks."""
     found: dict[K, list[R]] = {}
     for neighbours in by_host(ranks).values():
         said = judge(neighbours)
@@ -92,7 +96,7 @@ def _shared_gpus(ranks: Sequence[Resources]) -> Iterator[Finding]:
 
 
 def _crowded_cores(ranks: Sequence[Resources]) -> Iterator[Finding]:
-    """Find CPUs on which the ranks that may run nowhere else have more threads than there are CPUs."""
+    """Find sets of CPUs with more threads than CPUs, counting only ranks that may run nowhere else."""
     crowds: dict[tuple[int, int, int], list[Resources]] = {}
     for neighbours in by_host(ranks).values():
         told: list[Resources] = []
@@ -137,18 +141,18 @@ def _fewer_than_asked_for(ranks: Sequence[Resources]) -> Iterator[Finding]:
         wanted = short[0].variables["SLURM_CPUS_PER_TASK"]
         yield warning(
             f"SLURM was asked for {wanted} cores per task, and {who(short)} may use {in_cores(len(short[0].cpus))}: "
-            "srun does not take --cpus-per-task from sbatch (since 22.05), and mpirun ties a rank to one core",
+            "srun does not take --cpus-per-task from sbatch (since 22.05), and mpirun binds a rank to one core",
             f"with srun: export SRUN_CPUS_PER_TASK={wanted} in the job script; with mpirun: --map-by slot:PE={wanted}",
         )
 
 
-def _tied_to_few(ranks: Sequence[Resources]) -> Iterator[Finding]:
-    """Find ranks that may not run on cores that are there: few threads by ``OMP_NUM_THREADS`` are a choice."""
+def _bound_to_few(ranks: Sequence[Resources]) -> Iterator[Finding]:
+    """Find ranks bound to few of the cores; few threads by ``OMP_NUM_THREADS`` are the user's choice."""
     for (used, there), those in idle_cores(ranks).items():
         if "OMP_NUM_THREADS" not in those[0].variables:
             yield warning(
                 f"{who(those)} compute with {in_cores(used)} of {there} on a node: the others are idle",
-                "start more ranks, or do not tie them to few cores: srun --cpus-per-task=N, mpirun --bind-to none",
+                "start more ranks, or do not bind them to few cores: srun --cpus-per-task=N, mpirun --bind-to none",
             )
 
 

@@ -8,8 +8,8 @@ import torch
 
 from lossgrid.evaluation import choose_device, share_threads
 from lossgrid.machine import resources
+from lossgrid.machine.contention import about_idle_gpus, about_sharing
 from lossgrid.machine.resources import Resources, own_resources, with_threads
-from lossgrid.machine.sharing import about_idle_gpus, about_sharing
 from lossgrid.parallel import alone
 from lossgrid.run.resources import divide_cores, resources_of
 
@@ -114,8 +114,8 @@ def test_a_quota_below_the_threads_is_told() -> None:
 
 
 def test_ranks_tied_to_one_core_are_told_where_more_are_there() -> None:
-    tied = [a_rank(rank, cpus=frozenset([rank])) for rank in range(2)]
-    assert said(*tied) == ["ranks 0-1 on n1 compute with 2 cores of 8 on a node: the others are idle"]
+    bound = [a_rank(rank, cpus=frozenset([rank])) for rank in range(2)]
+    assert said(*bound) == ["ranks 0-1 on n1 compute with 2 cores of 8 on a node: the others are idle"]
     granted = {"SLURM_CPUS_ON_NODE": "4"}  # of hyperthreads: two cores
     assert said(a_rank(cpus=frozenset({0, 8}), variables=granted)) == []
 
