@@ -235,7 +235,7 @@ def test_compare_merge_and_export_take_every_kind(tmp_path: Path) -> None:
     surface = with_more(bowl())
     store.save(tmp_path / "s.h5", surface)
     (found,) = compare_files(
-        [tmp_path / "s.h5"], metric="train_gradient", radius=0.5, levels=["+1"], log=None, vmax=1e9, labels=[],
+        [tmp_path / "s.h5"], metric="train_gradient", radius=0.5, levels=["+1"], log_scale=None, vmax=1e9, labels=[],
         out=None, draw=False, overwrite=False,
     )  # fmt: skip
     centre = next(number for number in found.numbers if number.key == "centre")
