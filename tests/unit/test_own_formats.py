@@ -103,7 +103,7 @@ def test_a_format_is_registered_in_one_line(
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_is_in_the_help_under_its_name(name: str, start: Any) -> None:
     said = " ".join(start(0, "lossgrid", "export", "--help", env={"COLUMNS": "500"}).stdout.split())
-    assert f"{name}: {FORMATS[name].words}." in said
+    assert f"{name}: {FORMATS[name].help}." in said
     assert "|".join(FORMATS) in said
 
 

@@ -239,7 +239,7 @@ def test_compare_merge_and_export_take_every_kind(tmp_path: Path) -> None:
         out=None, draw=False, overwrite=False,
     )  # fmt: skip
     centre = next(number for number in found.numbers if number.key == "centre")
-    assert centre.words == "train gradient at the centre"
+    assert centre.label == "train gradient at the centre"
     assert centre.value == pytest.approx(1e3 * 0.1**2)
     header = export_file(tmp_path / "s.h5", to="csv").read_text().splitlines()[0]
     assert header == "alpha,beta,train_loss,train_accuracy,test_ece,train_gradient,status,seconds,rank"

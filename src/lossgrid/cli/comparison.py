@@ -124,7 +124,7 @@ def as_table(measured: Sequence[Measured]) -> str:
     """Write what was measured for people: a row for each number, a column for each surface, then the minima."""
     table = _new_table("", *[one.label for one in measured])
     for row in zip(*[one.numbers for one in measured], strict=True):
-        table.add_row(row[0].words, *map(str, row))
+        table.add_row(row[0].label, *map(str, row))
     text = _render(table)
     if any(number.is_lower for one in measured for number in one.numbers):
         text += ">=  goes on beyond the grid, or beyond points that are left out\n"
@@ -140,10 +140,10 @@ def _table_of_minima(measured: Sequence[Measured]) -> Table:
     table = _new_table("most persistent minima", *axes, "depth", "persistence", "")
     for one in measured:
         for number, minimum in enumerate(one.minima[:SHOWN_MINIMA]):
-            place = [minimum.alpha] if minimum.beta is None else [minimum.alpha, minimum.beta]
+            coordinates = [minimum.alpha] if minimum.beta is None else [minimum.alpha, minimum.beta]
             table.add_row(
                 one_line(one.label) if number == 0 else "",
-                *[f"{value:.4g}" for value in (*place, minimum.loss, minimum.persistence)],
+                *[f"{value:.4g}" for value in (*coordinates, minimum.loss, minimum.persistence)],
                 "at the border" if minimum.on_border else "",
             )
         if len(one.minima) > SHOWN_MINIMA:

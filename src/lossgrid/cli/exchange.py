@@ -36,7 +36,7 @@ def export(
     return EXIT_COMPLETE
 
 
-export.__doc__ = f"{export.__doc__}\n\n{' '.join(f'{one.name}: {one.words}.' for one in FORMATS.values())}"
+export.__doc__ = f"{export.__doc__}\n\n{' '.join(f'{one.name}: {one.help}.' for one in FORMATS.values())}"
 
 
 def import_surface(

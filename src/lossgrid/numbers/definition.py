@@ -54,11 +54,11 @@ class Subject:
     @property
     def what(self) -> str:
         """Name the values of the landscape, where lower is better: an accuracy became an error."""
-        words = self.quantity.name.replace("_", " ")
+        text = self.quantity.name.replace("_", " ")
         if self.quantity.better == "higher":
             is_accuracy = self.quantity.kind == "accuracy"
-            words = words.replace("accuracy", "error") if is_accuracy else f"what {words} lacks of the best"
-        return one_line(words)
+            text = text.replace("accuracy", "error") if is_accuracy else f"what {text} lacks of the best"
+        return one_line(text)
 
     def once(self, function: Callable[[Landscape], Part]) -> Part:
         """Return ``function(land)``, computed once for however many numbers are made of it."""
@@ -74,14 +74,14 @@ class Number:
 
     Attributes:
         key: Its name in JSON and CSV.
-        words: Its name in the table.
+        label: Its name in the table.
         value: None where it does not exist, such as a multiple of a loss of 0.
         is_lower: Whether it is only a lower bound.
         is_share: Whether it is written in per cent.
     """
 
     key: str
-    words: str
+    label: str
     value: float | int | None
     is_lower: bool = False
     is_share: bool = False
@@ -102,7 +102,7 @@ class Definition:
 
     Attributes:
         key: Its name in JSON and CSV. ``{level}`` and ``{radius}`` stand for what was asked for.
-        words: Its name in the table, where also ``{where}`` stands for the place of the level, ``{what}`` for the
+        label: Its name in the table, where also ``{where}`` stands for the place of the level, ``{what}`` for the
             quantity.
         take: The function: of a :class:`Subject` a number, a :class:`Bound`, or None where there is no such number.
         source: Where the definition comes from, such as ``Dinh et al. 2017``.
@@ -112,7 +112,7 @@ class Definition:
     """
 
     key: str
-    words: str
+    label: str
     take: Callable[[Subject], Value]
     source: str = ""
     units: str = "1"
@@ -126,12 +126,12 @@ class Definition:
             InputError: Its names are no texts or have other fields, or its function is none.
         """
         try:
-            names = [self.key.format(**_EXAMPLE), self.words.format(**_EXAMPLE)]
+            names = [self.key.format(**_EXAMPLE), self.label.format(**_EXAMPLE)]
         except (AttributeError, LookupError, TypeError, ValueError):
             names = []
         if not names or names != [one_line(name) for name in names] or not all(names):
             raise InputError(
-                f"number {one_line(str(self.key))}: expected key and words on one line, with no fields but "
+                f"number {one_line(str(self.key))}: expected key and label on one line, with no fields but "
                 f"{', '.join(f'{{{name}}}' for name in _EXAMPLE)}"
             )
         if self.per_level and "{level}" not in self.key:
@@ -156,14 +156,14 @@ class Definition:
         found = self.take(subject)
         bound = found if isinstance(found, Bound) else Bound(found, is_lower=False)  # type: ignore[arg-type]
         names = _named(subject.radius, subject.level, subject.what)
-        key, words = self.key.format(**names), self.words.format(**names)
+        key, label = self.key.format(**names), self.label.format(**names)
         value = _number(bound.value, key)
-        return Number(key, words, value, bound.is_lower and value is not None, self.units == SHARE)
+        return Number(key, label, value, bound.is_lower and value is not None, self.units == SHARE)
 
 
 def _named(radius: float, level: Level | None, what: str = "") -> dict[str, Any]:
     """Return what the fields in the names of a number stand for."""
-    return {"radius": f"{radius:g}", "level": level, "where": "" if level is None else level.words, "what": what}
+    return {"radius": f"{radius:g}", "level": level, "where": "" if level is None else level.label, "what": what}
 
 
 _EXAMPLE = _named(0.5, Level(factor=2), "train loss")

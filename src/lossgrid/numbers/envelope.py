@@ -41,9 +41,9 @@ def convexity(land: Landscape) -> Deviation:
     """
     values = land.values.ravel()
     above = np.zeros_like(values)
-    for places, line, coordinates in _lines(land):
-        known = np.isfinite(values[places])
-        here = places[known]
+    for indices, line, coordinates in _lines(land):
+        known = np.isfinite(values[indices])
+        here = indices[known]
         above[here] = np.maximum(above[here], values[here] - _hulls(line[known], coordinates[known], values[here]))
     known = np.isfinite(values)
     span = land.range
@@ -60,8 +60,8 @@ def _lines(land: Landscape) -> Iterator[tuple[Numbers, Numbers, Values]]:
     if equally_spaced(land.alpha) is not None and equally_spaced(land.beta) is not None:
         directions += [(column - row, row.astype(np.float64)), (column + row, row.astype(np.float64))]
     for line, coordinates in directions:
-        places = np.argsort(line, kind="stable")
-        yield places, line[places], coordinates[places]
+        indices = np.argsort(line, kind="stable")
+        yield indices, line[indices], coordinates[indices]
 
 
 def lower_hull(x: Values, y: Values) -> Values:

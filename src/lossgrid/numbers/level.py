@@ -44,8 +44,8 @@ class Level:
         return loss + self.rise / unit
 
     @property
-    def words(self) -> str:
-        """Where it is, for people: ``at centre +0.1``, ``at 2x the centre``."""
+    def label(self) -> str:
+        """The level as text: ``at centre +0.1``, ``at 2x the centre``."""
         return f"at {self} the centre" if self.factor > 1 else f"at centre {self}"
 
     def __str__(self) -> str:

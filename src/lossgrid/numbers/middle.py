@@ -54,10 +54,10 @@ def around_zero(coordinates: Values, name: str) -> list[int]:
 
 def at_zero(coordinates: Values, values: Values, name: str) -> Values:
     """Return the values at coordinate 0 along the first axis of ``values``, linear between two."""
-    places = around_zero(coordinates, name)
-    if len(places) == 1:
-        return np.asarray(values[places[0]])
-    before, after = places
+    indices = around_zero(coordinates, name)
+    if len(indices) == 1:
+        return np.asarray(values[indices[0]])
+    before, after = indices
     share = -coordinates[before] / (coordinates[after] - coordinates[before])
     return np.asarray((1 - share) * values[before] + share * values[after])
 

@@ -44,8 +44,8 @@ def _checked(name: str, reference: str) -> str:
 
 def _renamed(definition: Definition, name: str) -> Definition:
     if definition.per_level:
-        return replace(definition, key=f"{name}_{{level}}", words=f"{name} {{where}}")
-    return replace(definition, key=name, words=name)
+        return replace(definition, key=f"{name}_{{level}}", label=f"{name} {{where}}")
+    return replace(definition, key=name, label=name)
 
 
 def _named(take: Callable[[Subject], Any], reference: str) -> Callable[[Subject], Any]:
