@@ -1,4 +1,4 @@
-"""A height above the centre, of which the level set is measured."""
+"""Levels: heights above the centre, whose level sets are measured."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Level:
         return level
 
     def height(self, loss: float, unit: float = 1.0) -> float | None:
-        """Return the loss of the level where that at the centre is ``loss``; None for a multiple of what is not > 0.
+        """Return the loss of the level for ``loss`` at the centre; None for a multiple of a loss that is not positive.
 
         Both losses are in ``unit``.
         """

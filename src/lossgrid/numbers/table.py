@@ -1,4 +1,4 @@
-"""The table of all numbers, as docs/metrics.md has it: ``python -m lossgrid.numbers.table``."""
+"""The table of all numbers in docs/metrics.md: ``python -m lossgrid.numbers.table``."""
 
 from __future__ import annotations
 
