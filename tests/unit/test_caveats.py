@@ -166,8 +166,8 @@ def test_the_page_has_the_notes(file: Path) -> None:
 def test_tables_of_numbers_have_the_notes(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         measured = compare_files(
-            [file], metric=None, radius=0.5, levels=["2x"], log=None, vmax=None, labels=["mine"], out=None, draw=False,
-            overwrite=False,
+            [file], metric=None, radius=0.5, levels=["2x"], log_scale=None, vmax=None, labels=["mine"], out=None,
+            draw=False, overwrite=False,
         )  # fmt: skip
     assert as_table(measured).endswith(f"mine: {RANDOM}\n")
     assert json.loads(as_json(measured))[0]["notes"] == [RANDOM]

@@ -21,8 +21,8 @@ from lossgrid.surface import DONE, PENDING, Origin, Surface
 from tests.builders import a_surface, measured
 
 DEFAULTS: dict[str, Any] = {
-    "metric": None, "radius": 0.5, "levels": comparison.LEVELS, "log": None, "vmax": None, "labels": [], "out": None,
-    "draw": False, "overwrite": False,
+    "metric": None, "radius": 0.5, "levels": comparison.LEVELS, "log_scale": None, "vmax": None, "labels": [],
+    "out": None, "draw": False, "overwrite": False,
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@ import csv
 import html
 import itertools
 import json
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -71,8 +72,8 @@ def saved(folder: Path, surface: Surface, name: str = "s.h5") -> Path:
     return folder / name
 
 
-def exported(folder: Path, surface: Surface, to: str, **options: Any) -> Path:
-    return export_file(saved(folder, surface), to=to, overwrite=True, **options)
+def exported(folder: Path, surface: Surface, to: str, **heights: Any) -> Path:
+    return export_file(saved(folder, surface), to=to, options=HeightOptions(**heights), overwrite=True)
 
 
 def mesh(surface: Surface) -> tuple[np.ndarray, np.ndarray]:
@@ -415,13 +416,14 @@ def test_what_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.Mo
     ("options", "words"),
     [
         ({"to": "obj"}, "expected one of loss-landscape, vtk, xdmf, csv, html, got 'obj'"),
-        ({"to": "csv", "metric": "train_loss"}, "--metric is for vtk and html"),
-        ({"to": "xdmf", "log": False}, "--log is for vtk and html"),
-        ({"to": "loss-landscape", "clip": 1.0}, "--clip is for vtk and html"),
-        ({"to": "vtk", "clip": float("nan")}, "--clip must be a finite number, got nan"),
-        ({"to": "vtk", "clip": -1.0, "log": True}, "--clip must be positive with --log"),
-        ({"to": "html", "clip": 0.1}, "--clip 0.1 leaves nothing of train_loss, of which 0.1 is lowest"),
-        ({"to": "vtk", "metric": "test_loss"}, "no 'test_loss'; it has train_loss, train_accuracy"),
+        ({"to": "csv", "options": HeightOptions("train_loss")}, "--metric is for vtk and html"),
+        ({"to": "xdmf", "options": HeightOptions(log=False)}, "--log is for vtk and html"),
+        ({"to": "loss-landscape", "options": HeightOptions(clip=1.0)}, "--clip is for vtk and html"),
+        (
+            {"to": "html", "options": HeightOptions(clip=0.1)},
+            "--clip 0.1 leaves nothing of train_loss, of which 0.1 is lowest",
+        ),
+        ({"to": "vtk", "options": HeightOptions("test_loss")}, "no 'test_loss'; it has train_loss, train_accuracy"),
         ({"to": "vtk", "out": "s.ply"}, "the name of a file for vtk ends in .vtp"),
         ({"to": "csv", "out": "absent/s.csv"}, "there is no folder"),
         ({"to": "loss-landscape", "out": "s.h5", "overwrite": True}, "is the surface itself"),
@@ -439,6 +441,13 @@ def test_what_cannot_work_is_said_and_nothing_is_written(
         export_file(Path("s.h5"), **options)
     assert file.read_bytes() == before
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_heights_that_cannot_be_are_refused() -> None:
+    with pytest.raises(InputError, match="--clip must be a finite number, got nan"):
+        HeightOptions(clip=math.nan)
+    with pytest.raises(InputError, match="--clip must be positive with --log"):
+        HeightOptions(log=True, clip=-1.0)
 
 
 def test_logarithms_need_positive_values(tmp_path: Path) -> None:

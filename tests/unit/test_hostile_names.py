@@ -20,7 +20,7 @@ from lossgrid.cli.comparison import as_csv, as_json, as_table
 from lossgrid.errors import InputError
 from lossgrid.formats import export_file
 from lossgrid.numbers.measured import Measured
-from lossgrid.plot.words import plain
+from lossgrid.plot.labels import plain
 from lossgrid.surface import Origin, Surface
 from lossgrid.surface.caveats import caveats_of
 from lossgrid.wording import one_line

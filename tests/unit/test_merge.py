@@ -20,7 +20,7 @@ from lossgrid import cli, store
 from lossgrid.errors import InputError
 from lossgrid.files import locked
 from lossgrid.merge import merge_files, merged
-from lossgrid.plot.words import missing
+from lossgrid.plot.labels import missing
 from lossgrid.run.provenance import going_on
 from lossgrid.settings import RunConfig, resolve
 from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Axis, Origin, Session, Surface

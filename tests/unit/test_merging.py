@@ -114,7 +114,7 @@ def test_numbers_of_large_surfaces_take_seconds(tmp_path: Path, name: str) -> No
     store.save(tmp_path / "s.h5", surface, overwrite=False)
     began = time.process_time()
     (measured,) = comparison.compare_files(
-        [tmp_path / "s.h5"], metric=None, radius=0.5, levels=comparison.LEVELS, log=None, vmax=None, labels=[],
+        [tmp_path / "s.h5"], metric=None, radius=0.5, levels=comparison.LEVELS, log_scale=None, vmax=None, labels=[],
         out=None, draw=False, overwrite=False,
     )  # fmt: skip
     assert len(comparison.as_json([measured])) > 500

@@ -101,11 +101,11 @@ def test_axes_that_are_none_are_refused(alpha: list[float], text: str) -> None:
 def test_ticks_tell_values_also_where_places_are_over_a_power_of_ten() -> None:
     scale = choose_scale(np.array([-1.7e308, 0.0, 1.7e308]), ScaleOptions(), by_factors=False)
     assert scale.power == 308
-    assert [scale.write(place) for place in scale.place([-1e308, 0.0, 1.5e308])] == [
+    assert [scale.write(one) for one in scale.transform([-1e308, 0.0, 1.5e308])] == [
         r"$-1\times10^{308}$", "0", r"$1.5\times10^{308}$"
     ]  # fmt: skip
     small = choose_scale(np.array([0.0, 4e-310]), ScaleOptions(), by_factors=True)
-    assert small.write(small.place([2e-310])[0]) == r"$2\times10^{-310}$"
+    assert small.write(small.transform([2e-310])[0]) == r"$2\times10^{-310}$"
 
 
 def saved(folder: Path, surface: Surface) -> Path:
@@ -117,7 +117,7 @@ def saved(folder: Path, surface: Surface) -> Path:
 def numbers_of(file: Path, metric: str) -> list[dict[str, Any]]:
     """Compare a surface with itself; return what programs get, which must be JSON."""
     measured = comparison.compare_files(
-        [file, file], metric=metric, radius=0.5, levels=["+0.1", "2x", "+1e308"], log=None, vmax=None, labels=[],
+        [file, file], metric=metric, radius=0.5, levels=["+0.1", "2x", "+1e308"], log_scale=None, vmax=None, labels=[],
         out=None, draw=False, overwrite=False,
     )  # fmt: skip
     rows = list(csv.DictReader(io.StringIO(comparison.as_csv(measured))))

@@ -11,7 +11,7 @@ import pytest
 
 from lossgrid.errors import InputError
 from lossgrid.files import writing
-from lossgrid.formats import FORMATS, Format, export_file
+from lossgrid.formats import FORMATS, Format, HeightOptions, export_file
 from tests.unit.test_compare import run_main
 from tests.unit.test_export import PLANE, saved
 
@@ -103,7 +103,7 @@ def test_a_format_is_registered_in_one_line(
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_is_in_the_help_under_its_name(name: str, start: Any) -> None:
     said = " ".join(start(0, "lossgrid", "export", "--help", env={"COLUMNS": "500"}).stdout.split())
-    assert f"{name}: {FORMATS[name].words}." in said
+    assert f"{name}: {FORMATS[name].help}." in said
     assert "|".join(FORMATS) in said
 
 
@@ -130,10 +130,10 @@ def test_an_object_or_a_class_says_how_its_files_end(tmp_path: Path, name: str, 
 
 
 def test_a_format_of_heights_gets_what_was_asked_of_them() -> None:
-    written = export_file(Path("s.h5"), to="own_formats:Heights", metric="train_accuracy", clip=0.5)
+    written = export_file(Path("s.h5"), to="own_formats:Heights", options=HeightOptions("train_accuracy", clip=0.5))
     assert json.loads(written.read_text()) == ["train_accuracy", 0.5]
     with pytest.raises(InputError, match="--metric is for vtk and html, whose heights are one metric"):
-        export_file(Path("s.h5"), to="own_formats:rows", metric="train_accuracy")
+        export_file(Path("s.h5"), to="own_formats:rows", options=HeightOptions("train_accuracy"))
 
 
 def test_a_file_is_replaced_only_when_asked_and_the_function_is_not_called_before(tmp_path: Path) -> None:

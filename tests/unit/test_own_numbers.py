@@ -120,7 +120,7 @@ def test_a_number_of_each_level_is_taken_of_each_and_can_be_renamed() -> None:
     assert taken(valley(), "own_numbers:REACH", levels=["+0.1"]) == {"reach_+0.1": 0.5}
     both = compare_files([Path("a.h5")], **DEFAULTS | {"also": ["far=own_numbers:REACH"], "levels": ["+0.1", "3x"]})
     assert [number.key for number in both[0].numbers[-2:]] == ["far_+0.1", "far_3x"]
-    assert [number.words for number in both[0].numbers[-2:]] == ["far at centre +0.1", "far at 3x the centre"]
+    assert [number.label for number in both[0].numbers[-2:]] == ["far at centre +0.1", "far at 3x the centre"]
 
 
 def test_a_number_of_planes_alone_is_left_out_for_lines() -> None:
@@ -195,9 +195,9 @@ def test_names_that_cannot_be_are_refused_before_a_file_is_read(given: list[str]
     [
         {"key": 3},
         {"key": ""},
-        {"words": "{nothing}"},
-        {"words": "{"},
-        {"words": "two\nlines"},
+        {"label": "{nothing}"},
+        {"label": "{"},
+        {"label": "two\nlines"},
         {"take": 3},
         {"grids": "cube"},
         {"per_level": True},

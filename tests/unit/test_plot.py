@@ -197,7 +197,7 @@ def test_a_logarithm_of_nothing_positive_is_refused_and_zeros_are_below() -> Non
         plot.draw(a_surface({"train_loss": np.zeros((3, 3))}), log=True)
     scale = choose_scale(np.array([0.0, 0.1, 1.0, 10.0]), ScaleOptions(log=True), by_factors=True)
     assert (scale.low, scale.extend) == (0.1, "min")
-    assert scale.place([0.0])[0] < scale.limits[0]
+    assert scale.transform([0.0])[0] < scale.limits[0]
 
 
 @pytest.mark.parametrize(
@@ -510,15 +510,13 @@ def surface_file(path: Path, *, done: int = 4, beta: bool = True) -> Path:
     return path
 
 
-DEFAULTS: dict[str, Any] = {
-    "kind": None, "metric": None, "log": None, "vmin": None, "vmax": None, "levels": None, "labels": [],
-    "band": False, "format": "png", "out": None, "overwrite": False,
-}  # fmt: skip
+DEFAULTS: dict[str, Any] = {"labels": [], "format": "png", "out": None, "overwrite": False}
+ALL = plot.PictureOptions()
 
 
 @pytest.mark.slow
 def test_one_file_is_drawn_in_every_way_beside_it(tmp_path: Path) -> None:
-    pictures = draw_files([surface_file(tmp_path / "s.h5")], **DEFAULTS)
+    pictures = draw_files([surface_file(tmp_path / "s.h5")], ALL, **DEFAULTS)
     assert pictures == [tmp_path / f"s_{kind}.png" for kind in ("contourf", "contour", "heat", "surface")]
     assert all(picture.is_file() for picture in pictures)
 
@@ -526,25 +524,27 @@ def test_one_file_is_drawn_in_every_way_beside_it(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_one_kind_or_one_name_is_one_picture(tmp_path: Path) -> None:
     file = surface_file(tmp_path / "s.h5")
-    assert draw_files([file], **DEFAULTS | {"kind": "heat", "format": "pdf"}) == [tmp_path / "s_heat.pdf"]
-    assert draw_files([file], **DEFAULTS | {"out": tmp_path / "mine.svg"}) == [tmp_path / "mine.svg"]
+    assert draw_files([file], plot.PictureOptions(kind="heat"), **DEFAULTS | {"format": "pdf"}) == [
+        tmp_path / "s_heat.pdf"
+    ]
+    assert draw_files([file], ALL, **DEFAULTS | {"out": tmp_path / "mine.svg"}) == [tmp_path / "mine.svg"]
     line_file = surface_file(tmp_path / "l.h5", beta=False)
-    assert draw_files([line_file], **DEFAULTS) == [tmp_path / "l_line.png"]
+    assert draw_files([line_file], ALL, **DEFAULTS) == [tmp_path / "l_line.png"]
 
 
 @pytest.mark.slow
 def test_several_files_are_drawn_side_by_side(tmp_path: Path) -> None:
     files = [surface_file(tmp_path / "a.h5"), surface_file(tmp_path / "b.h5")]
-    assert draw_files(files, **DEFAULTS) == [tmp_path / "a_side_by_side.png"]
+    assert draw_files(files, ALL, **DEFAULTS) == [tmp_path / "a_side_by_side.png"]
     out = tmp_path / "both.svg"
-    assert draw_files(files, **DEFAULTS | {"out": out, "labels": ["first", "second"]}) == [out]
+    assert draw_files(files, ALL, **DEFAULTS | {"out": out, "labels": ["first", "second"]}) == [out]
     with pytest.raises(InputError, match="one --label for each file, got 1 for 2"):
-        draw_files(files, **DEFAULTS | {"labels": ["first"]})
+        draw_files(files, ALL, **DEFAULTS | {"labels": ["first"]})
 
 
 def test_files_of_several_seeds_are_drawn_as_a_band(tmp_path: Path) -> None:
     files = [surface_file(tmp_path / f"seed{seed}.h5", beta=False) for seed in range(3)]
-    assert draw_files(files, **DEFAULTS | {"band": True}) == [tmp_path / "seed0_band.png"]
+    assert draw_files(files, plot.PictureOptions(band=True), **DEFAULTS) == [tmp_path / "seed0_band.png"]
 
 
 @pytest.mark.slow
@@ -552,20 +552,20 @@ def test_nothing_is_drawn_where_one_picture_is_in_the_way(tmp_path: Path) -> Non
     file = surface_file(tmp_path / "s.h5")
     (tmp_path / "s_surface.png").write_text("mine")
     with pytest.raises(InputError, match=r"s_surface\.png exists; give --overwrite"):
-        draw_files([file], **DEFAULTS)
+        draw_files([file], ALL, **DEFAULTS)
     assert not (tmp_path / "s_contourf.png").exists()
-    assert len(draw_files([file], **DEFAULTS | {"overwrite": True})) == 4
+    assert len(draw_files([file], ALL, **DEFAULTS | {"overwrite": True})) == 4
 
 
 def test_an_unfinished_surface_is_drawn_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = surface_file(tmp_path / "s.h5", done=3)
     with caplog.at_level(logging.WARNING):
-        draw_files([file], **DEFAULTS | {"kind": "heat"})
+        draw_files([file], plot.PictureOptions(kind="heat"), **DEFAULTS)
     assert "5 of 20 points are pending and drawn blank" in caplog.text
 
 
 def test_a_surface_of_which_nothing_is_computed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no point has been computed yet"):
-        draw_files([surface_file(tmp_path / "s.h5", done=0)], **DEFAULTS)
+        draw_files([surface_file(tmp_path / "s.h5", done=0)], ALL, **DEFAULTS)
     with pytest.raises(InputError, match="no such file"):
-        draw_files([tmp_path / "none.h5"], **DEFAULTS)
+        draw_files([tmp_path / "none.h5"], ALL, **DEFAULTS)

@@ -235,11 +235,11 @@ def test_compare_merge_and_export_take_every_kind(tmp_path: Path) -> None:
     surface = with_more(bowl())
     store.save(tmp_path / "s.h5", surface)
     (found,) = compare_files(
-        [tmp_path / "s.h5"], metric="train_gradient", radius=0.5, levels=["+1"], log=None, vmax=1e9, labels=[],
+        [tmp_path / "s.h5"], metric="train_gradient", radius=0.5, levels=["+1"], log_scale=None, vmax=1e9, labels=[],
         out=None, draw=False, overwrite=False,
     )  # fmt: skip
     centre = next(number for number in found.numbers if number.key == "centre")
-    assert centre.words == "train gradient at the centre"
+    assert centre.label == "train gradient at the centre"
     assert centre.value == pytest.approx(1e3 * 0.1**2)
     header = export_file(tmp_path / "s.h5", to="csv").read_text().splitlines()[0]
     assert header == "alpha,beta,train_loss,train_accuracy,test_ece,train_gradient,status,seconds,rank"

@@ -23,7 +23,7 @@ from lossgrid.surface import Surface
 from lossgrid.surface.caveats import caveats_of
 from lossgrid.wording import one_line
 
-log_of_module = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 LEVELS = ("+0.1", "+0.5", "+1", "2x")
 RADIUS = 0.5
@@ -38,7 +38,7 @@ def compare_files(
     metric: str | None,
     radius: float,
     levels: Sequence[str],
-    log: bool | None,
+    log_scale: bool | None,
     vmax: float | None,
     labels: Sequence[str],
     out: Path | None,
@@ -53,7 +53,7 @@ def compare_files(
         metric: Such as ``test_loss``; by default the first loss, and of lines all in the picture.
         radius: Within which the sharpness is taken, in lengths of the directions.
         levels: Heights above the centre of which width and area are taken, such as ``+0.1`` and ``2x``.
-        log: Whether the scale of the picture is logarithmic; by default what the values need.
+        log_scale: Whether the scale of the picture is logarithmic; by default what the values need.
         vmax: Highest value of the picture; points above it count as unknown in all numbers.
         labels: A name for each file, or none.
         out: The picture; by default beside the first file.
@@ -79,7 +79,7 @@ def compare_files(
         plot.refuse_to_write([out], overwrite=overwrite)
     if len({surface.is_line for surface in surfaces}) > 1:
         raise InputError("lines and planes have no numbers in common; compare them apart")
-    names = list(labels) or names_of(files, surfaces, band=False)
+    names = list(labels) or names_of(files, surfaces, alike=False)
     measured_of = surfaces[0].quantity(metric)
     if vmax is not None and measured_of.better == "higher":
         raise InputError(f"--vmax is the highest loss, got {vmax:g} with {measured_of.name}; leave it out")
@@ -92,8 +92,8 @@ def compare_files(
             raise InputError(f"{file}: {error}") from None
         measured.append(Measured(label, str(file), surface.shape, numbers, found, caveats_of(surface)))
     if out is not None:
-        figure = plot.side_by_side(surfaces, names, metric=metric, log=log, vmax=vmax)
-        log_of_module.info("drawn: %s", plot.save(figure, out, overwrite=overwrite))
+        figure = plot.side_by_side(surfaces, names, metric=metric, log=log_scale, vmax=vmax)
+        log.info("drawn: %s", plot.save(figure, out, overwrite=overwrite))
     return measured
 
 
@@ -117,14 +117,14 @@ def _warn_of_units(files: Sequence[Path], surfaces: Sequence[Surface]) -> None:
         found = {surface.origin.setting(name) or "unknown": file for file, surface in zip(files, surfaces, strict=True)}
         if len(found) > 1:
             pairs = ", ".join(f"{one_line(value)} in {file}" for value, file in found.items())
-            log_of_module.warning("%s differs, and with it the unit of some numbers: %s", name, pairs)
+            log.warning("%s differs, and with it the unit of some numbers: %s", name, pairs)
 
 
 def as_table(measured: Sequence[Measured]) -> str:
     """Write what was measured for people: a row for each number, a column for each surface, then the minima."""
     table = _new_table("", *[one.label for one in measured])
     for row in zip(*[one.numbers for one in measured], strict=True):
-        table.add_row(row[0].words, *map(str, row))
+        table.add_row(row[0].label, *map(str, row))
     text = _render(table)
     if any(number.is_lower for one in measured for number in one.numbers):
         text += ">=  goes on beyond the grid, or beyond points that are left out\n"
@@ -140,10 +140,10 @@ def _table_of_minima(measured: Sequence[Measured]) -> Table:
     table = _new_table("most persistent minima", *axes, "depth", "persistence", "")
     for one in measured:
         for number, minimum in enumerate(one.minima[:SHOWN_MINIMA]):
-            place = [minimum.alpha] if minimum.beta is None else [minimum.alpha, minimum.beta]
+            coordinates = [minimum.alpha] if minimum.beta is None else [minimum.alpha, minimum.beta]
             table.add_row(
                 one_line(one.label) if number == 0 else "",
-                *[f"{value:.4g}" for value in (*place, minimum.loss, minimum.persistence)],
+                *[f"{value:.4g}" for value in (*coordinates, minimum.loss, minimum.persistence)],
                 "at the border" if minimum.on_border else "",
             )
         if len(one.minima) > SHOWN_MINIMA:

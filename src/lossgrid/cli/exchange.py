@@ -11,7 +11,7 @@ from lossgrid import parallel
 from lossgrid.cli.options import Overwrite, named, written
 from lossgrid.cli.voice import log_of
 from lossgrid.errors import EXIT_COMPLETE
-from lossgrid.formats import FORMATS, WITH_HEIGHT, export_file
+from lossgrid.formats import FORMATS, WITH_HEIGHT, HeightOptions, export_file
 
 HEIGHTS = " and ".join(WITH_HEIGHT)
 
@@ -31,11 +31,12 @@ def export(
 ) -> int:
     """Write a surface for other tools."""
     log_of(parallel.alone())
-    typer.echo(export_file(file, to=to, out=out, metric=metric, log=log, clip=clip, overwrite=overwrite))
+    options = HeightOptions(metric, log, clip)
+    typer.echo(export_file(file, to=to, out=out, options=options, overwrite=overwrite))
     return EXIT_COMPLETE
 
 
-export.__doc__ = f"{export.__doc__}\n\n{' '.join(f'{one.name}: {one.words}.' for one in FORMATS.values())}"
+export.__doc__ = f"{export.__doc__}\n\n{' '.join(f'{one.name}: {one.help}.' for one in FORMATS.values())}"
 
 
 def import_surface(

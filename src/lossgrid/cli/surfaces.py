@@ -64,15 +64,12 @@ def plot(
     """Draw surfaces: lines, contours, heat maps, 3-D views."""
     log_of(parallel.alone())
     from lossgrid.cli.pictures import draw_files
-    from lossgrid.plot import FORMATS, KINDS
+    from lossgrid.plot import FORMATS, KINDS, PictureOptions
 
     choose("--kind", kind, KINDS)
     choose("--format", format, FORMATS)
-    pictures = draw_files(
-        file, kind=kind, metric=metric, log=log, vmin=vmin, vmax=vmax, levels=levels, labels=label or [],
-        band=band, format=format, out=out, overwrite=overwrite,
-    )  # fmt: skip
-    for picture in pictures:
+    options = PictureOptions(kind=kind, metric=metric, log=log, vmin=vmin, vmax=vmax, levels=levels, band=band)
+    for picture in draw_files(file, options, labels=label or [], format=format, out=out, overwrite=overwrite):
         typer.echo(picture)
     return EXIT_COMPLETE
 
@@ -138,8 +135,8 @@ def compare(
     from lossgrid.cli import comparison
 
     measured = comparison.compare_files(
-        file, metric=metric, radius=radius, levels=level or comparison.LEVELS, also=number or [], log=log, vmax=vmax,
-        labels=label or [], out=out, draw=not (as_json or as_csv), overwrite=overwrite,
+        file, metric=metric, radius=radius, levels=level or comparison.LEVELS, also=number or [], log_scale=log,
+        vmax=vmax, labels=label or [], out=out, draw=not (as_json or as_csv), overwrite=overwrite,
     )  # fmt: skip
     write = comparison.as_json if as_json else comparison.as_csv if as_csv else comparison.as_table
     typer.echo(write(measured).rstrip("\n"))

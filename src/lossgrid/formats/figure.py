@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from lossgrid.formats.heights import HeightOptions, choose_values
 from lossgrid.formats.points import coordinates
-from lossgrid.plot.coordinates import Drawn, drawn, refuse_coordinates
+from lossgrid.plot.coordinates import DrawnAxis, drawn_axis, refuse_coordinates
+from lossgrid.plot.labels import missing, text_of, title_of, with_unit
 from lossgrid.plot.notes import COLOUR
 from lossgrid.plot.scale import Scale, ScaleOptions, choose_scale
-from lossgrid.plot.words import missing, title_of, with_unit, words_of
 from lossgrid.surface import Surface
 from lossgrid.surface.caveats import caveats_of
 from lossgrid.wording import one_line
@@ -35,7 +35,7 @@ def figure_of(surface: Surface, options: HeightOptions) -> dict[str, Any]:
     quantity, values = choose_values(surface, options)
     wanted = ScaleOptions(log=options.log, vmax=options.clip)
     scale = choose_scale(values, wanted, by_factors=quantity.varies == "by factors")
-    words = _plain(with_unit(words_of(quantity.name), quantity, [surface]))
+    label = _plain(with_unit(text_of(quantity.name), quantity, [surface]))
     notes = [
         title_of(surface),
         missing(surface, [quantity.name]),
@@ -45,8 +45,8 @@ def figure_of(surface: Surface, options: HeightOptions) -> dict[str, Any]:
         f'<span style="font-size:0.7em;color:{COLOUR}">{_plain(caveat)}</span>' for caveat in caveats_of(surface)
     ]
     title = {"text": "<br>".join([_plain(", ".join(filter(None, notes))), *caveats])}
-    hover = {"hovertext": _texts(surface, values, words), "hoverinfo": "text"}
-    heights, axis = np.clip(scale.place(values), *scale.limits), _axis(scale, words)
+    hover = {"hovertext": _texts(surface, values, label), "hoverinfo": "text"}
+    heights, axis = np.clip(scale.transform(values), *scale.limits), _axis(scale, label)
     if surface.is_line or 1 in surface.shape:
         trace, layout = _line(surface, heights, axis)
     else:
@@ -65,9 +65,9 @@ def _plane(
     """Return the trace and the layout of a surface in three dimensions, dark where the network is good."""
     assert surface.beta is not None
     low, high = scale.limits
-    alpha, beta = drawn(surface.alpha, ALPHA), drawn(surface.beta, BETA)
+    alpha, beta = drawn_axis(surface.alpha, ALPHA), drawn_axis(surface.beta, BETA)
     trace = {
-        "type": "surface", "x": alpha.places.tolist(), "y": beta.places.tolist(), "z": _known(heights),
+        "type": "surface", "x": alpha.coordinates.tolist(), "y": beta.coordinates.tolist(), "z": _known(heights),
         "colorscale": "Viridis", "reversescale": is_good_high, "cmin": low, "cmax": high, "colorbar": axis,
     }  # fmt: skip
     scene = {
@@ -82,31 +82,31 @@ def _plane(
 
 def _line(surface: Surface, heights: Any, axis: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the trace and the layout of a line, or of a plane that is but one point wide."""
-    along = drawn(surface.alpha, ALPHA)
+    along = drawn_axis(surface.alpha, ALPHA)
     if surface.beta is not None and len(surface.beta) > 1:
-        along = drawn(surface.beta, BETA)
-    trace = {"type": "scatter", "mode": "lines+markers", "x": along.places.tolist(), "y": _known(heights.ravel())}
+        along = drawn_axis(surface.beta, BETA)
+    trace = {"type": "scatter", "mode": "lines+markers", "x": along.coordinates.tolist(), "y": _known(heights.ravel())}
     return trace, {"xaxis": {"title": {"text": _over(along)}}, "yaxis": axis}
 
 
-def _over(axis: Drawn) -> str:
+def _over(axis: DrawnAxis) -> str:
     """Name an axis, with the power of ten over which its coordinates are."""
     return axis.name if axis.power == 0 else f"{axis.name} / 1e{axis.power}"
 
 
-def _axis(scale: Scale, words: str) -> dict[str, Any]:
+def _axis(scale: Scale, label: str) -> dict[str, Any]:
     """Return an axis of heights, whose ticks are at places but tell values."""
     ticks = scale.ticks()
-    places = scale.place(ticks).tolist()
-    return {"title": {"text": words}, "tickvals": places, "ticktext": [f"{tick:.4g}" for tick in ticks]}
+    transformed = scale.transform(ticks).tolist()
+    return {"title": {"text": label}, "tickvals": transformed, "ticktext": [f"{tick:.4g}" for tick in ticks]}
 
 
-def _texts(surface: Surface, values: npt.NDArray[np.float64], words: str) -> list[Any]:
+def _texts(surface: Surface, values: npt.NDArray[np.float64], label: str) -> list[Any]:
     """Return what is shown where the pointer is: coordinates and the value itself, also where the height is clipped.
 
     As whole texts: numbers for a template plotly.js would look up with row and column exchanged.
     """
-    texts = np.char.mod(f"{words.replace('%', '%%')} %.6g", values)
+    texts = np.char.mod(f"{label.replace('%', '%%')} %.6g", values)
     for name, numbers in reversed(coordinates(surface).items()):
         texts = np.char.add(np.char.mod(f"{name} %.4g<br>", numbers), texts)
     rows: list[Any] = (texts.ravel() if 1 in texts.shape else texts).tolist()

@@ -14,7 +14,7 @@ class Format:
         name: What ``--to`` calls it.
         ending: How its files are called after the name of the surface, such as ``.csv``; empty where only the user
             knows.
-        words: What it is, for the help.
+        help: A description of the format.
         write: The function ``write(surface, path)``, which makes the file ``path``.
         takes_height: Whether one quantity is a height in it: then the function is ``write(surface, path, options)``,
             with :class:`~lossgrid.formats.heights.HeightOptions`. Else it takes all quantities as they are.
@@ -22,6 +22,6 @@ class Format:
 
     name: str
     ending: str
-    words: str
+    help: str
     write: Callable[..., object]
     takes_height: bool = False

@@ -11,10 +11,10 @@ from lossgrid.errors import InputError
 from lossgrid.files import writing
 from lossgrid.formats import page, reference, table, users, vtp, xdmf
 from lossgrid.formats.format import Format
-from lossgrid.formats.heights import HeightOptions
+from lossgrid.formats.heights import DEFAULTS, HeightOptions
 from lossgrid.user_code import is_reference
 
-log_of_module = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 FORMATS: dict[str, Format] = {
     one.name: one
@@ -34,9 +34,7 @@ def export_file(
     *,
     to: str,
     out: Path | None = None,
-    metric: str | None = None,
-    log: bool | None = None,
-    clip: float | None = None,
+    options: HeightOptions = DEFAULTS,
     overwrite: bool = False,
 ) -> Path:
     """Write a surface, complete or not, in the format of another tool.
@@ -45,9 +43,7 @@ def export_file(
         file: The surface.
         to: One of ``FORMATS``, or a format of the user as ``package.module:name``.
         out: The file to write; by default beside the surface.
-        metric: What is the height, such as ``test_loss``; by default the first loss.
-        log: Whether heights are logarithms; by default not for ``vtk``, and what the values need for ``html``.
-        clip: Higher values become this one.
+        options: Those of the heights, for a format that has them.
         overwrite: Replace a file that exists.
 
     Returns:
@@ -59,20 +55,18 @@ def export_file(
     from lossgrid import store  # and with it h5py, which is not needed to name the formats
 
     format = find(to)
-    given = {"metric": metric is not None, "log": log is not None, "clip": clip is not None}
-    if not format.takes_height and any(given.values()):
-        option = next(name for name, is_given in given.items() if is_given)
-        raise InputError(f"--{option} is for {' and '.join(WITH_HEIGHT)}, whose heights are one metric; leave it out")
+    given = [name for name, value in vars(options).items() if value is not None]
+    if given and not format.takes_height:
+        raise InputError(f"--{given[0]} is for {' and '.join(WITH_HEIGHT)}, whose heights are one metric; leave it out")
     if out is None and not format.ending:
         raise InputError(f"--out is missing: {format.name} does not say how its files end; give --out FILE")
-    options = [HeightOptions(metric, log, clip)] if format.takes_height else []
     surface = store.read(file)
     path = file.with_name(f"{file.with_suffix('').name}{format.ending}") if out is None else out
     _refuse_to_write(path, file, format, overwrite=overwrite)
     if surface.pending:
-        log_of_module.warning("%s: %d of %d points are pending", file, surface.pending, surface.status.size)
+        log.warning("%s: %d of %d points are pending", file, surface.pending, surface.status.size)
     with writing.written_whole(path, overwrite=overwrite, ending=path.suffix) as partial:
-        format.write(surface, partial, *options)
+        format.write(surface, partial, *([options] if format.takes_height else []))
     return path
 
 

@@ -18,7 +18,7 @@ class HeightOptions:
 
     Attributes:
         metric: Such as ``test_loss``.
-        log: Whether heights are logarithms, of base 10.
+        log: Whether heights are logarithms, of base 10; None for linear in ``vtk``, what the values need in ``html``.
         clip: Higher values become this one, in the unit of the quantity.
     """
 
@@ -31,6 +31,9 @@ class HeightOptions:
             raise InputError(f"--clip must be a finite number, got {self.clip}")
         if self.log and self.clip is not None and self.clip <= 0:
             raise InputError(f"--clip must be positive with --log, got {self.clip:g}")
+
+
+DEFAULTS = HeightOptions()
 
 
 def choose_values(surface: Surface, options: HeightOptions) -> tuple[Quantity, npt.NDArray[np.float64]]:

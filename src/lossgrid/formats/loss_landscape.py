@@ -102,7 +102,7 @@ def imported(reference: ReferenceSurface, file: Path, out: Path) -> Surface:
     shape = alpha.shape if beta is None else (*beta.shape, *alpha.shape)
     order = (rows, columns)[-len(shape) :]
     theirs = {one: values[order] for one, values in _known(reference, shape, file).items()}
-    known = np.all([values != MISSING for values in theirs.values()], axis=0)
+    computed = np.all([values != MISSING for values in theirs.values()], axis=0)
     ours = {
         one.name: np.where(values == MISSING, np.nan, values / PERCENT if one.kind == "accuracy" else values)
         for one, values in theirs.items()
@@ -113,13 +113,13 @@ def imported(reference: ReferenceSurface, file: Path, out: Path) -> Surface:
         beta=beta,
         quantities={one.name: one for one in theirs},
         values=ours,
-        status=status_of(ours.values(), known),
+        status=status_of(ours.values(), computed),
         seconds=np.full(shape, np.nan, dtype=np.float32),
         rank=np.full(shape, -1, dtype=np.int32),
         origin=_origin(reference, alpha, beta, splits, file, out),
-        complete=bool(known.all()),
+        complete=bool(computed.all()),
         created=store.now(),
-        finished=store.now() if known.all() else None,
+        finished=store.now() if computed.all() else None,
         path=out,
     )
 

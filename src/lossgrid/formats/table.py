@@ -24,14 +24,14 @@ def write(surface: Surface, path: Path) -> None:
         OSError: The file cannot be written.
     """
     names = [quantity.name for quantity in in_order(surface.quantities.values())]
-    told = [name for name in names if name in surface.errors]
+    with_errors = [name for name in names if name in surface.errors]
     columns = {
         **{name: numbers.ravel().tolist() for name, numbers in coordinates(surface).items()},
         **{name: _written(surface[name], surface.computed | ~np.isnan(surface[name])) for name in names},
         "status": [STATUS[number] for number in surface.status.ravel().tolist()],
         "seconds": _written(surface.seconds, ~np.isnan(surface.seconds)),
         "rank": _written(surface.rank, surface.rank >= 0),
-        **{f"{name}_error": _written(surface.errors[name], ~np.isnan(surface.errors[name])) for name in told},
+        **{f"{name}_error": _written(surface.errors[name], ~np.isnan(surface.errors[name])) for name in with_errors},
     }
     with path.open("x", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
@@ -39,9 +39,9 @@ def write(surface: Surface, path: Path) -> None:
         writer.writerows(zip(*columns.values(), strict=True))
 
 
-def _written(values: npt.NDArray[Any], known: npt.NDArray[np.bool_]) -> list[str]:
+def _written(values: npt.NDArray[Any], present: npt.NDArray[np.bool_]) -> list[str]:
     """Return numbers as text of just as many digits as they need, blank where not known."""
-    return [str(value) if is_known else "" for value, is_known in zip(values.ravel(), known.ravel(), strict=True)]
+    return [str(value) if is_present else "" for value, is_present in zip(values.ravel(), present.ravel(), strict=True)]
 
 
 CSV = Format("csv", ".csv", "a row for each point", write)

@@ -38,15 +38,15 @@ def write(surface: Surface, path: Path, options: HeightOptions) -> None:
         OSError: The file cannot be written.
     """
     heights = heights_of(surface, options)
-    known = np.isfinite(heights)
-    if left_out := int(np.count_nonzero(~known)):
-        log.warning("%s: %d of %d points have no height and are left out", surface.path, left_out, known.size)
-    places = {"beta": np.zeros(surface.shape), **coordinates(surface)}
+    finite = np.isfinite(heights)
+    if left_out := int(np.count_nonzero(~finite)):
+        log.warning("%s: %d of %d points have no height and are left out", surface.path, left_out, finite.size)
+    axes = {"beta": np.zeros(surface.shape), **coordinates(surface)}
     arrays: dict[str, npt.NDArray[Any]] = {"zvalue": heights, **surface.values, "status": surface.status}
     tree = _poly_data(
-        points=np.stack([places["alpha"][known], places["beta"][known], heights[known]], axis=1),
-        cells=cells_of(np.atleast_2d(known)),
-        arrays={name: array[known] for name, array in arrays.items()},
+        points=np.stack([axes["alpha"][finite], axes["beta"][finite], heights[finite]], axis=1),
+        cells=cells_of(np.atleast_2d(finite)),
+        arrays={name: array[finite] for name, array in arrays.items()},
     )
     ElementTree.indent(tree)
     tree.write(path, encoding="utf-8", xml_declaration=True)
@@ -63,17 +63,17 @@ def heights_of(surface: Surface, options: HeightOptions) -> npt.NDArray[np.float
     return np.log10(np.where(clipped > 0, clipped, np.nan)) if options.log else clipped
 
 
-def cells_of(known: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+def cells_of(finite: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """Return the numbers of the points at the corners of each face, or at the ends of each piece of a line.
 
     Args:
-        known: Which points there are, shape ``(n_beta, n_alpha)``; they are numbered in this order.
+        finite: Where points have a height, shape ``(n_beta, n_alpha)``; these are numbered row by row.
 
     Returns:
         Shape ``(n, 4)``, counter-clockwise, or ``(n, 2)`` where the grid is but one point wide.
     """
-    number = np.where(known, np.cumsum(known).reshape(known.shape) - 1, -1)
-    if 1 in known.shape:
+    number = np.where(finite, np.cumsum(finite).reshape(finite.shape) - 1, -1)
+    if 1 in finite.shape:
         corners = [number.ravel()[:-1], number.ravel()[1:]]
     else:
         corners = [number[:-1, :-1], number[:-1, 1:], number[1:, 1:], number[1:, :-1]]

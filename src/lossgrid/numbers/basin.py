@@ -1,4 +1,4 @@
-"""The basin around the centre: how fast the loss rises, and how far one can go before it has risen by so much."""
+"""The basin around the centre: sharpness, width and area of level sets."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def sharpness(land: Landscape, radius: float) -> Bound:
 
     max of L(alpha, beta) - L(0, 0) over alpha^2 + beta^2 <= radius^2: in the plane, what Keskar et al. 2017 (metric
     2.1) take in a box and Dinh et al. 2017 (definition 2) in a ball of parameters, without their 1 + L(0, 0) below it.
-    The highest of the points within the radius and of the places where its circle crosses a line of the grid, between
-    whose points the loss is linear.
+    The maximum is over the points within the radius and the crossings of its circle with the lines of the grid, on
+    which the loss is linear between points.
 
     Args:
         land: The landscape.
         radius: In lengths of delta and eta.
 
     Returns:
-        The rise, in the unit of the loss; a lower bound where the circle leaves the grid or something in it is unknown.
+        The rise in the unit of the loss; a lower bound if the circle leaves the grid or contains an unknown value.
 
     Raises:
-        InputError: The radius is not positive, or the centre is not known.
+        InputError: The radius is not positive, or the value at the centre is unknown.
     """
     if not (math.isfinite(radius) and radius > 0):
         raise InputError(f"the radius must be positive, got {radius:g}")
@@ -53,7 +53,7 @@ def _on_chords(coordinates: Values, offsets: Values, values: Values, through: Va
 
     Args:
         coordinates: Along the lines, shape ``(n,)``.
-        offsets: How far from the centre each line is, shape ``(m,)``.
+        offsets: Distance of each line from the centre, shape ``(m,)``.
         values: On the lines, shape ``(m, n)``.
         through: On the line through the centre, shape ``(n,)``.
         radius: Of the circle.
@@ -81,22 +81,24 @@ def _along(coordinates: Values, lines: Values, at: Values) -> Values:
     low, high = lines[number, before], lines[number, after]
     slope = (high - low) / (coordinates[after] - coordinates[before])
     between = slope * (at - coordinates[before]) + low
-    found = np.select([at == coordinates[after], at == coordinates[before]], [high, low], between)  # not of a neighbour
+    found = np.select(
+        [at == coordinates[after], at == coordinates[before]], [high, low], between
+    )  # exact at points: no NaN from a neighbour
     return np.where((at < coordinates[0]) | (at > coordinates[-1]), np.nan, found)
 
 
 def width(land: Landscape, level: Level) -> tuple[Bound, ...] | None:
-    """Return how wide the level set {L <= level} is along alpha, and along beta in a plane.
+    """Return the width of the level set {L <= level} along alpha, and along beta in a plane.
 
     The length of the piece of the axis through the centre on which the loss stays at or below the level without a
     break; its ends are where the loss, linear between points, crosses the level.
 
     Returns:
-        In lengths of delta and eta; a lower bound where an end is not met before the grid ends or a point is unknown.
-        None where there is no such level.
+        In lengths of delta and eta; a lower bound if the grid ends or a value is unknown before the level is crossed.
+        None if there is no such level.
 
     Raises:
-        InputError: The centre is not known.
+        InputError: The value at the centre is unknown.
     """
     loss = bottom(land)
     height = level.height(loss, land.unit)
@@ -114,7 +116,7 @@ def _chord(coordinates: Values, values: Values, loss: float, height: float) -> B
 
 
 def _reach(distances: Values, values: Values, loss: float, height: float) -> Bound:
-    """Return how far from the centre, of value ``loss``, the values on one side stay at or below ``height``."""
+    """Return the distance from the centre, of value ``loss``, up to which the values stay at or below ``height``."""
     distances, values = np.append(0.0, distances), np.append(loss, values)
     beyond = np.flatnonzero(~(values <= height))
     if not beyond.size:
@@ -122,8 +124,8 @@ def _reach(distances: Values, values: Values, loss: float, height: float) -> Bou
     first = beyond[0]
     if np.isnan(values[first]):
         return Bound(float(distances[first - 1]), is_lower=True)
-    share = (height - values[first - 1]) / (values[first] - values[first - 1])
-    return Bound(float(distances[first - 1] + share * (distances[first] - distances[first - 1])), is_lower=False)
+    fraction = (height - values[first - 1]) / (values[first] - values[first - 1])
+    return Bound(float(distances[first - 1] + fraction * (distances[first] - distances[first - 1])), is_lower=False)
 
 
 def area(land: Landscape, level: Level) -> Bound | None:
@@ -135,11 +137,11 @@ def area(land: Landscape, level: Level) -> Bound | None:
     line. Cells with a point of the part count.
 
     Returns:
-        In lengths of delta times lengths of eta; a lower bound where the part touches the border of the grid or an
-        unknown point. None where there is no such level.
+        In lengths of delta times lengths of eta; a lower bound if the part touches the border of the grid or an
+        unknown value. None if there is no such level.
 
     Raises:
-        InputError: It is a line, or the centre is not known.
+        InputError: It is a line, or the value at the centre is unknown.
     """
     if land.beta is None:
         raise InputError("a line has no area; ask for its width")
@@ -150,23 +152,25 @@ def area(land: Landscape, level: Level) -> Bound | None:
     touched = np.any(_corners(inside), axis=0)
     corners = np.stack(_corners(land.values))[:, touched]
     middles = ((corners[0] + corners[1]) + (corners[2] + corners[3])) / 4
-    share = sum(
-        _share_below(np.stack([one, two, middles]), height)
+    fraction = sum(
+        _fraction_below(np.stack([one, two, middles]), height)
         for one, two in zip(corners, np.roll(corners, -1, axis=0), strict=True)
     )
     cells = (np.diff(land.beta)[:, None] * np.diff(land.alpha))[touched]
     edge = np.ones_like(inside)
     edge[1:-1, 1:-1] = False
-    return Bound(float(np.nansum(cells * share / 4)), is_lower=bool((inside & edge).any() or np.isnan(middles).any()))
+    return Bound(
+        float(np.nansum(cells * fraction / 4)), is_lower=bool((inside & edge).any() or np.isnan(middles).any())
+    )
 
 
 def _corners(values: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-    """Return what is at the corners of all cells, one after the other around them."""
+    """Return the values at the four corners of all cells, around a cell, each ``(n_beta - 1, n_alpha - 1)``."""
     return [values[:-1, :-1], values[:-1, 1:], values[1:, 1:], values[1:, :-1]]
 
 
 def _component(land: Landscape, height: float) -> Mask:
-    """Return which points are connected with the centre at or below ``height``, shape ``(n_beta, n_alpha)``."""
+    """Return which points are connected with the centre at or below ``height``, ``(n_beta, n_alpha)``, bool."""
     below = land.values <= height
     middle = np.zeros_like(below)
     middle[np.ix_(around_zero(land.rows, "beta"), around_zero(land.alpha, "alpha"))] = True
@@ -174,8 +178,8 @@ def _component(land: Landscape, height: float) -> Mask:
     return below & np.isin(part, part[middle & below])
 
 
-def _share_below(triangles: Values, height: float) -> Values:
-    """Return which share of triangles is at or below ``height``, shape ``(n,)``, NaN where a corner is unknown.
+def _fraction_below(triangles: Values, height: float) -> Values:
+    """Return the fraction of each triangle at or below ``height``, shape ``(n,)``, NaN if a corner is unknown.
 
     Args:
         triangles: Values at the corners, shape ``(3, n)``.
@@ -185,8 +189,8 @@ def _share_below(triangles: Values, height: float) -> Values:
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         small = (height - low) ** 2 / ((middle - low) * (high - low))
         large = 1 - (high - height) ** 2 / ((high - low) * (high - middle))
-    share = np.select([height >= high, height >= middle, height >= low], [np.ones_like(low), large, small], 0.0)
-    return np.where(np.isnan(high), np.nan, share)  # where unknown values are sorted to
+    fraction = np.select([height >= high, height >= middle, height >= low], [np.ones_like(low), large, small], 0.0)
+    return np.where(np.isnan(high), np.nan, fraction)  # NaN is sorted last
 
 
 def _width(of: Subject, axis: int) -> Bound | None:

@@ -1,4 +1,4 @@
-"""The socket of numbers: what a number is called, of what it is taken and how, and where its definition comes from."""
+"""The socket of numbers: name, function, source and unit of a number of a surface."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from lossgrid.wording import one_line
 Value = float | Bound | None
 Part = TypeVar("Part")
 
-SHARE = "share"  # the unit of what is written in per cent
+SHARE = "share"  # the unit of fractions, which are shown in per cent
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What a number is taken of.
+    """The argument of a number: a surface, a quantity, a radius and a level.
 
     Attributes:
-        surface: The surface as it was read; its arrays can only be read.
-        quantity: The one of its quantities that is measured.
-        land: The values of that quantity, turned so that lower is better.
-        radius: Within which the surroundings of the centre are meant, in lengths of the directions.
-        level: The height above the centre that is asked for; None in a number of the whole surface.
-        kept: What :meth:`once` has computed.
+        surface: The surface, with read-only arrays.
+        quantity: The measured quantity.
+        land: The values of that quantity, so that lower is better.
+        radius: Radius around the centre, in lengths of the directions.
+        level: The height above the centre; None in a number of the whole surface.
+        stored: The results of :meth:`once`.
     """
 
     surface: Surface
@@ -38,7 +38,7 @@ class Subject:
     land: Landscape
     radius: float
     level: Level | None = None
-    kept: dict[Callable[[Landscape], Any], Any] = field(default_factory=dict, repr=False)
+    stored: dict[Callable[[Landscape], Any], Any] = field(default_factory=dict, repr=False)
 
     @property
     def asked_level(self) -> Level:
@@ -53,18 +53,18 @@ class Subject:
 
     @property
     def what(self) -> str:
-        """Name the values of the landscape, where lower is better: an accuracy became an error."""
-        words = self.quantity.name.replace("_", " ")
+        """The name of the values of the landscape, where lower is better: an accuracy became an error."""
+        text = self.quantity.name.replace("_", " ")
         if self.quantity.better == "higher":
             is_accuracy = self.quantity.kind == "accuracy"
-            words = words.replace("accuracy", "error") if is_accuracy else f"what {words} lacks of the best"
-        return one_line(words)
+            text = text.replace("accuracy", "error") if is_accuracy else f"what {text} lacks of the best"
+        return one_line(text)
 
     def once(self, function: Callable[[Landscape], Part]) -> Part:
-        """Return ``function(land)``, computed once for however many numbers are made of it."""
-        if function not in self.kept:
-            self.kept[function] = function(self.land)
-        found: Part = self.kept[function]
+        """Return ``function(land)``, computed once for all numbers that need it."""
+        if function not in self.stored:
+            self.stored[function] = function(self.land)
+        found: Part = self.stored[function]
         return found
 
 
@@ -74,14 +74,14 @@ class Number:
 
     Attributes:
         key: Its name in JSON and CSV.
-        words: Its name in the table.
-        value: None where it does not exist, such as a multiple of a loss of 0.
-        is_lower: Whether it is only a lower bound.
-        is_share: Whether it is written in per cent.
+        label: Its name in the table.
+        value: None if it does not exist, such as the width at a multiple of a loss of 0.
+        is_lower: Whether it is a lower bound.
+        is_share: Whether it is shown in per cent.
     """
 
     key: str
-    words: str
+    label: str
     value: float | int | None
     is_lower: bool = False
     is_share: bool = False
@@ -101,18 +101,17 @@ class Definition:
     """A number of a surface.
 
     Attributes:
-        key: Its name in JSON and CSV. ``{level}`` and ``{radius}`` stand for what was asked for.
-        words: Its name in the table, where also ``{where}`` stands for the place of the level, ``{what}`` for the
-            quantity.
-        take: The function: of a :class:`Subject` a number, a :class:`Bound`, or None where there is no such number.
-        source: Where the definition comes from, such as ``Dinh et al. 2017``.
-        units: ``share`` is written in per cent; ``L`` is the unit of the quantity.
-        grids: Of which grids it can be taken.
-        per_level: Whether it is taken of each level.
+        key: Its name in JSON and CSV, with the fields ``{level}`` and ``{radius}``.
+        label: Its name in the table, also with the fields ``{where}``, the level as text, and ``{what}``, the quantity.
+        take: The function of a :class:`Subject`; returns a number, a :class:`Bound`, or None for no number.
+        source: The source of the definition, such as ``Dinh et al. 2017``.
+        units: The unit; ``share`` is shown in per cent, ``L`` is the unit of the quantity.
+        grids: The grids that have this number.
+        per_level: Whether there is one for each level.
     """
 
     key: str
-    words: str
+    label: str
     take: Callable[[Subject], Value]
     source: str = ""
     units: str = "1"
@@ -120,18 +119,18 @@ class Definition:
     per_level: bool = False
 
     def __post_init__(self) -> None:
-        """Find out whether it can be used.
+        """Refuse a definition that cannot be used.
 
         Raises:
-            InputError: Its names are no texts or have other fields, or its function is none.
+            InputError: Key or label is no text or has other fields, or ``take`` is no function.
         """
         try:
-            names = [self.key.format(**_EXAMPLE), self.words.format(**_EXAMPLE)]
+            names = [self.key.format(**_EXAMPLE), self.label.format(**_EXAMPLE)]
         except (AttributeError, LookupError, TypeError, ValueError):
             names = []
         if not names or names != [one_line(name) for name in names] or not all(names):
             raise InputError(
-                f"number {one_line(str(self.key))}: expected key and words on one line, with no fields but "
+                f"number {one_line(str(self.key))}: expected key and label on one line, with no fields but "
                 f"{', '.join(f'{{{name}}}' for name in _EXAMPLE)}"
             )
         if self.per_level and "{level}" not in self.key:
@@ -140,45 +139,45 @@ class Definition:
             raise InputError(f"number {self.key}: expected a function in take, and all, line or plane in grids")
 
     def fits(self, land: Landscape) -> bool:
-        """Tell whether it can be taken of such a grid."""
+        """Return whether such a grid has this number."""
         return self.grids == "all" or (self.grids == "line") == land.is_line
 
     def keys(self, radius: float, levels: Sequence[Level]) -> list[str]:
-        """Return its names in JSON and CSV, of a number of each level one for each."""
+        """Return its names in JSON and CSV: one, or one per level."""
         return [self.key.format(**_named(radius, level)) for level in (levels if self.per_level else [None])]
 
     def __call__(self, subject: Subject) -> Number:
-        """Take it.
+        """Return the number of ``subject``.
 
         Raises:
-            InputError: The function has returned no number, or the surface has none.
+            InputError: The function returned no number, or the surface has none.
         """
         found = self.take(subject)
         bound = found if isinstance(found, Bound) else Bound(found, is_lower=False)  # type: ignore[arg-type]
         names = _named(subject.radius, subject.level, subject.what)
-        key, words = self.key.format(**names), self.words.format(**names)
+        key, label = self.key.format(**names), self.label.format(**names)
         value = _number(bound.value, key)
-        return Number(key, words, value, bound.is_lower and value is not None, self.units == SHARE)
+        return Number(key, label, value, bound.is_lower and value is not None, self.units == SHARE)
 
 
 def _named(radius: float, level: Level | None, what: str = "") -> dict[str, Any]:
-    """Return what the fields in the names of a number stand for."""
-    return {"radius": f"{radius:g}", "level": level, "where": "" if level is None else level.words, "what": what}
+    """Return the fields of key and label."""
+    return {"radius": f"{radius:g}", "level": level, "where": "" if level is None else level.label, "what": what}
 
 
 _EXAMPLE = _named(0.5, Level(factor=2), "train loss")
 
 
 def _number(found: Any, key: str) -> float | int | None:
-    """Return a number as Python's own; one that is no float64 is as unknown as one that does not exist.
+    """Return a number as int or float of Python; None if it is not finite or overflows float64.
 
     Raises:
-        InputError: It is none.
+        InputError: It is no real number.
     """
     if found is None:
         return None
     if getattr(found, "shape", None) == () and hasattr(found, "item"):
-        found = found.item()  # of NumPy's and torch's arrays without axes
+        found = found.item()  # arrays of NumPy and torch without axes
     if not isinstance(found, Real) or isinstance(found, bool):
         raise InputError(f"number {key}: expected one real number or None, got {type(found).__name__}")
     try:

@@ -1,4 +1,4 @@
-"""How far a surface is from being convex."""
+"""The deviation of a surface from convexity."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Numbers = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Deviation:
-    """A distance from convexity as a share of the range of the values.
+    """A distance from convexity as a fraction of the range of the values.
 
     Attributes:
-        mean: Mean over the known points.
-        largest: At the point where it is largest.
+        mean: Mean over the points with a value.
+        largest: Maximum over these points.
     """
 
     mean: float
@@ -29,7 +29,7 @@ class Deviation:
 
 
 def convexity(land: Landscape) -> Deviation:
-    """Return how far the surface is above the largest convex function below it, along the lines of the grid.
+    """Return the distance of the surface from its convex envelope, along the lines of the grid.
 
     For each row and column, and each diagonal where both axes are equally spaced so that diagonals are straight, the
     values above their convex envelope, the lower hull of the points (alpha_i, L_i). A point counts with the largest of
@@ -37,21 +37,21 @@ def convexity(land: Landscape) -> Deviation:
     plane has more lines than these, so that the envelope of the plane itself may be further below.
 
     Returns:
-        Shares of max L - min L, 0..1; unknown points are passed over.
+        Fractions of max L - min L, 0..1; unknown values are ignored.
     """
     values = land.values.ravel()
     above = np.zeros_like(values)
-    for places, line, coordinates in _lines(land):
-        known = np.isfinite(values[places])
-        here = places[known]
-        above[here] = np.maximum(above[here], values[here] - _hulls(line[known], coordinates[known], values[here]))
-    known = np.isfinite(values)
+    for indices, line, coordinates in _lines(land):
+        finite = np.isfinite(values[indices])
+        here = indices[finite]
+        above[here] = np.maximum(above[here], values[here] - _hulls(line[finite], coordinates[finite], values[here]))
+    finite = np.isfinite(values)
     span = land.range
-    return Deviation(float(above[known].mean()) / span, float(above.max()) / span) if span else Deviation(0.0, 0.0)
+    return Deviation(float(above[finite].mean()) / span, float(above.max()) / span) if span else Deviation(0.0, 0.0)
 
 
 def _lines(land: Landscape) -> Iterator[tuple[Numbers, Numbers, Values]]:
-    """Yield for each direction of straight lines all points, line by line: which they are, on which line, and where."""
+    """Yield all points line by line, for each direction of lines: their indices, their lines, their coordinates."""
     row, column = np.divmod(np.arange(land.values.size), len(land.alpha))
     yield np.arange(land.values.size), row, land.alpha[column]
     if land.beta is None:
@@ -60,8 +60,8 @@ def _lines(land: Landscape) -> Iterator[tuple[Numbers, Numbers, Values]]:
     if equally_spaced(land.alpha) is not None and equally_spaced(land.beta) is not None:
         directions += [(column - row, row.astype(np.float64)), (column + row, row.astype(np.float64))]
     for line, coordinates in directions:
-        places = np.argsort(line, kind="stable")
-        yield places, line[places], coordinates[places]
+        indices = np.argsort(line, kind="stable")
+        yield indices, line[indices], coordinates[indices]
 
 
 def lower_hull(x: Values, y: Values) -> Values:
@@ -90,13 +90,13 @@ def _hulls(line: Numbers, x: Values, y: Values) -> Values:
         y: Shape ``(n,)``.
     """
     hull: list[int] = []
-    first = 0  # of the hull of this line
+    first = 0  # start of the hull of this line
     a, b = x.tolist(), y.tolist()
     begins = np.append(True, line[1:] != line[:-1]).tolist()
     for i in range(len(a)):
         if begins[i]:
             first = len(hull) + 1
-        # The last of the hull goes where it is above the line from the one before it to the new point.
+        # Remove the last point of the hull if it is above the line from its predecessor to the new point.
         while len(hull) > first:
             j, k = hull[-2], hull[-1]
             if (b[k] - b[j]) * (a[i] - a[j]) <= (b[i] - b[j]) * (a[k] - a[j]):

@@ -1,4 +1,4 @@
-"""How many points a surface has, and of how many of them nothing is known."""
+"""The number of points of a surface, and of those without a value."""
 
 from __future__ import annotations
 

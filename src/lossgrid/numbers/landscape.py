@@ -1,7 +1,6 @@
-"""What all numbers are taken of: values over a grid, of which lower are better and some may be unknown.
+"""Landscapes: values over a grid, lower is better, NaN where unknown; all numbers are computed from them.
 
-Between two points of a row or a column the loss is linear. Points are neighbours along rows, columns and diagonals, so
-that a valley may run in any direction.
+The loss is linear between two points of a row or a column. Points are neighbours along rows, columns and diagonals.
 """
 
 from __future__ import annotations
@@ -22,23 +21,23 @@ from lossgrid.surface.grid import SAME_COORDINATE
 
 Values = npt.NDArray[np.float64]
 
-# As a share of a loss: rounding that may make two points differ, where the file does not tell what was measured.
+# Round-off as a fraction of a loss, by precision; for files without a measured one.
 NOISE = {"float64": 1e-12, "float32": 1e-6, "tf32": 1e-3, "bfloat16": 1e-2}
 FEWEST = 3  # points along an axis: fewer have no curvature
-SHORTEST, LONGEST = 1e-100, 1e100  # steps and coordinates of which squares are float64 numbers
-SMALLEST, LARGEST = 2.0**-300, 2.0**300  # values of which they are, times squares of coordinates
+SHORTEST, LONGEST = 1e-100, 1e100  # least step and largest coordinate: squares neither underflow nor overflow
+SMALLEST, LARGEST = 2.0**-300, 2.0**300  # values within: the same for products with squares of coordinates
 
 
 @dataclass(frozen=True)
 class Landscape:
-    """Values over a grid, ``[beta, alpha]``, a line being one row.
+    """Values over a grid, ``[beta, alpha]``; a line is one row.
 
     Attributes:
         alpha: Rising coordinates along delta, shape ``(n_alpha,)``, float64, in lengths of delta.
         beta: Rising coordinates along eta, shape ``(n_beta,)``, float64, in lengths of eta; None for a line.
         values: Shape ``(n_beta, n_alpha)``, float64, in ``unit``; for a line ``(1, n_alpha)``. NaN where unknown.
-        noise: Share of a value that may be rounding.
-        unit: A power of two, 1 but for losses near the ends of float64, of which sums and squares would overflow.
+        noise: Round-off as a fraction of a value.
+        unit: A power of two; 1 but for losses near the ends of float64, whose sums and squares would overflow.
     """
 
     alpha: Values
@@ -49,7 +48,7 @@ class Landscape:
 
     @property
     def is_line(self) -> bool:
-        """Tell whether there is no beta axis."""
+        """Whether there is no beta axis."""
         return self.beta is None
 
     @property
@@ -69,23 +68,23 @@ class Landscape:
 
     @cached_property
     def tree(self) -> MergeTree:
-        """How the sublevel sets of the values grow together."""
+        """The merge tree of the sublevel sets."""
         return merge_tree(self.values)
 
     @property
     def range(self) -> float:
-        """Highest known value less the lowest."""
+        """Highest less lowest value, in ``unit``."""
         known = self.values[self.known]
         return float(known.max() - known.min())
 
 
 @dataclass(frozen=True)
 class Bound:
-    """A number, or the least it can be where what it is taken of goes on where nothing is known.
+    """A measured number; a lower bound if the measured region leaves the grid or meets unknown values.
 
     Attributes:
         value: The number.
-        is_lower: True where it is only a lower bound.
+        is_lower: Whether it is a lower bound.
     """
 
     value: float
@@ -95,16 +94,16 @@ class Bound:
 def of_arrays(
     values: npt.ArrayLike, alpha: npt.ArrayLike, beta: npt.ArrayLike | None = None, *, noise: float = NOISE["float64"]
 ) -> Landscape:
-    """Make a landscape of arrays.
+    """Return the landscape of arrays.
 
     Args:
-        values: Shape ``(n_beta, n_alpha)``, or ``(n_alpha,)`` for a line; what is not finite counts as unknown.
+        values: Shape ``(n_beta, n_alpha)``, or ``(n_alpha,)`` for a line; values that are not finite are unknown.
         alpha: Coordinates along delta, shape ``(n_alpha,)``.
         beta: Coordinates along eta, shape ``(n_beta,)``; None for a line.
-        noise: Share of a value that may be rounding.
+        noise: Round-off as a fraction of a value.
 
     Raises:
-        InputError: The shapes do not go together, an axis has fewer than three points or does not rise, or no value is
+        InputError: The shapes do not match, an axis has fewer than three points or does not rise, or no value is
             finite.
     """
     axes = [np.array(axis, dtype=np.float64) for axis in (beta, alpha) if axis is not None]
@@ -123,7 +122,7 @@ def of_arrays(
 
 
 def _check(axis: Values) -> None:
-    """Put 0 where only rounding tells a coordinate from it.
+    """Replace coordinates that differ from 0 by round-off only by 0, in place.
 
     Raises:
         InputError: The coordinates are too few, do not rise, or are too large or too close for their squares.
@@ -145,17 +144,17 @@ def _check(axis: Values) -> None:
 
 
 def _unit(most: float) -> float:
-    """Return the power of two that values of which ``most`` is the largest are measured in."""
+    """Return the unit of values whose largest is ``most``: a power of two."""
     return 1.0 if most == 0 or SMALLEST <= most <= LARGEST else math.ldexp(1.0, math.frexp(most)[1] - 1)
 
 
 def of_surface(surface: Surface, name: str, *, vmax: float | None = None) -> Landscape:
-    """Make a landscape of a quantity of a surface, turned so that lower is better: of accuracies the share of errors.
+    """Return the landscape of a quantity, so that lower is better: accuracies become fractions of errors.
 
     Args:
         surface: A surface, complete or not.
         name: Such as ``train_loss``.
-        vmax: Values above count as unknown.
+        vmax: Values above are unknown.
 
     Raises:
         InputError: The surface has no such quantity, or its grid is too small.
@@ -172,7 +171,7 @@ def of_surface(surface: Surface, name: str, *, vmax: float | None = None) -> Lan
 
 
 def _measured(largest: Any, name: str, otherwise: float) -> float:
-    """Return the rounding a run has measured; ``otherwise`` where the file holds no such number."""
+    """Return the round-off measured by the run; ``otherwise`` if the file has no such number."""
     value: Any = largest.get(name) if isinstance(largest, Mapping) else None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and 0 <= value <= LARGEST else otherwise

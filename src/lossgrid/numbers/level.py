@@ -1,4 +1,4 @@
-"""A height above the centre, of which the level set is measured."""
+"""Levels: heights above the centre, whose level sets are measured."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Level:
         return level
 
     def height(self, loss: float, unit: float = 1.0) -> float | None:
-        """Return the loss of the level where that at the centre is ``loss``; None for a multiple of what is not > 0.
+        """Return the loss of the level for ``loss`` at the centre; None for a multiple of a loss that is not positive.
 
         Both losses are in ``unit``.
         """
@@ -44,8 +44,8 @@ class Level:
         return loss + self.rise / unit
 
     @property
-    def words(self) -> str:
-        """Where it is, for people: ``at centre +0.1``, ``at 2x the centre``."""
+    def label(self) -> str:
+        """The level as text: ``at centre +0.1``, ``at 2x the centre``."""
         return f"at {self} the centre" if self.factor > 1 else f"at centre {self}"
 
     def __str__(self) -> str:

@@ -19,15 +19,15 @@ from lossgrid.surface import Surface
 
 @dataclass(frozen=True)
 class Measured:
-    """What has been measured of one surface.
+    """The numbers of one surface.
 
     Attributes:
         label: Its name.
-        file: Where it was read from.
+        file: Its file.
         shape: ``(n_beta, n_alpha)``, or ``(n_alpha,)`` for a line.
-        numbers: The same for all surfaces of a comparison.
+        numbers: In the order of the table, the same for all surfaces of a comparison.
         minima: The most persistent local minima.
-        notes: What limits the trust in the surface.
+        notes: The caveats of the surface.
     """
 
     label: str
@@ -52,13 +52,13 @@ def measure(
     Args:
         surface: A surface, complete or not.
         name: The quantity to measure, such as ``train_loss``.
-        radius: Of what is measured around the centre, in lengths of the directions.
-        levels: Of what is measured of level sets.
-        vmax: Values above count as unknown.
-        also: Numbers to take after those of lossgrid.
+        radius: Radius around the centre, in lengths of the directions.
+        levels: The levels whose sets are measured.
+        vmax: Values above are unknown.
+        also: More numbers, after those of lossgrid.
 
     Raises:
-        InputError: The surface has no such quantity or no known value at its centre, or its grid is too small.
+        InputError: The surface has no such quantity or no value at its centre, or its grid is too small.
     """
     land = of_surface(surface, name, vmax=vmax)
     subject = Subject(_to_read(surface, name, vmax), surface.quantities[name], land, radius)
@@ -69,7 +69,7 @@ def measure(
 def _each(
     definitions: Iterable[Definition], subject: Subject, levels: Sequence[Level]
 ) -> Iterator[tuple[Definition, Subject]]:
-    """Yield what is taken of what, in the order of the table: of a level all its numbers, then of the next."""
+    """Yield each definition with its subject in the order of the table: all numbers of a level, then of the next."""
     fitting = (definition for definition in definitions if definition.fits(subject.land))
     for per_level, group in groupby(fitting, key=lambda definition: definition.per_level):
         together = list(group)
@@ -78,7 +78,7 @@ def _each(
 
 
 def _to_read(surface: Surface, name: str, vmax: float | None) -> Surface:
-    """Return a surface whose arrays can only be read, so that no function changes what the others get."""
+    """Return the surface with read-only arrays, so that no function changes the values of others."""
     values = dict(surface.values)
     if vmax is not None:
         values[name] = np.where(values[name] <= vmax, values[name], np.nan)
@@ -87,7 +87,7 @@ def _to_read(surface: Surface, name: str, vmax: float | None) -> Surface:
 
 
 def _read_only(given: Any) -> Any:
-    """Return a view of an array that cannot be written to; anything else as it is."""
+    """Return a read-only view of an array; anything else unchanged."""
     if not isinstance(given, np.ndarray):
         return given
     view = given.view()

@@ -1,9 +1,9 @@
-"""The merge tree of the sublevel sets {L <= c}: where their parts are born, and over which passes they meet.
+"""The merge tree of the sublevel sets {L <= c}: births of their parts at minima, and joins at saddles.
 
 The sets grow with c. A part that touches no other is born at a local minimum, and where two parts meet, at a saddle,
 the one with the higher minimum dies (the elder rule). Each point belongs to the basin of the minimum that steepest
-descent leads to; a part of {L <= c} is made of basins, so that only basins and their passes are put together one by
-one, not points. Edelsbrunner, Letscher and Zomorodian 2002; Edelsbrunner and Harer 2010, chapter VII.
+descent leads to; a part of {L <= c} is made of basins, so that the loop joins basins over
+passes, not points. Edelsbrunner, Letscher and Zomorodian 2002; Edelsbrunner and Harer 2010, chapter VII.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ import numpy.typing as npt
 
 Numbers = npt.NDArray[np.intp]
 Values = npt.NDArray[np.float64]
-FORWARD = ((0, 1), (1, -1), (1, 0), (1, 1))  # rows and columns to half of the neighbours; the others see these
+FORWARD = ((0, 1), (1, -1), (1, 0), (1, 1))  # row and column offsets of half of the neighbours: each pair once
 
 
 @dataclass(frozen=True)
 class MergeTree:
-    """Minima, which are numbered from the lowest, and how their parts join.
+    """The minima, numbered from the lowest, and the joins of their parts.
 
     Attributes:
         basin: The minimum that steepest descent from each point leads to, shape ``(n_beta, n_alpha)``; -1 where the
             value is unknown.
-        point: Where each minimum is, an index into all points row by row, shape ``(n,)``.
-        elder: The lower minimum whose part each joins, shape ``(n,)``; itself where it joins none.
-        saddle: At what value it does so, shape ``(n,)``, float64; infinite where it joins none.
-        order: Position of each in the sequence of joins, shape ``(n,)``; ``n`` where it joins none.
+        point: The point of each minimum, an index into all points row by row, shape ``(n,)``.
+        elder: The lower minimum whose part each part joins, shape ``(n,)``; itself if it joins none.
+        saddle: The value at the join, shape ``(n,)``, float64; infinite if it joins none.
+        order: Position in the sequence of joins, shape ``(n,)``; ``n`` if it joins none.
     """
 
     basin: Numbers
@@ -72,13 +72,13 @@ def merge_tree(values: Values) -> MergeTree:
 
 
 def _shifted(framed: Numbers, rows: int, columns: int) -> Numbers:
-    """Return the neighbours so many rows and columns further, for each point within the frame."""
+    """Return the neighbour at an offset of rows and columns, for each point within the frame."""
     height, width = framed.shape
     return framed[1 + rows : height - 1 + rows, 1 + columns : width - 1 + columns]
 
 
 def _followed(to: Numbers) -> Numbers:
-    """Return where one arrives by following ``to`` to the end."""
+    """Return the ends of the chains of indices ``to``, same shape."""
     while not np.array_equal(to, further := to[to]):
         to = further
     return to
@@ -88,8 +88,8 @@ def _passes(framed: Numbers, number: Numbers) -> tuple[Numbers, Numbers, Numbers
     """Return neighbouring basins and the rank of the lowest pass between them, the lowest pass first.
 
     Args:
-        framed: Rank of each point, in a frame of what is unknown.
-        number: The basin of each rank, -1 for what is unknown.
+        framed: Rank of each point, in a frame of unknown points.
+        number: The basin of each rank, -1 for unknown points.
     """
     here = framed[1:-1, 1:-1]
     found: list[Any] = []

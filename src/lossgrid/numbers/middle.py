@@ -1,4 +1,4 @@
-"""The centre, alpha = beta = 0: the trained network itself, and the lines of the grid that lead through it."""
+"""The centre, alpha = beta = 0, which is theta*, and the profiles through it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from lossgrid.numbers.landscape import Landscape, Values
 
 
 def centre(land: Landscape) -> float:
-    """Return the value at alpha = beta = 0, the trained network itself, linear between points where it is none.
+    """Return the value at alpha = beta = 0, theta*; linear between points if it is no point.
 
     Raises:
-        InputError: The grid does not hold the centre, or its value is unknown.
+        InputError: The grid does not contain the centre, or its value is unknown.
     """
     return bottom(land) * land.unit
 
@@ -27,7 +27,7 @@ def profiles(land: Landscape) -> tuple[Values, ...]:
     """Return the values along the axes through the centre: on beta = 0, shape ``(n_alpha,)``, and on alpha = 0.
 
     Raises:
-        InputError: The grid does not hold the centre, or its value is unknown.
+        InputError: The grid does not contain the centre, or its value is unknown.
     """
     along_alpha = at_zero(land.rows, land.values, "beta")
     if np.isnan(at_zero(land.alpha, along_alpha, "alpha")):
@@ -38,10 +38,10 @@ def profiles(land: Landscape) -> tuple[Values, ...]:
 
 
 def around_zero(coordinates: Values, name: str) -> list[int]:
-    """Return where 0 is among ``coordinates``: one place, or the two it lies between.
+    """Return the index of 0 in ``coordinates``, or the two indices around it.
 
     Raises:
-        InputError: It lies outside.
+        InputError: 0 is outside.
     """
     if not coordinates[0] <= 0 <= coordinates[-1]:
         raise InputError(
@@ -53,13 +53,13 @@ def around_zero(coordinates: Values, name: str) -> list[int]:
 
 
 def at_zero(coordinates: Values, values: Values, name: str) -> Values:
-    """Return the values at coordinate 0 along the first axis of ``values``, linear between two."""
-    places = around_zero(coordinates, name)
-    if len(places) == 1:
-        return np.asarray(values[places[0]])
-    before, after = places
-    share = -coordinates[before] / (coordinates[after] - coordinates[before])
-    return np.asarray((1 - share) * values[before] + share * values[after])
+    """Return ``values`` at coordinate 0 of their first axis, shape ``values.shape[1:]``, linear between points."""
+    indices = around_zero(coordinates, name)
+    if len(indices) == 1:
+        return np.asarray(values[indices[0]])
+    before, after = indices
+    fraction = -coordinates[before] / (coordinates[after] - coordinates[before])
+    return np.asarray((1 - fraction) * values[before] + fraction * values[after])
 
 
 CENTRE = Definition("centre", "{what} at the centre", lambda of: centre(of.land), units="L")

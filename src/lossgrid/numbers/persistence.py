@@ -1,7 +1,7 @@
 """Local minima and how pronounced they are: persistent homology in dimension 0.
 
 A part of a sublevel set is born at a local minimum and dies at a saddle (:mod:`lossgrid.numbers.merging`). Its
-persistence is the height of that saddle above its minimum: what must be climbed at least to get to a lower point.
+persistence is the height of that saddle above its minimum: the least climb to a lower point.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from lossgrid.numbers.definition import Definition
 from lossgrid.numbers.landscape import Landscape
 
-THRESHOLD = 0.01  # share of the range from which on a minimum is counted
+THRESHOLD = 0.01  # fraction of the range: minima of smaller persistence are not counted
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,11 @@ class Minimum:
     """A local minimum.
 
     Attributes:
-        alpha: Where it is along delta.
-        beta: Where it is along eta; None on a line.
-        loss: How deep it is.
-        persistence: Height of the lowest way out above it, in the unit of the loss; for the lowest minimum of all, from
-            which no way leads further down, the range of the values.
-        on_border: Whether it is at the border of the grid, or beside an unknown point, beyond which it may go on down.
+        alpha: Its coordinate along delta.
+        beta: Its coordinate along eta; None on a line.
+        loss: The loss there.
+        persistence: Height of its saddle above it, in the unit of the loss; of the lowest, the range of the values.
+        on_border: Whether it is at the border of the grid or beside an unknown point, where the loss may fall further.
     """
 
     alpha: float
@@ -41,8 +40,8 @@ class Minimum:
 def minima(land: Landscape) -> list[Minimum]:
     """Return all local minima, the most persistent first; a plateau is one.
 
-    Points are connected with their neighbours along rows, columns and diagonals. What is unknown is no way: a part that
-    is cut off by it counts as if it met the rest at the highest value.
+    Points are connected with their neighbours along rows, columns and diagonals. Unknown points connect nothing: a part
+    that they separate joins the others at the highest value.
     """
     tree, values = land.tree, land.values.ravel()[land.tree.point]
     top = float(np.nanmax(land.values))
@@ -62,19 +61,19 @@ def minima(land: Landscape) -> list[Minimum]:
 
 
 def persistent(found: Sequence[Minimum], land: Landscape, *, threshold: float = THRESHOLD) -> list[Minimum]:
-    """Return those of ``found`` whose persistence is at least ``threshold``, a share of max L - min L."""
+    """Return the minima whose persistence is at least ``threshold``, a fraction of max L - min L."""
     least = _times(np.array([threshold * land.range]), land.unit)[0]
     return [minimum for minimum in found if minimum.persistence >= least]
 
 
 def _times(values: npt.NDArray[np.float64], unit: float) -> npt.NDArray[np.float64]:
-    """Return values in the unit of the loss, infinite where they are more than a float64 can be."""
+    """Return values in the unit of the loss, infinite where they overflow float64."""
     with np.errstate(over="ignore"):
         return np.asarray(values * unit)
 
 
 def _beside_unknown(land: Landscape) -> npt.NDArray[np.bool_]:
-    """Tell which points have a neighbour along an axis that is unknown or outside, shape ``(n_beta, n_alpha)``."""
+    """Return which points have an unknown or no neighbour along an axis, shape ``(n_beta, n_alpha)``, bool."""
     unknown = np.pad(~land.known, 1, constant_values=True)
     beside: npt.NDArray[np.bool_] = unknown[1:-1, :-2] | unknown[1:-1, 2:]
     return beside if land.is_line else beside | unknown[:-2, 1:-1] | unknown[2:, 1:-1]

@@ -1,4 +1,4 @@
-"""The table of all numbers, as docs/metrics.md has it: ``python -m lossgrid.numbers.table``."""
+"""The table of all numbers in docs/metrics.md: ``python -m lossgrid.numbers.table``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GRIDS = {"all": "", "line": "lines", "plane": "planes"}
 def table() -> str:
     """Return the table."""
     rows = [("in the table", "in JSON and CSV", "unit", "only of", "definition after"), ("---",) * 5]
-    rows += [(one.words, f"`{one.key}`", one.units, GRIDS[one.grids], one.source) for one in NUMBERS]
+    rows += [(one.label, f"`{one.key}`", one.units, GRIDS[one.grids], one.source) for one in NUMBERS]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 

@@ -18,11 +18,11 @@ ROLE = "number"
 def given(text: str) -> Definition:
     """Return the number that ``--number`` names.
 
-    It is a function ``f(surface, quantity)`` that returns what :attr:`Definition.take` may return, or a definition. The
-    function is called by its own name where no other is given.
+    It is a definition, or a function ``f(surface, quantity)`` with the results of :attr:`Definition.take`. Without
+    ``NAME=``, the number has the name of the function.
 
     Raises:
-        InputError: There is none, or its name cannot be that of a number.
+        InputError: There is none, or its name is not valid.
     """
     name, equals, reference = text.partition("=")
     if not equals:
@@ -44,10 +44,10 @@ def _checked(name: str, reference: str) -> str:
 
 def _renamed(definition: Definition, name: str) -> Definition:
     if definition.per_level:
-        return replace(definition, key=f"{name}_{{level}}", words=f"{name} {{where}}")
-    return replace(definition, key=name, words=name)
+        return replace(definition, key=f"{name}_{{level}}", label=f"{name} {{where}}")
+    return replace(definition, key=name, label=name)
 
 
 def _named(take: Callable[[Subject], Any], reference: str) -> Callable[[Subject], Any]:
-    """Return a function that names the user's in its errors."""
+    """Return ``take``, with the user's function named in its errors."""
     return lambda of: user_code.call(take, of, name=reference, role=ROLE)

@@ -1,4 +1,4 @@
-"""How much a surface goes up and down, and how much of it bends downwards."""
+"""Roughness and negative curvature of a surface."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def roughness(land: Landscape) -> float:
     et al. 2021 is made of such numbers along random directions.
 
     Returns:
-        At least 1, without unit; 0 where all values are equal. Unknown points are passed over.
+        At least 1, without unit; 0 if all values are equal. Unknown values are ignored.
     """
     sums = np.sum(
         [_variation(lines) for lines in ([land.values] if land.is_line else [land.values, land.values.T])], axis=0
@@ -26,17 +26,17 @@ def roughness(land: Landscape) -> float:
 
 
 def _variation(lines: Values) -> tuple[float, float]:
-    """Return the sums over rows of the variation, and of the range; unknown points are passed over."""
+    """Return the sums over rows of the variation and of the range; unknown values are ignored."""
     row, column = np.nonzero(np.isfinite(lines))
-    known = lines[row, column]
+    finite = lines[row, column]
     goes_on = row[1:] == row[:-1]
     starts = np.flatnonzero(np.append(True, ~goes_on))
-    ranges = np.maximum.reduceat(known, starts) - np.minimum.reduceat(known, starts)
-    return float(np.abs(np.diff(known))[goes_on].sum()), float(ranges.sum())
+    ranges = np.maximum.reduceat(finite, starts) - np.minimum.reduceat(finite, starts)
+    return float(np.abs(np.diff(finite))[goes_on].sum()), float(ranges.sum())
 
 
 def negative_curvature(land: Landscape) -> tuple[float, int]:
-    """Return the share of inner points at which the surface bends downwards in some direction.
+    """Return the fraction of inner points with negative curvature in some direction.
 
     By finite differences of the three points along each axis, exact for quadratic functions on any spacing: the second
     derivative of a line, the smaller eigenvalue of the Hessian of a plane. It counts as negative below what rounding
@@ -45,7 +45,7 @@ def negative_curvature(land: Landscape) -> tuple[float, int]:
     the scale of the axes.
 
     Returns:
-        The share, 0..1, NaN where no point is surrounded by known ones; and how many points are.
+        The fraction, 0..1, NaN if there are no inner points; and the number of inner points.
     """
     alpha_first, alpha_second = _stencils(land.alpha)
     values = land.values
@@ -62,9 +62,9 @@ def negative_curvature(land: Landscape) -> tuple[float, int]:
         of_alpha, of_beta = (_apply(np.abs(stencil), np.abs(some)) for stencil, some in both)
         of_mixed = _apply(np.abs(beta_first), _apply(np.abs(alpha_first), np.abs(values)).T).T
         noise = np.maximum(of_alpha, of_beta.T) + of_mixed  # bounds the norm of the error of the Hessian
-    known = np.isfinite(curvature + noise)
-    count = int(np.count_nonzero(known))
-    bent = int(np.count_nonzero(curvature[known] < -land.noise * noise[known]))
+    finite = np.isfinite(curvature + noise)
+    count = int(np.count_nonzero(finite))
+    bent = int(np.count_nonzero(curvature[finite] < -land.noise * noise[finite]))
     return (bent / count if count else np.nan), count
 
 

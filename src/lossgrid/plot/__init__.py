@@ -1,12 +1,15 @@
 """Pictures of surfaces, made without pyplot: no display, no global state, the same bytes every time."""
 
-from lossgrid.plot.figure import KINDS, draw, kinds_of, side_by_side
+from lossgrid.plot.figure import compose, draw, kinds_of, side_by_side
+from lossgrid.plot.labels import title_of
+from lossgrid.plot.options import KINDS, PictureOptions
 from lossgrid.plot.output import FORMATS, picture_path, refuse_to_write, save, write_all
-from lossgrid.plot.words import title_of
 
 __all__ = [
     "FORMATS",
     "KINDS",
+    "PictureOptions",
+    "compose",
     "draw",
     "kinds_of",
     "picture_path",

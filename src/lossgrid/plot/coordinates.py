@@ -1,4 +1,4 @@
-"""Coordinates along alpha and beta as they are drawn: over a power of ten where matplotlib could not take them."""
+"""Axes of pictures: coordinates along alpha and beta, divided by a power of ten where matplotlib would overflow."""
 
 from __future__ import annotations
 
@@ -14,48 +14,48 @@ from lossgrid.surface import Surface
 from lossgrid.surface.grid import SAME_COORDINATE
 
 Values = npt.NDArray[np.float64]
-TOLERANCE = 1e-9  # share of the largest coordinate: pictures do not show less
-SINGLE = 1e-3  # width of a cell that has no neighbour, as a share of its coordinate, where that is more than one unit
+TOLERANCE = 1e-9  # fraction of the largest coordinate: smaller differences are invisible
+SINGLE = 1e-3  # half width of a single cell, as a fraction of its coordinate; at least 0.5
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """Coordinates of an axis of a picture.
+class DrawnAxis:
+    """The coordinates of an axis of a picture.
 
     Attributes:
         name: Such as "alpha".
-        places: Coordinates over ``10**power``, shape ``(n,)``, float64.
-        power: Mostly 0.
+        coordinates: Coordinates divided by ``10**power``, shape ``(n,)``, float64.
+        power: Exponent of the divisor; mostly 0.
     """
 
     name: str
-    places: Values
+    coordinates: Values
     power: int
 
     @property
     def label(self) -> str:
-        """What is written at the axis, as matplotlib takes it."""
+        """The label of the axis, with mathtext for matplotlib."""
         return self.name + (rf" / $10^{{{self.power}}}$" if self.power else "")
 
     @property
     def limits(self) -> tuple[float, float]:
-        """First and last place."""
-        return float(self.places[0]), float(self.places[-1])
+        """First and last coordinate."""
+        return float(self.coordinates[0]), float(self.coordinates[-1])
 
     @property
     def holds_zero(self) -> bool:
-        """Tell whether 0 is among or between the places."""
-        return bool(self.places[0] <= 0 <= self.places[-1])
+        """Whether the axis contains 0."""
+        return bool(self.coordinates[0] <= 0 <= self.coordinates[-1])
 
 
-def drawn(coordinates: Values, name: str, *, power: int | None = None) -> Drawn:
-    """Return rising coordinates as they are drawn, over ``10**power``; by default over what they need, mostly 1."""
+def drawn_axis(coordinates: Values, name: str, *, power: int | None = None) -> DrawnAxis:
+    """Return the axis of rising ``coordinates``, divided by ``10**power``; by default by the power they need."""
     power = power_of(coordinates[0], coordinates[-1]) if power is None else power
-    return Drawn(name, coordinates / 10.0**power, power)
+    return DrawnAxis(name, coordinates / 10.0**power, power)
 
 
 def are_alike(one: Values, other: Values) -> bool:
-    """Tell whether two axes have the same coordinates, as far as a picture shows."""
+    """Return whether two axes have the same coordinates, within ``TOLERANCE``."""
     if len(one) != len(other):
         return False
     return bool((np.abs(one / 2 - other / 2) <= TOLERANCE * np.abs(one / 2).max()).all())
@@ -72,10 +72,10 @@ def edges(coordinates: Values) -> Values:
 
 
 def refuse_coordinates(surfaces: Sequence[Surface]) -> None:
-    """Find out whether the axes of ``surfaces`` can be drawn.
+    """Refuse surfaces whose axes cannot be drawn.
 
     Raises:
-        InputError: An axis has no point, does not rise, or is shorter than the rounding of its coordinates.
+        InputError: An axis has no point, does not rise, or is shorter than the round-off of its coordinates.
     """
     for surface in surfaces:
         for name, axis in (("alpha", surface.alpha), ("beta", surface.beta)):

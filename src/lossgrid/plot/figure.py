@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import matplotlib
@@ -10,14 +11,13 @@ from matplotlib.figure import Figure
 
 from lossgrid.errors import InputError
 from lossgrid.plot.coordinates import refuse_coordinates
+from lossgrid.plot.labels import title_of
 from lossgrid.plot.line import draw_lines
+from lossgrid.plot.options import KINDS, PictureOptions
 from lossgrid.plot.panels import draw_planes
-from lossgrid.plot.scale import ScaleOptions
-from lossgrid.plot.words import title_of
 from lossgrid.surface import Surface
 from lossgrid.surface.lattice import whole_part
 
-KINDS = ("line", "contourf", "contour", "heat", "surface")
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -36,103 +36,61 @@ STYLE: dict[Any, Any] = {
 
 
 def kinds_of(surface: Surface) -> tuple[str, ...]:
-    """Return the kinds of picture that fit ``surface``, the default first; contours need two points each way."""
+    """Return the kinds of picture that fit ``surface``, the default first; contours need two points along each axis."""
     if surface.is_line:
         return ("line",)
     return KINDS[1:] if min(surface.shape) >= 2 else ("heat",)
 
 
-def draw(
-    surface: Surface,
-    *,
-    kind: str | None = None,
-    metric: str | None = None,
-    log: bool | None = None,
-    vmin: float | None = None,
-    vmax: float | None = None,
-    levels: int | None = None,
-    title: str | None = None,
-) -> Figure:
+def draw(surface: Surface, *, title: str | None = None, **options: Any) -> Figure:
     """Draw one surface.
 
     Args:
         surface: What to draw; points not finite or not computed stay blank.
-        kind: One of ``KINDS``; by default ``line`` or ``contourf``.
-        metric: Such as ``test_loss``; by default the first loss, for a line all of them.
-        log: Whether the scale is logarithmic; by default where losses differ by more than 30 times.
-        vmin: Lowest value of the scale, in the unit of the metric (accuracies are fractions).
-        vmax: Highest value; by default one that leaves the centre readable.
-        levels: About how many contours.
         title: Text above; by default the model and the grid.
+        **options: Fields of :class:`~lossgrid.plot.options.PictureOptions`, such as ``kind="heat"``.
 
     Raises:
-        InputError: The surface has no such metric or cannot be drawn so.
+        InputError: The surface has no such metric or cannot be drawn with these options.
     """
-    title = title_of(surface) if title is None else title
-    return _compose([surface], [title], kind, metric, ScaleOptions(log, vmin, vmax, levels), title="")
+    return compose([surface], [title_of(surface) if title is None else title], PictureOptions(**options))
 
 
 def side_by_side(
-    surfaces: Sequence[Surface],
-    labels: Sequence[str],
-    *,
-    kind: str | None = None,
-    metric: str | None = None,
-    log: bool | None = None,
-    vmin: float | None = None,
-    vmax: float | None = None,
-    levels: int | None = None,
-    title: str | None = None,
-    band: bool = False,
+    surfaces: Sequence[Surface], labels: Sequence[str], *, title: str | None = None, **options: Any
 ) -> Figure:
     """Draw several surfaces with one scale for all: planes in a row, lines in the same axes.
 
     Args:
-        surfaces: What to draw, all lines or all planes.
+        surfaces: What to draw, all lines or all planes, which all have the metric.
         labels: A name for each.
-        kind: As for :func:`draw`, and so on.
-        metric: One that all have.
-        log: Whether the scale is logarithmic.
-        vmin: Lowest value of the scale.
-        vmax: Highest value of the scale.
-        levels: About how many contours.
         title: Text above all; by default none.
-        band: Draw lines with the same label as one: their mean in the band from the lowest to the highest.
+        **options: Fields of :class:`~lossgrid.plot.options.PictureOptions`, such as ``band=True``.
 
     Raises:
-        InputError: The surfaces cannot be drawn so, or not together.
+        InputError: The surfaces cannot be drawn with these options, or not together.
     """
+    return compose(surfaces, labels, PictureOptions(**options), title=title or "")
+
+
+def compose(surfaces: Sequence[Surface], labels: Sequence[str], options: PictureOptions, *, title: str = "") -> Figure:
+    """Draw surfaces into one figure; see :func:`side_by_side`."""
     if not surfaces or len(labels) != len(surfaces):
         raise InputError(f"expected one label for each surface, got {len(labels)} for {len(surfaces)}")
-    options = ScaleOptions(log, vmin, vmax, levels)
-    return _compose(surfaces, labels, kind, metric, options, title=title or "", band=band)
-
-
-def _compose(
-    surfaces: Sequence[Surface],
-    labels: Sequence[str],
-    kind: str | None,
-    metric: str | None,
-    options: ScaleOptions,
-    *,
-    title: str,
-    band: bool = False,
-) -> Figure:
-    surfaces = [whole_part(surface) for surface in surfaces]  # of one that is being computed
-    kind = _choose_kind(surfaces, kind)
-    if band and kind != "line":
+    surfaces = [whole_part(surface) for surface in surfaces]  # of a running job: the finest complete lattice
+    kind = _choose_kind(surfaces, options.kind)
+    if options.band and kind != "line" and len(surfaces) > 1:
         raise InputError("only lines are drawn with a band; planes are drawn side by side")
     refuse_coordinates(surfaces)
     with matplotlib.rc_context(STYLE):
         if kind == "line":
-            one_name = len(surfaces) == 1 or (band and len(set(labels)) == 1)
-            heading = title or (labels[0] if one_name else "")
-            return draw_lines(surfaces, labels, metric=metric, options=options, title=heading, band=band)
-        return draw_planes(surfaces, labels, kind=kind, metric=metric, options=options, title=title)
+            one_name = len(surfaces) == 1 or (options.band and len(set(labels)) == 1)
+            return draw_lines(surfaces, labels, options, title=title or (labels[0] if one_name else ""))
+        return draw_planes(surfaces, labels, replace(options, kind=kind), title=title)
 
 
 def _choose_kind(surfaces: Sequence[Surface], kind: str | None) -> str:
-    """Return the kind asked for, or the first that fits all surfaces."""
+    """Return ``kind``, or without one the first that fits all surfaces; refuse one that does not fit."""
     if kind is not None and kind not in KINDS:
         raise InputError(f"--kind must be one of {', '.join(KINDS)}, got {kind!r}")
     fitting = [name for name in KINDS if all(name in kinds_of(surface) for surface in surfaces)]

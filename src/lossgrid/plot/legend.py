@@ -1,4 +1,4 @@
-"""The legend of a picture of lines: what each line and each band is."""
+"""The legend of a picture of lines."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lossgrid.plot.trace import Trace
 from lossgrid.surface import Quantity
 from lossgrid.wording import one_line
 
-LABEL = 48  # characters in a legend
-MOST_NAMED = 14  # lines in a legend within the axes
+LABEL = 48  # characters of a label
+MOST_NAMED = 14  # entries of a legend within the axes
 BAND = 0.2  # opacity
 
 
 def entry(label: str, quantity: Quantity, *, several: bool, alone: bool) -> str:
-    """Name a line by its surface where there are several, and by its split where there is more than one."""
+    """Return the label of a line: its surface if there are several, its split if there is more than one."""
     split = quantity.split or quantity.name
     if not several:
         return split
@@ -25,7 +25,7 @@ def entry(label: str, quantity: Quantity, *, several: bool, alone: bool) -> str:
 
 
 def named(handles: list[Any], texts: list[str]) -> tuple[list[Any], list[str]]:
-    """Return the entries of a legend that have room in the axes."""
+    """Return the first ``MOST_NAMED`` entries of a legend, and an entry that counts the others."""
     left_out = len(handles) - MOST_NAMED
     if left_out <= 0:
         return handles, texts
@@ -33,7 +33,7 @@ def named(handles: list[Any], texts: list[str]) -> tuple[list[Any], list[str]]:
 
 
 def with_band(handles: list[Any], texts: list[str], traces: Sequence[Trace]) -> tuple[list[Any], list[str]]:
-    """Add what a band is to the entries of a legend, where there is one."""
+    """Return the entries of a legend, with one that explains the bands if there are any."""
     counts = {len(trace.surfaces) for trace in traces}
     if counts == {1}:
         return handles, texts

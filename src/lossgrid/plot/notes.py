@@ -1,4 +1,4 @@
-"""Notes on pictures: what limits the trust in a surface, in small print beside the axes, never over them."""
+"""Notes on pictures: caveats of the surfaces, in small print outside of the axes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from lossgrid.plot.words import plain
+from lossgrid.plot.labels import plain
 from lossgrid.surface import Surface
 from lossgrid.surface.caveats import caveats_of
 from lossgrid.wording import one_line
@@ -15,18 +15,18 @@ from lossgrid.wording import one_line
 COLOUR = "#8C3B1A"  # red-brown
 SIZE = 6.5  # points
 LINE, MARGIN = 0.125, 0.06  # inches
-CHARACTER = 0.049  # inches, of one of mean width
+CHARACTER = 0.049  # inches, mean width of a character
 MOST_LINES = 8
-LABEL, LABELS = 40, 100  # characters of a label, and of all of one note
+LABEL, LABELS = 40, 100  # characters of a label, and of all labels of a note
 
 
 def notes_of(surfaces: Sequence[Surface], labels: Sequence[str], *, width: float) -> list[str]:
-    """Return the notes on ``surfaces`` in lines as long as a figure is wide.
+    """Return the caveats of ``surfaces`` as lines that fit the width of a figure.
 
     Args:
         surfaces: What is drawn.
-        labels: A name for each, which is written before its notes where there are several.
-        width: In inches.
+        labels: A label for each, written before its notes if there are several surfaces.
+        width: Width of the figure in inches.
     """
     concerned: dict[str, list[str]] = {}
     for surface, label in zip(surfaces, labels, strict=True):
@@ -34,19 +34,19 @@ def notes_of(surfaces: Sequence[Surface], labels: Sequence[str], *, width: float
             concerned.setdefault(note, []).append(one_line(label, LABEL))
     lines = []
     for note, names in concerned.items():
-        who = "all" if len(names) == len(surfaces) else one_line(", ".join(dict.fromkeys(names)), LABELS)
-        lines += textwrap.wrap(note if len(surfaces) == 1 else f"{who}: {note}", int(width / CHARACTER))
+        owners = "all" if len(names) == len(surfaces) else one_line(", ".join(dict.fromkeys(names)), LABELS)
+        lines += textwrap.wrap(note if len(surfaces) == 1 else f"{owners}: {note}", int(width / CHARACTER))
     left_out = len(lines) - MOST_LINES
     return lines if left_out <= 0 else [*lines[: MOST_LINES - 1], f"and {left_out + 1} more lines of notes"]
 
 
 def room_for(notes: Sequence[str]) -> float:
-    """Return how many inches of height the notes need."""
+    """Return the height of the notes in inches."""
     return LINE * len(notes) + 2 * MARGIN if notes else 0.0
 
 
 def write_notes(figure: Figure, notes: Sequence[str], *, at_top: bool) -> None:
-    """Write the notes at the top or at the bottom of ``figure``, where :func:`room_for` them must have been left."""
+    """Write the notes at the top or the bottom of ``figure``, which must have :func:`room_for` them there."""
     if not notes:
         return
     height = figure.get_figheight()

@@ -1,4 +1,4 @@
-"""Pictures as files: whole or not at all, never over another by accident, the same bytes for the same surface."""
+"""Pictures as files: written whole or not at all; equal surfaces give equal bytes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ from matplotlib.figure import Figure
 
 from lossgrid.errors import InputError
 from lossgrid.files import writing, written_whole
-from lossgrid.plot.figure import draw, kinds_of
+from lossgrid.plot.figure import compose, kinds_of
+from lossgrid.plot.labels import title_of
+from lossgrid.plot.options import DEFAULTS, PictureOptions
 from lossgrid.surface import Surface
 
 log = logging.getLogger(__name__)
 
 DPI = 200
-FORMATS: dict[str, dict[str, Any]] = {  # format -> metadata left out: they would differ from day to day
+FORMATS: dict[str, dict[str, Any]] = {  # format -> metadata to leave out: they change with the date or the version
     "png": {"Software": None},
     "pdf": {"CreationDate": None},
     "svg": {"Date": None},
@@ -36,7 +39,7 @@ def save(figure: Figure, path: Path, *, overwrite: bool) -> Path:
     """
     refuse_to_write([path], overwrite=overwrite)
     format = path.suffix.lower().removeprefix(".")
-    picture = io.BytesIO()  # matplotlib's writers cannot be left to end well on a full disk
+    picture = io.BytesIO()  # in memory: matplotlib's writers do not report a full disk well
     with matplotlib.rc_context({"svg.hashsalt": "lossgrid", "pdf.fonttype": 42}), _missing_glyphs():
         figure.savefig(picture, format=format, dpi=DPI, bbox_inches="tight", pad_inches=0.08, metadata=FORMATS[format])
     with written_whole(path, overwrite=overwrite) as partial:
@@ -46,7 +49,7 @@ def save(figure: Figure, path: Path, *, overwrite: bool) -> Path:
 
 @contextmanager
 def _missing_glyphs() -> Iterator[None]:
-    """Say once, in one line, that the font lacks characters of a label; matplotlib warns of each."""
+    """Log one line if the font lacks characters of a label, instead of matplotlib's warning for each."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.filterwarnings("always", message="Glyph ")
         yield
@@ -58,7 +61,7 @@ def _missing_glyphs() -> Iterator[None]:
 
 
 def refuse_to_write(paths: Iterable[Path], *, overwrite: bool) -> None:
-    """Find out before work starts what would keep the pictures from being written.
+    """Refuse, before the work, paths to which pictures cannot be written.
 
     Raises:
         InputError: A suffix is unknown, or a file cannot be written.
@@ -73,33 +76,26 @@ def refuse_to_write(paths: Iterable[Path], *, overwrite: bool) -> None:
 def write_all(
     surface: Surface,
     stem: Path,
+    options: PictureOptions = DEFAULTS,
     *,
     overwrite: bool,
     format: str = "png",
-    metric: str | None = None,
-    log: bool | None = None,
-    vmin: float | None = None,
-    vmax: float | None = None,
-    levels: int | None = None,
     title: str | None = None,
 ) -> list[Path]:
-    """Draw ``surface`` in every way that fits it, as ``<stem>_<kind>.<format>``; see :func:`draw` for the options.
+    """Draw ``surface`` in every kind that fits it, as ``<stem>_<kind>.<format>``; return the files.
 
     Raises:
         InputError: A picture cannot be drawn or written; where one exists already, none is written.
     """
     pictures = {kind: picture_path(stem, kind, format) for kind in kinds_of(surface)}
     refuse_to_write(pictures.values(), overwrite=overwrite)
+    labels = [title_of(surface) if title is None else title]
     return [
-        save(
-            draw(surface, kind=kind, metric=metric, log=log, vmin=vmin, vmax=vmax, levels=levels, title=title),
-            path,
-            overwrite=overwrite,
-        )
+        save(compose([surface], labels, replace(options, kind=kind)), path, overwrite=overwrite)
         for kind, path in pictures.items()
     ]
 
 
 def picture_path(stem: Path, kind: str, format: str) -> Path:
-    """Return the name of a picture beside ``stem``; a dot in the stem is part of it."""
+    """Return ``<stem>_<kind>.<format>``; a dot in the stem is part of the name."""
     return stem.with_name(f"{stem.name}_{kind}.{format}")

@@ -16,48 +16,37 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from lossgrid.plot.coordinates import are_alike, drawn
+from lossgrid.plot.coordinates import are_alike, drawn_axis
+from lossgrid.plot.labels import ALPHA, BETA, TITLE, clipping, missing, plain, text_of, with_unit
 from lossgrid.plot.notes import notes_of, room_for, write_notes
+from lossgrid.plot.options import PictureOptions
 from lossgrid.plot.plane import draw_plane, thinning
 from lossgrid.plot.relief import draw_relief
-from lossgrid.plot.scale import Scale, ScaleOptions, choose_scale
-from lossgrid.plot.words import (
-    ALPHA,
-    BETA,
-    TITLE,
-    clipping,
-    missing,
-    plain,
-    with_unit,
-    words_of,
-)
+from lossgrid.plot.scale import Scale, choose_scale
 from lossgrid.surface import Quantity, Surface
 
 PANEL, BAR = 3.4, 1.5  # inches
 MOST_COLUMNS = 4
-TITLE_OF_PANEL = 42  # characters above a panel that has neighbours
+TITLE_OF_PANEL = 42  # characters of a panel's title if there are several panels
 
 
 def draw_planes(
     surfaces: Sequence[Surface],
     labels: Sequence[str],
+    options: PictureOptions,
     *,
-    kind: str,
-    metric: str | None,
-    options: ScaleOptions,
     title: str,
 ) -> Figure:
     """Draw planes into one figure, in rows of panels.
 
     Args:
         surfaces: The planes.
-        labels: What is written above each panel.
-        kind: ``contourf``, ``contour``, ``heat`` or ``surface``.
-        metric: Which quantity to draw; None for the first loss.
-        options: The scale.
+        labels: The titles of the panels.
+        options: Those of the picture, with a kind of planes.
         title: Text above all panels.
     """
-    quantity = surfaces[0].quantity(metric)
+    assert options.kind is not None
+    kind, quantity = options.kind, surfaces[0].quantity(options.metric)
     values = np.concatenate([surface[quantity.name].ravel() for surface in surfaces])
     scale = choose_scale(values, options, by_factors=quantity.varies == "by factors")
     colours = _colours(quantity, kind)
@@ -66,7 +55,7 @@ def draw_planes(
     mappable = ScalarMappable(scale.norm, colours)
     for axes, surface, label in zip(panels, surfaces, labels, strict=True):
         names = (r"$\alpha$", r"$\beta$") if kind == "surface" else (ALPHA, BETA)
-        alpha, beta = drawn(surface.alpha, names[0]), drawn(np.asarray(surface.beta), names[1])
+        alpha, beta = drawn_axis(surface.alpha, names[0]), drawn_axis(np.asarray(surface.beta), names[1])
         if kind == "surface":
             mappable = draw_relief(axes, alpha, beta, surface[quantity.name], scale=scale, colours=colours)
         else:
@@ -76,19 +65,19 @@ def draw_planes(
         _note(axes, "\n".join(filter(None, remarks)))
         _drop_inner_labels(axes)
     figure.suptitle(plain(title))
-    words = plain(with_unit(words_of(quantity.name), quantity, surfaces)) + clipping(scale)
-    _add_bar(figure, panels, mappable, scale, kind, quantity).set_label(words)
+    text = plain(with_unit(text_of(quantity.name), quantity, surfaces)) + clipping(scale)
+    _add_bar(figure, panels, mappable, scale, kind, quantity).set_label(text)
     write_notes(figure, notes, at_top=False)
     return figure
 
 
 def _columns(count: int) -> int:
-    """Return how many panels stand beside each other."""
+    """Return the number of columns of panels."""
     return math.ceil(count / math.ceil(count / MOST_COLUMNS))
 
 
 def _frame(surfaces: Sequence[Surface], kind: str, room: float) -> tuple[Figure, list[Any]]:
-    """Make the empty figure with a panel per surface, sharing axes where ranges agree, and room for notes below."""
+    """Return an empty figure with room for notes below, and its panels, one per surface; equal axes are shared."""
     count = len(surfaces)
     columns = _columns(count)
     rows = math.ceil(count / columns)
@@ -98,7 +87,7 @@ def _frame(surfaces: Sequence[Surface], kind: str, room: float) -> tuple[Figure,
     figure = Figure(figsize=(PANEL * columns + BAR, height + room))
     share = room / (height + room)
     if solid:
-        # No engine in three dimensions: before matplotlib 3.11 it takes the whole figure for the axes' decorations.
+        # No layout engine in 3-D: before matplotlib 3.11 it reserves the whole figure for the axes' decorations.
         sides = figure.subplotpars
         figure.subplots_adjust(bottom=share + sides.bottom * (1 - share), top=share + sides.top * (1 - share))
     else:
@@ -119,14 +108,14 @@ def _frame(surfaces: Sequence[Surface], kind: str, room: float) -> tuple[Figure,
 def _add_bar(
     figure: Figure, panels: list[Any], mappable: ScalarMappable, scale: Scale, kind: str, quantity: Quantity
 ) -> Any:
-    """Put the colour bar beside the panels, with round values at it."""
-    place: dict[str, Any] = {"ax": panels, "pad": 0.02, "aspect": 22 * math.ceil(len(panels) / MOST_COLUMNS)}
+    """Return the colour bar, added beside the panels, with ticks at round values."""
+    options: dict[str, Any] = {"ax": panels, "pad": 0.02, "aspect": 22 * math.ceil(len(panels) / MOST_COLUMNS)}
     if kind == "surface":
-        place |= {"shrink": 0.6, "pad": 0.08}
-    if not isinstance(mappable, ContourSet):  # which brings it along
-        place["extend"] = scale.extend
-    bar = figure.colorbar(mappable, spacing="proportional", **place)
-    bar.set_ticks(scale.place(scale.ticks()).compressed())
+        options |= {"shrink": 0.6, "pad": 0.08}
+    if not isinstance(mappable, ContourSet):  # a ContourSet has its own
+        options["extend"] = scale.extend
+    bar = figure.colorbar(mappable, spacing="proportional", **options)
+    bar.set_ticks(scale.transform(scale.ticks()).compressed())
     bar.minorticks_off()
     in_percent = quantity.is_share and scale.power == 0
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1) if in_percent else FuncFormatter(scale.write))
@@ -135,40 +124,40 @@ def _add_bar(
 
 
 def _aspect(surfaces: Sequence[Surface]) -> float | None:
-    """Return height / width of the panels where alpha and beta span similar lengths, so that circles stay round."""
+    """Return height / width of the panels that keeps circles round; None if the lengths of the axes differ much."""
     spans = [(_half(surface.alpha), _half(np.asarray(surface.beta))) for surface in surfaces]
     ratios = [high / wide if wide else 0.0 for wide, high in spans]
     return ratios[0] if np.allclose(ratios, ratios[0]) and 0.5 <= ratios[0] <= 2 else None
 
 
 def _half(coordinates: npt.NDArray[np.float64]) -> float:
-    """Return half the length of an axis; the whole may be more than a float64 can be."""
+    """Return half the length of an axis; the whole length may overflow float64."""
     return float(coordinates[-1]) / 2 - float(coordinates[0]) / 2
 
 
 def _agree(coordinates: Sequence[npt.NDArray[np.float64]]) -> bool:
-    """Tell whether all surfaces have the same coordinates along an axis."""
+    """Return whether all coordinates along an axis are the same."""
     return all(are_alike(coordinates[0], one) for one in coordinates)
 
 
 def _colours(quantity: Quantity, kind: str) -> Colormap:
-    """Return viridis, dark where the network is good; without the pale end for lines on white."""
+    """Return viridis, dark at good values; for lines on white without its pale end."""
     good_is_high = quantity.better == "higher"
     share = np.linspace(0, 0.87 if kind == "contour" else 1, 256)
     return ListedColormap(matplotlib.colormaps["viridis"](share[::-1] if good_is_high else share))
 
 
 def _drop_inner_labels(axes: Any) -> None:
-    """Name shared axes once, at the edge of the figure; matplotlib does so for their ticks only."""
-    place = axes.get_subplotspec()
-    if len(axes.get_shared_y_axes().get_siblings(axes)) > 1 and not place.is_first_col():
+    """Remove the labels of shared axes that are not at the edge; matplotlib removes their tick labels only."""
+    spec = axes.get_subplotspec()
+    if len(axes.get_shared_y_axes().get_siblings(axes)) > 1 and not spec.is_first_col():
         axes.set_ylabel("")
-    if len(axes.get_shared_x_axes().get_siblings(axes)) > 1 and not place.is_last_row():
+    if len(axes.get_shared_x_axes().get_siblings(axes)) > 1 and not spec.is_last_row():
         axes.set_xlabel("")
 
 
 def _note(axes: Any, text: str) -> None:
-    """Write what is missing into a corner of the panel."""
+    """Write ``text`` into a corner of the panel."""
     if text:
         solid = hasattr(axes, "text2D")
         write = axes.text2D if solid else axes.text

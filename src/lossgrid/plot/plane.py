@@ -1,4 +1,4 @@
-"""One plane in one pair of axes: filled contours, contour lines or a heat map; ``values[j, i]`` at beta j, alpha i."""
+"""One plane in one pair of axes: filled contours, contour lines or a heat map; arrays are ``[beta, alpha]``."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from matplotlib.contour import ContourSet
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from lossgrid.plot.coordinates import Drawn, edges
+from lossgrid.plot.coordinates import DrawnAxis, edges
 from lossgrid.plot.scale import Scale
 from lossgrid.surface import Surface
 
 BLANK, HATCH = "0.93", "0.80"  # greys of points without a value
 LABEL_SIZE = 6.5  # points
-FRAME = 0.04  # share of the axes along each edge where a contour is not labelled
-MOST_ALONG = 1_000  # points along an axis that contours are drawn of: more than a picture has pixels
-MOST_LABELLED = 1_000  # pieces of contours; of more, no label finds a place
+FRAME = 0.04  # fraction of the axes along each edge, in which contours have no labels
+MOST_ALONG = 1_000  # points along an axis that contours are computed from: about the pixels of a picture
+MOST_LABELLED = 1_000  # pieces of contours; more leave no room for labels
 
 
 def draw_plane(
     axes: Axes,
-    alpha: Drawn,
-    beta: Drawn,
+    alpha: DrawnAxis,
+    beta: DrawnAxis,
     values: npt.NDArray[np.float64],
     *,
     kind: str,
@@ -39,35 +39,40 @@ def draw_plane(
 
     Args:
         axes: Where to draw.
-        alpha: Of ``n_alpha`` coordinates.
-        beta: Of ``n_beta``.
+        alpha: The axis of ``n_alpha`` coordinates.
+        beta: The axis of ``n_beta`` coordinates.
         values: Shape ``(n_beta, n_alpha)``, float64; points not finite stay blank.
-        kind: The way to draw.
-        scale: Places of the values.
-        colours: Colours of the places.
+        kind: The kind of picture.
+        scale: The scale of the values.
+        colours: The colours along the scale.
 
     Returns:
-        What a colour bar is made of.
+        The mappable for a colour bar.
     """
     if kind != "heat":
         values = values[np.ix_(_shown(beta), _shown(alpha))]
-        alpha, beta = (replace(axis, places=axis.places[_shown(axis)]) for axis in (alpha, beta))
-    places = scale.place(values)
-    if np.ma.is_masked(places):
+        alpha, beta = (replace(axis, coordinates=axis.coordinates[_shown(axis)]) for axis in (alpha, beta))
+    transformed = scale.transform(values)
+    if np.ma.is_masked(transformed):
         _hatch(axes)
     mappable = ScalarMappable(scale.norm, colours)
-    if places.count():
+    if transformed.count():
         if kind == "heat":
             mappable = axes.pcolormesh(
-                edges(alpha.places), edges(beta.places), places, norm=scale.norm, cmap=colours, rasterized=True
+                edges(alpha.coordinates),
+                edges(beta.coordinates),
+                transformed,
+                norm=scale.norm,
+                cmap=colours,
+                rasterized=True,
             )
         elif kind == "contourf":
-            mappable = _bands(axes, alpha.places, beta.places, places, scale, colours)
+            mappable = _bands(axes, alpha.coordinates, beta.coordinates, transformed, scale, colours)
         else:
-            _lines(axes, alpha.places, beta.places, places, scale, colours)
+            _lines(axes, alpha.coordinates, beta.coordinates, transformed, scale, colours)
     reach = edges if kind == "heat" else np.asarray
-    axes.set_xlim(*_ends(reach(alpha.places)))
-    axes.set_ylim(*_ends(reach(beta.places)))
+    axes.set_xlim(*_ends(reach(alpha.coordinates)))
+    axes.set_ylim(*_ends(reach(beta.coordinates)))
     axes.set_xlabel(alpha.label)
     axes.set_ylabel(beta.label)
     if alpha.holds_zero and beta.holds_zero:
@@ -78,14 +83,14 @@ def draw_plane(
 
 
 def thinning(surface: Surface) -> str:
-    """Say how many points contours are drawn of, where these are not all; empty where they are."""
+    """Return a note on the points that contours are computed from; empty if these are all."""
     left = [f"{MOST_ALONG} of {count}" for count in surface.shape if count > MOST_ALONG]
     return f"contours of {' and '.join(left)} points along an axis" if left else ""
 
 
-def _shown(axis: Drawn) -> npt.NDArray[np.intp]:
-    """Return which coordinates contours are drawn of, the first and the last among them."""
-    count = len(axis.places)
+def _shown(axis: DrawnAxis) -> npt.NDArray[np.intp]:
+    """Return the indices of the coordinates that contours are computed from, with both ends."""
+    count = len(axis.coordinates)
     return np.asarray(np.linspace(0, count - 1, min(count, MOST_ALONG)).round(), dtype=np.intp)
 
 
@@ -94,34 +99,34 @@ def _ends(coordinates: npt.NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _hatch(axes: Axes) -> None:
-    """Cover the background, which shows where nothing is drawn over it."""
+    """Hatch the background; it shows where points have no value."""
     axes.add_patch(
         Rectangle((0, 0), 1, 1, transform=axes.transAxes, fc=BLANK, ec=HATCH, hatch="////", linewidth=0, zorder=0)
     )
 
 
 def _bands(
-    axes: Axes, alpha: Any, beta: Any, places: np.ma.MaskedArray[Any, Any], scale: Scale, colours: Colormap
+    axes: Axes, alpha: Any, beta: Any, transformed: np.ma.MaskedArray[Any, Any], scale: Scale, colours: Colormap
 ) -> ContourSet:
     """Draw filled contours with thin lines between them."""
-    levels = scale.place(scale.levels).compressed()
+    levels = scale.transform(scale.levels).compressed()
     borders = np.unique([scale.limits[0], *levels, scale.limits[1]])
-    bands = axes.contourf(alpha, beta, places, borders, norm=scale.norm, cmap=colours, extend=scale.extend)
-    crossed = _crossed(levels, places)
+    bands = axes.contourf(alpha, beta, transformed, borders, norm=scale.norm, cmap=colours, extend=scale.extend)
+    crossed = _crossed(levels, transformed)
     if crossed.size:
-        axes.contour(alpha, beta, places, crossed, colors="white", linewidths=0.4, linestyles="solid", alpha=0.55)
+        axes.contour(alpha, beta, transformed, crossed, colors="white", linewidths=0.4, linestyles="solid", alpha=0.55)
     return bands
 
 
 def _lines(
-    axes: Axes, alpha: Any, beta: Any, places: np.ma.MaskedArray[Any, Any], scale: Scale, colours: Colormap
+    axes: Axes, alpha: Any, beta: Any, transformed: np.ma.MaskedArray[Any, Any], scale: Scale, colours: Colormap
 ) -> None:
     """Draw contour lines with their values, on white where there are values."""
-    axes.contourf(alpha, beta, np.zeros_like(places), [-1, 1], colors="white")
-    crossed = _crossed(scale.place(scale.levels).compressed(), places)
+    axes.contourf(alpha, beta, np.zeros_like(transformed), [-1, 1], colors="white")
+    crossed = _crossed(scale.transform(scale.levels).compressed(), transformed)
     if crossed.size:
         lines = axes.contour(
-            alpha, beta, places, crossed, norm=scale.norm, cmap=colours, linewidths=1.0, linestyles="solid"
+            alpha, beta, transformed, crossed, norm=scale.norm, cmap=colours, linewidths=1.0, linestyles="solid"
         )
         axes.set_xlim(*_ends(alpha))
         axes.set_ylim(*_ends(beta))
@@ -131,15 +136,15 @@ def _lines(
         _thin_out(axes, list(labels))
 
 
-def _crossed(levels: npt.NDArray[np.float64], places: np.ma.MaskedArray[Any, Any]) -> npt.NDArray[np.float64]:
-    """Return the levels a contour can be at; matplotlib warns about an empty set."""
-    return np.array([level for level in levels if places.min() < level < places.max()])
+def _crossed(levels: npt.NDArray[np.float64], transformed: np.ma.MaskedArray[Any, Any]) -> npt.NDArray[np.float64]:
+    """Return the levels that have a contour; matplotlib warns about the others."""
+    return np.array([level for level in levels if transformed.min() < level < transformed.max()])
 
 
 def _thin_out(axes: Axes, labels: list[Any]) -> None:
-    """Keep the labels that overlap neither an earlier one nor the frame; a halo sets them off from their line.
+    """Remove labels that overlap an earlier label or the frame; draw a halo around the others.
 
-    Of a chaotic surface every islet would be labelled; labels that cover each other say nothing.
+    Without this, every islet of a chaotic surface has a label, and labels cover each other.
     """
     width, height = axes.bbox.width, axes.bbox.height  # pixels
     kept: list[tuple[float, float, float]] = []

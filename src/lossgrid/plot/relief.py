@@ -10,41 +10,41 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap
 from matplotlib.ticker import MaxNLocator
 
-from lossgrid.plot.coordinates import Drawn
+from lossgrid.plot.coordinates import DrawnAxis
 from lossgrid.plot.scale import Scale
 
-MOST_FACES = 120  # along each axis; more are invisible and slow
-MESH = (1, 1, 1, 0.25)  # white, nearly transparent: shows the form and, unlike shading, leaves the colours as they are
+MOST_FACES = 120  # along each axis; more are slow and too small to see
+MESH = (1, 1, 1, 0.25)  # white, nearly transparent: shows the form without changing colours, as shading would
 ELEVATION, AZIMUTH = 38, -58  # degrees
-ELEVATION_CLIPPED = 55  # over the ceiling into the well
+ELEVATION_CLIPPED = 55  # degrees: looks over the flat ceiling into the well
 
 
 def draw_relief(
     axes: Any,
-    alpha: Drawn,
-    beta: Drawn,
+    alpha: DrawnAxis,
+    beta: DrawnAxis,
     values: npt.NDArray[np.float64],
     *,
     scale: Scale,
     colours: Colormap,
 ) -> ScalarMappable:
-    """Draw a plane as a relief; values above the scale form a flat ceiling, so that the well below stays visible.
+    """Draw a plane as a relief; values above the scale form a flat ceiling.
 
     Args:
         axes: Where to draw, of the projection ``3d``.
-        alpha: Of ``n_alpha`` coordinates.
-        beta: Of ``n_beta``.
+        alpha: The axis of ``n_alpha`` coordinates.
+        beta: The axis of ``n_beta`` coordinates.
         values: Shape ``(n_beta, n_alpha)``, float64; points not finite leave a hole.
-        scale: Places of the values, which are the heights.
-        colours: Colours of the places.
+        scale: The scale of the values; heights are transformed values.
+        colours: The colours along the scale.
 
     Returns:
-        What a colour bar is made of.
+        The mappable for a colour bar.
     """
     low, high = scale.limits
-    heights = np.ma.clip(scale.place(values), low, high).filled(np.nan)
-    columns, rows = np.meshgrid(alpha.places, beta.places)
-    # A face has the colour of its middle; matplotlib would take that of one corner, and a peak would look lopsided.
+    heights = np.ma.clip(scale.transform(values), low, high).filled(np.nan)
+    columns, rows = np.meshgrid(alpha.coordinates, beta.coordinates)
+    # A face has the colour of its centre; matplotlib uses that of one corner, which makes peaks lopsided.
     middles = heights.copy()
     middles[:-1, :-1] = (heights[:-1, :-1] + heights[1:, :-1] + heights[:-1, 1:] + heights[1:, 1:]) / 4
     faces = colours(scale.norm(middles))
@@ -59,7 +59,7 @@ def draw_relief(
     axes.xaxis.set_major_locator(MaxNLocator(4, prune="upper"))  # these two labels would meet in the front corner
     axes.yaxis.set_major_locator(MaxNLocator(4, prune="lower"))
     ticks = scale.ticks(5)
-    axes.set_zticks(scale.place(ticks).compressed(), [scale.write(place) for place in scale.place(ticks)])
+    axes.set_zticks(scale.transform(ticks).compressed(), [scale.write(tick) for tick in scale.transform(ticks)])
     axes.set_xlabel(alpha.label, labelpad=-4)
     axes.set_ylabel(beta.label, labelpad=-4)
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):

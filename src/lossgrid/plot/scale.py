@@ -1,4 +1,4 @@
-"""From values to places on an axis or a colour bar: linear or logarithmic, where to clip, which levels are round."""
+"""Linear and logarithmic scales of axes and colour bars: transformation, clipping, round levels."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ LOG_FROM = 30.0  # highest / lowest loss above which a linear scale hides the ce
 LOG_NEVER_CLIPPED = 6.0  # decades that a logarithmic scale always shows
 MOST_EXPONENT = 308  # of a float64
 SMALLEST, LARGEST = 5e-324, float(np.finfo(np.float64).max)
-PLAIN = 100  # powers of ten up to which, and down to which, matplotlib can be given numbers as they are
-LEAST_POWER = -300  # of ten that is a float64 of full precision
-FAR = 1e6  # times what is shown: values further off are drawn there, which is the same to the eye and never overflows
+PLAIN = 100  # largest power of ten, up and down, of numbers that matplotlib draws safely
+LEAST_POWER = -300  # smallest power of ten with the full precision of float64
+FAR = 1e6  # times the range of the scale: values further off are moved to there, so that nothing overflows
 LEVELS = 12
 MOST_LEVELS = 200
 TICKS = 9
@@ -34,7 +34,14 @@ SERIES: tuple[tuple[tuple[float, ...], int], ...] = (  # mantissas and the step 
 
 @dataclass(frozen=True)
 class ScaleOptions:
-    """What the user wants of the scale; None leaves it to the values."""
+    """The options of a scale; None is chosen by the values.
+
+    Attributes:
+        log: Whether the scale is logarithmic; None for logarithmic if losses differ by more than 30 times.
+        vmin: Lowest value, in the unit of the quantity (accuracies are fractions).
+        vmax: Highest value; None for one that leaves the centre readable.
+        levels: Approximate number of contours.
+    """
 
     log: bool | None = None
     vmin: float | None = None
@@ -57,12 +64,12 @@ class ScaleOptions:
 
 @dataclass(frozen=True)
 class Scale:
-    """A chosen scale; "places" are the values themselves, or their log10, and everything is drawn at places.
+    """A linear or logarithmic scale.
 
-    Where values are too large or too small for matplotlib, the places of a linear scale are values over a power of ten.
+    ``transform(v)`` is ``v / 10**power``, or log10(v) on a logarithmic scale; all drawing uses transformed values.
 
     Attributes:
-        log: Whether places are logarithms.
+        log: Whether the scale is logarithmic, of base 10.
         low: Lowest value shown, in the unit of the values.
         high: Highest value shown.
         below: Whether some values are lower than ``low``.
@@ -79,43 +86,43 @@ class Scale:
 
     @property
     def power(self) -> int:
-        """The power of ten over which the places of a linear scale are; 0 for all but extreme values."""
+        """The power of ten that a linear scale divides values by; 0 but for extreme values."""
         return 0 if self.log else power_of(self.low, self.high)
 
     @property
     def is_plain(self) -> bool:
-        """Tell whether matplotlib can be given the values themselves."""
+        """Whether matplotlib can draw the values themselves."""
         return power_of(self.low, self.low) == 0 == power_of(self.high, self.high) if self.log else self.power == 0
 
-    def place(self, values: npt.ArrayLike) -> Any:
-        """Return the places of ``values``, same shape, a float64 masked array, masked where not finite."""
-        known = np.ma.masked_invalid(np.asarray(values, dtype=np.float64))
+    def transform(self, values: npt.ArrayLike) -> Any:
+        """Return transformed ``values``, a float64 masked array of the same shape, masked where not finite."""
+        finite = np.ma.masked_invalid(np.asarray(values, dtype=np.float64))
         low, high = self.limits
         if self.log:
-            floor = low - 3  # zero has no logarithm but is surely "below"
-            logarithms = np.full(known.shape, floor)
-            np.log10(known.data, out=logarithms, where=known.filled(0.0) > 0)
-            return np.ma.array(np.maximum(logarithms, floor), mask=known.mask)
+            floor = low - 3  # for zero, which has no logarithm, and for values below it
+            logarithms = np.full(finite.shape, floor)
+            np.log10(finite.data, out=logarithms, where=finite.filled(0.0) > 0)
+            return np.ma.array(np.maximum(logarithms, floor), mask=finite.mask)
         span = high - low
         with np.errstate(over="ignore"):
-            places = known.filled(0.0) / 10.0**self.power
-        return np.ma.array(np.clip(places, low - FAR * span, high + FAR * span), mask=known.mask)
+            scaled = finite.filled(0.0) / 10.0**self.power
+        return np.ma.array(np.clip(scaled, low - FAR * span, high + FAR * span), mask=finite.mask)
 
     @property
     def limits(self) -> tuple[float, float]:
-        """Places of ``low`` and ``high``."""
+        """Transformed ``low`` and ``high``."""
         if self.log:
             return math.log10(self.low), math.log10(self.high)
         return self.low / 10.0**self.power, self.high / 10.0**self.power
 
     @property
     def norm(self) -> Normalize:
-        """The map from places to 0..1 of a colour map."""
+        """The map from transformed values to 0..1."""
         return Normalize(*self.limits)
 
     @property
     def extend(self) -> Literal["neither", "min", "max", "both"]:
-        """At which ends values go on, in the words of matplotlib."""
+        """The ends beyond which there are values, as matplotlib's ``extend``."""
         if self.below:
             return "both" if self.above else "min"
         return "max" if self.above else "neither"
@@ -126,17 +133,17 @@ class Scale:
             return self.levels
         return round_values(self.low, self.high, count, log=self.log)
 
-    def value(self, place: float) -> float:
-        """Return the value at ``place``, the largest float where it is larger."""
+    def value(self, transformed: float) -> float:
+        """Return the value of a transformed one, limited to the range of float64."""
         if self.log:
-            return float(10.0**place) if place < MOST_EXPONENT else LARGEST
-        return float(np.clip(place * 10.0**self.power, -LARGEST, LARGEST)) if self.power else float(place)
+            return float(10.0**transformed) if transformed < MOST_EXPONENT else LARGEST
+        return float(np.clip(transformed * 10.0**self.power, -LARGEST, LARGEST)) if self.power else float(transformed)
 
-    def write(self, place: float, _position: object = None) -> str:
-        """Write the value at ``place``, short and with enough digits to tell it from its neighbours."""
-        value = self.value(place)
+    def write(self, transformed: float, _position: object = None) -> str:
+        """Return the value of a transformed one as text, with enough digits to differ from its neighbours."""
+        value = self.value(transformed)
         low, high = self.limits
-        if not self.log and abs(place) < 1e-9 * (high - low):
+        if not self.log and abs(transformed) < 1e-9 * (high - low):
             return "0"
         if 1e-3 <= abs(value) < 1e4:
             finest = high - low
@@ -149,27 +156,26 @@ class Scale:
 
 
 def power_of(low: float, high: float) -> int:
-    """Return the power of ten to divide numbers from ``low`` to ``high`` by before they are drawn; mostly 0."""
+    """Return the power of ten by which numbers from ``low`` to ``high`` are divided for drawing; mostly 0."""
     most = max(abs(low), abs(high))
     power = math.floor(math.log10(most)) if most else 0
     return int(max(power, LEAST_POWER)) if abs(power) > PLAIN else 0
 
 
 def choose_scale(values: npt.NDArray[np.float64], options: ScaleOptions, *, by_factors: bool) -> Scale:
-    """Choose a scale on which the neighbourhood of the lowest values can be read.
+    """Return a scale on which the neighbourhood of the lowest values is readable.
 
     Args:
-        values: All values to be drawn on it, any shape, float64; those not finite do not count.
-        options: What the user decided.
-        by_factors: Whether the values may be huge far out, as losses are; only then a scale is logarithmic or clipped
-            by itself.
+        values: All values to draw, any shape, float64; values that are not finite are ignored.
+        options: What the user asked for.
+        by_factors: Whether values vary by factors, as losses do; only then the default may be logarithmic or clipped.
 
     Raises:
-        InputError: What the user decided and the values do not go together.
+        InputError: The options do not fit the values.
     """
     finite = values[np.isfinite(values)]
     if not finite.size:
-        finite = np.array([1.0, 2.0])  # a blank picture needs some axis
+        finite = np.array([1.0, 2.0])  # a blank picture needs some scale
     least, most = float(finite.min()), float(finite.max())
     low = least if options.vmin is None else options.vmin
     high = most if options.vmax is None else options.vmax
@@ -189,16 +195,16 @@ def choose_scale(values: npt.NDArray[np.float64], options: ScaleOptions, *, by_f
 
 
 def _widened(low: float, high: float, *, log: bool) -> tuple[float, float]:
-    """Return limits around equal values, within what a float64 can be."""
+    """Return limits around equal values, within the range of float64."""
     if log:
         return max(low / 2, SMALLEST), min(high * 2, LARGEST)
     return max(low - (0.1 * abs(low) or 1.0), -LARGEST), min(high + (0.1 * abs(high) or 1.0), LARGEST)
 
 
 def _reach(finite: npt.NDArray[np.float64], low: float, *, log: bool) -> float:
-    """Return the value up to which a scale should go, so that huge values far out leave colours for the centre.
+    """Return an upper limit that leaves colours for the centre if values far out are huge.
 
-    The factors are such that a parabola is never clipped; the floors keep plateaus, of which quantiles say little.
+    The factors never clip a parabola. The floors never clip a plateau, for which quantiles are no measure.
     """
     quantile = float(np.quantile(finite, 0.5 if log else 0.25, method="lower"))
     if log:
@@ -225,7 +231,7 @@ def round_values(low: float, high: float, count: int, *, log: bool) -> npt.NDArr
         locator = MaxNLocator(nbins=count, steps=[1, 2, 2.5, 5, 10])
         with np.errstate(over="ignore"):
             series = np.asarray(locator.tick_values(low / unit, high / unit)) * unit
-        inside = np.unique(series[(series >= low) & (series <= high)])[:count]  # denormal numbers fall together
+        inside = np.unique(series[(series >= low) & (series <= high)])[:count]  # subnormal numbers may coincide
     if inside.size:
         return inside
     return np.array([math.sqrt(low) * math.sqrt(high) if log else low / 2 + high / 2])

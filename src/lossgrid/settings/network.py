@@ -17,8 +17,8 @@ Precision = Literal["float32", "tf32", "bfloat16", "float64"]
 
 def arguments(help: str, group: str) -> Any:
     """Return the field of arguments ``K=V`` for a function."""
-    told = About("K=V", "values", group, "")
-    return Field(default_factory=dict, description=help, json_schema_extra={"about": told})  # type: ignore[dict-item]
+    about = About("K=V", "values", group, "")
+    return Field(default_factory=dict, description=help, json_schema_extra={"about": about})  # type: ignore[dict-item]
 
 
 def splits_option(default: tuple[str, ...], help: str) -> Any:

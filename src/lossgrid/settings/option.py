@@ -70,9 +70,9 @@ def option(
 def about(field: FieldInfo) -> About:
     """Return what is told of a setting."""
     extra: Any = field.json_schema_extra
-    told = extra["about"]
-    assert isinstance(told, About)
-    return told
+    found = extra["about"]
+    assert isinstance(found, About)
+    return found
 
 
 def names_of(kind: type[BaseModel], *roles: Role) -> frozenset[str]:
@@ -82,15 +82,14 @@ def names_of(kind: type[BaseModel], *roles: Role) -> frozenset[str]:
 
 def metavar(field: FieldInfo) -> str:
     """Return what stands for the value of a setting in the help: its choices, where it has some."""
-    told = about(field).metavar
-    return told or "|".join(map(str, _choices(field.annotation)))
+    return about(field).metavar or "|".join(map(str, _choices(field.annotation)))
 
 
 def default_of(field: FieldInfo) -> str:
     """Return the default as the command line takes it; empty where there is none, and for a flag that is off."""
-    told = about(field).default
-    if told is not None:
-        return told
+    in_words = about(field).default
+    if in_words is not None:
+        return in_words
     value = field.default
     if value is PydanticUndefined or value is None or value is False or value == ():
         return ""

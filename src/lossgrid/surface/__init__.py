@@ -1,4 +1,4 @@
-"""A surface in memory, and what is true of any surface; NumPy is all it needs."""
+"""Surfaces in memory: grid, quantities, origin, summary; needs only NumPy."""
 
 from lossgrid.surface.grid import Axis, Grid
 from lossgrid.surface.origin import Origin

@@ -1,4 +1,4 @@
-"""What a reader of a surface must know before its numbers: random weights, rounding beyond what was promised."""
+"""Caveats of a surface: random weights, rounding beyond the limit, wrong values."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ NAME = 40  # characters of a name in it
 
 
 def caveats_of(surface: Surface) -> list[str]:
-    """Return short phrases on what limits the trust in ``surface``, each one line; empty where nothing is known.
+    """Return short phrases that limit the trust in ``surface``, each one line; empty if there are none.
 
-    The phrases are made of what its file holds. Entries of other types than a run writes are passed over.
+    They come from the file. Entries of other types than a run writes are ignored.
     """
     weights, differs = surface.origin.weights, surface.origin.differs
     found = [WEIGHTS[weights]] if weights in WEIGHTS else []
@@ -33,7 +33,7 @@ def caveats_of(surface: Surface) -> list[str]:
 
 
 def _rounding(rounding: Mapping[str, Any], quantities: Mapping[str, Quantity]) -> str:
-    """Write which quantities differ from float32 by more than the limit, and by how much."""
+    """Return the quantities that differ from float32 by more than the limit, and by how much, as text."""
     precision, largest, limit = rounding.get("precision"), rounding.get("largest"), _number(rounding.get("limit"))
     differences = {name: _number(value) for name, value in largest.items()} if isinstance(largest, Mapping) else {}
     shares = {name: value for name, value in differences.items() if value is not None}
@@ -42,13 +42,13 @@ def _rounding(rounding: Mapping[str, Any], quantities: Mapping[str, Quantity]) -
         f"{one_line(name, NAME).replace('_', ' ')} {_amount(quantities.get(name), value)}"
         for name, value in beyond.items()
     ]
-    who = one_line(precision, NAME) if isinstance(precision, str) else "the lower precision"
+    arithmetic = one_line(precision, NAME) if isinstance(precision, str) else "the lower precision"
     what = f"{', '.join(parts)} from float32" if parts else "differs from float32"
-    return f"{who}: {what}, beyond " + ("what is allowed" if limit is None else f"the {_percent(limit)} allowed")
+    return f"{arithmetic}: {what}, beyond " + ("what is allowed" if limit is None else f"the {_percent(limit)} allowed")
 
 
 def _number(value: Any) -> float | None:
-    """Return a number of JSON that can be a difference; None for anything else."""
+    """Return the absolute value of a JSON number; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -58,7 +58,7 @@ def _number(value: Any) -> float | None:
 
 
 def _amount(quantity: Quantity | None, value: float) -> str:
-    """Write a difference: relative where a quantity varies by factors, in percentage points for shares."""
+    """Return a difference as text: relative if the quantity varies by factors, in percentage points for fractions."""
     if not math.isfinite(value):
         return "infinitely far"
     if quantity is not None and quantity.varies == "by differences":

@@ -1,7 +1,7 @@
 """The (alpha, beta) grid: axes and index order.
 
-Index order, said once for the whole package: arrays over the grid are ``[beta, alpha]``, that is ``value[j, i]``
-belongs to ``beta[j], alpha[i]``. A line has no beta axis; its arrays have shape ``(n_alpha,)`` in files and pictures
+Index order of the whole package: arrays over the grid are ``[beta, alpha]``; ``value[j, i]`` belongs to ``beta[j]``
+and ``alpha[i]``. A line has no beta axis; its arrays have shape ``(n_alpha,)`` in files and pictures
 and are computed as one row, ``(1, n_alpha)``.
 """
 
@@ -16,12 +16,12 @@ import numpy.typing as npt
 
 from lossgrid.errors import InputError
 
-# As a share of the largest coordinate: what is closer is the same coordinate. The values of a range are right to a few
-# 1e-16 of it, and a bound may have been typed with fewer digits.
+# Fraction of the largest coordinate: closer coordinates are equal. Values of a range have errors of a few 1e-16 of it,
+# and users type bounds with fewer digits.
 SAME_COORDINATE = 1e-12
-CLOSEST = 8  # units in the last place of the largest coordinate, between neighbours: rounding takes fewer
-MOST_STEPS = 2**53  # of more, not even the indices are told apart
-LARGE, LESS = 1e280, 2.0**-64  # from where products of a bound and a count may overflow; what prevents it exactly
+CLOSEST = 8  # units in the last place of the largest coordinate: least step; round-off is smaller
+MOST_STEPS = 2**53  # float64 cannot represent larger indices
+LARGE, LESS = 1e280, 2.0**-64  # bounds above may overflow times a count; the factor prevents it without round-off
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Axis:
         last = self.count - 1
         if last > MOST_STEPS:
             return False
-        step = self.maximum / last - self.minimum / last  # not the span by the steps: the span may overflow
+        step = self.maximum / last - self.minimum / last  # maximum - minimum may overflow
         return step >= CLOSEST * math.ulp(max(-self.minimum, self.maximum))
 
     @classmethod
@@ -71,8 +71,8 @@ class Axis:
     def values(self) -> npt.NDArray[np.float64]:
         """Return the coordinates, shape ``(count,)``, float64.
 
-        Both bounds are hit exactly. Between them it is their weighted mean, so that a symmetric range with an odd count
-        has exactly 0 in its centre: the surface then holds the trained network itself.
+        Both bounds are exact. Coordinates between them are weighted means: a symmetric range with an odd count has
+        exactly 0 in its centre, so that the surface contains theta*.
         """
         if self.count == 1:
             return np.array([self.minimum])
@@ -80,7 +80,7 @@ class Axis:
         last = self.count - 1
         scale = LESS if max(abs(self.minimum), abs(self.maximum)) > LARGE else 1.0
         values = (self.minimum * scale * (last - i) + self.maximum * scale * i) / last / scale
-        values[0], values[-1] = self.minimum, self.maximum  # not left to rounding
+        values[0], values[-1] = self.minimum, self.maximum  # without round-off
         return values
 
     def __str__(self) -> str:
@@ -96,12 +96,12 @@ class Grid:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of an array over the grid as users see it: ``(n_beta, n_alpha)``, or ``(n_alpha,)`` for a line."""
+        """Shape of arrays in files: ``(n_beta, n_alpha)``, or ``(n_alpha,)`` for a line."""
         return (self.alpha.count,) if self.beta is None else (self.beta.count, self.alpha.count)
 
     @property
     def rows(self) -> tuple[int, int]:
-        """Shape of an array over the grid as it is computed: ``(n_beta, n_alpha)``, a line being one row."""
+        """Shape of arrays in a run: ``(n_beta, n_alpha)``; a line is one row."""
         return (1, self.alpha.count) if self.beta is None else (self.beta.count, self.alpha.count)
 
     def __len__(self) -> int:
@@ -114,7 +114,7 @@ class Grid:
 
     @property
     def centre(self) -> tuple[int, int] | None:
-        """Row and column of theta* itself, (0, 0); None where it is no point of the grid."""
+        """Row and column of (0, 0), theta*; None if the grid does not contain it."""
         return zero_of(self.alpha.values(), None if self.beta is None else self.beta.values())
 
     @property
@@ -126,7 +126,7 @@ class Grid:
 
 
 def zero_of(alpha: npt.NDArray[np.float64], beta: npt.NDArray[np.float64] | None) -> tuple[int, int] | None:
-    """Return row and column of (0, 0) among coordinates; None where it is not there.
+    """Return row and column of (0, 0); None if the coordinates do not contain it.
 
     Args:
         alpha: Shape ``(n_alpha,)``, float64.
@@ -137,7 +137,7 @@ def zero_of(alpha: npt.NDArray[np.float64], beta: npt.NDArray[np.float64] | None
 
 
 def equally_spaced(coordinates: npt.NDArray[np.float64]) -> Axis | None:
-    """Return the range whose values are ``coordinates``, but for rounding; None where they are not equally spaced.
+    """Return the range whose values are ``coordinates`` within round-off; None if they are not equally spaced.
 
     Args:
         coordinates: Rising, shape ``(n,)``, float64.
@@ -149,7 +149,7 @@ def equally_spaced(coordinates: npt.NDArray[np.float64]) -> Axis | None:
 
 
 def range_in_words(coordinates: npt.NDArray[np.float64]) -> str:
-    """Return the setting of an axis, ``MIN:MAX:N``, or how many coordinates it has where they are not equally spaced.
+    """Return the setting of an axis, ``MIN:MAX:N``, or the number of coordinates if they are not equally spaced.
 
     >>> range_in_words(np.array([0.0, 0.5, 1.0])), range_in_words(np.array([0.0, 0.1, 1.0]))
     ('0.0:1.0:3', '3 coordinates, not equally spaced')
@@ -161,21 +161,21 @@ def range_in_words(coordinates: npt.NDArray[np.float64]) -> str:
 def union(
     axes: Sequence[npt.NDArray[np.float64]],
 ) -> tuple[npt.NDArray[np.float64], list[npt.NDArray[np.intp]]]:
-    """Put the coordinates of several axes together; those that only rounding tells apart are the same.
+    """Return the union of several axes; coordinates that differ by round-off only are equal.
 
     Args:
         axes: One array for each, shape ``(n,)``, float64.
 
     Returns:
-        All coordinates, rising, exactly the values of a range where they are equally spaced; and for each of ``axes``
-        where its coordinates are among them.
+        All coordinates, rising, and exactly the values of a range if they are equally spaced; for each of ``axes``
+        the indices of its coordinates in the union, shape ``(n,)``.
     """
     every = np.concatenate(axes)
     order = np.argsort(every, kind="stable")
     is_next = np.diff(every[order], prepend=-np.inf) > SAME_COORDINATE * np.abs(every).max()
-    place = np.empty(len(every), dtype=np.intp)
-    place[order] = np.cumsum(is_next) - 1
-    first = np.minimum.reduceat(order, np.flatnonzero(is_next))  # bounds as the first file has them, not almost so
+    index = np.empty(len(every), dtype=np.intp)
+    index[order] = np.cumsum(is_next) - 1
+    first = np.minimum.reduceat(order, np.flatnonzero(is_next))  # of equal coordinates the bits of the first axis
     axis = equally_spaced(every[first])
     starts = np.cumsum([len(axis) for axis in axes])[:-1]
-    return every[first] if axis is None else axis.values(), np.split(place, starts)
+    return every[first] if axis is None else axis.values(), np.split(index, starts)

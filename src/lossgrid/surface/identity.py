@@ -1,4 +1,4 @@
-"""The identity of a surface: what decides its values, so that two can be parts of one; and in words how two differ."""
+"""The identity of a surface: all that decides its values; how two identities differ, as text."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ LONGEST = 60  # characters of a value
 
 @dataclass(frozen=True)
 class Identity:
-    """What decides the values of a surface at a point; where its points are, and of which splits, is no part of it.
+    """All that decides the value of a surface at a point; the points and splits are no part of it.
 
     Attributes:
         settings: The settings that decide values, as JSON types.
-        made: Those that made the directions, which their digests decide by: for the words about a difference.
+        made: The settings that made the directions, to explain a difference of their digests.
         is_line: Whether there is no beta axis.
         device_type: ``cpu`` or ``cuda``.
-        batch_size: Samples per forward pass, where the outputs of a sample depend on its batch; else None.
-        digests: Of network, directions and data; those of a split count where both have it.
+        batch_size: Samples per forward pass, if the outputs of a sample depend on its batch; else None.
+        digests: Digests of network, directions and data; data count for splits that both have.
     """
 
     settings: Mapping[str, Any]
@@ -38,13 +38,13 @@ class Identity:
 def differences(
     theirs: Identity, ours: Identity, *, words: str = TWO_SURFACES, holders: Mapping[str, object] | None = None
 ) -> list[str]:
-    """Return in words all that makes ``theirs`` another function than ``ours``; empty where they are one.
+    """Return all differences between two identities, each as text; empty if they are equal.
 
     Args:
         theirs: The identity of a surface.
-        ours: What it is held against.
-        words: How a difference of settings is told.
-        holders: The files that our data are of, by split, to be named where the data differ.
+        ours: The identity it is compared with.
+        words: Template of a difference between settings.
+        holders: The files of our data by split, to name them if the data differ.
     """
     found = []
     contents = [part for part in CONTENTS if getattr(theirs.digests, part) != getattr(ours.digests, part)]
@@ -62,7 +62,7 @@ def differences(
 
 
 def unlike(theirs: Mapping[str, Any], ours: Mapping[str, Any], words: str) -> list[str]:
-    """Return in words which of our settings have another value among theirs."""
+    """Return the settings of ours with another value in theirs, each as text by the template ``words``."""
     return [
         words.format(name=name.replace("_", "-"), theirs=_short(theirs.get(name)), ours=_short(value))
         for name, value in ours.items()
@@ -71,7 +71,7 @@ def unlike(theirs: Mapping[str, Any], ours: Mapping[str, Any], words: str) -> li
 
 
 def _settings(identity: Identity, *, made: bool) -> dict[str, Any]:
-    """Return what is compared by value; how directions were made only where contents differ, as it may be the cause."""
+    """Return the settings to compare; those that made the directions only if digests differ, as the possible cause."""
     own = {"device": identity.device_type, "batch_size": identity.batch_size}
     return {**identity.settings, **(identity.made if made else {}), **own}
 

@@ -1,7 +1,7 @@
-"""Nested lattices of a grid: every 2^k-th row and column, through the trained network where that is a point.
+"""Nested lattices of a grid: every 2^k-th row and column, through theta* if that is a point.
 
-A grid whose coarsest lattice is computed first, then the next finer one, and so on, holds at every moment a whole
-picture, if a coarser one.
+The coarsest lattice is computed first, then the next finer one, and so on. At any time the finest complete lattice is a
+picture of the whole grid.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from lossgrid.surface.surface import PENDING, Surface
 from lossgrid.surface.work import Work
 
 FEWEST = 8  # points along the longer axis of the coarsest lattice
-FEW_PENDING = 0.02  # of the points: so few holes leave a picture whole
+FEW_PENDING = 0.02  # fraction of the points: with fewer holes the full grid is drawn
 
 Mask = npt.NDArray[np.bool_]
 
 
 def stride_of(shape: Sequence[int]) -> int:
-    """Return how many rows and columns the points of the coarsest lattice are apart: a power of two."""
+    """Return the stride of the coarsest lattice in rows and columns: a power of two."""
     stride = 1
     while max(shape) > 2 * stride * FEWEST:
         stride *= 2
@@ -34,13 +34,13 @@ def works(pending: Mask, origin: tuple[int, int]) -> Iterator[Work]:
     """Yield the pending points, lattice by lattice, the coarsest first, each row by row.
 
     Args:
-        pending: What is still to compute, shape ``(n_beta, n_alpha)``, bool.
-        origin: Row and column of a point that all lattices have.
+        pending: Points still to compute, shape ``(n_beta, n_alpha)``, bool.
+        origin: Row and column of a point of all lattices.
     """
     stride = coarsest = stride_of(pending.shape)
     while stride:
         for row in range(origin[0] % stride, len(pending), stride):
-            # Of a row that the lattice before had too, every second point is done.
+            # In a row of the coarser lattice, every second point is done.
             is_old = stride < coarsest and row % (2 * stride) == origin[0] % (2 * stride)
             first, step = (origin[1] + stride, 2 * stride) if is_old else (origin[1], stride)
             yield from _runs(pending[row], row, first % step, step)
@@ -48,29 +48,29 @@ def works(pending: Mask, origin: tuple[int, int]) -> Iterator[Work]:
 
 
 def _runs(pending: Mask, row: int, first: int, step: int) -> Iterator[Work]:
-    """Yield the runs of pending points among every ``step``-th of a row."""
+    """Yield the runs of pending points among every ``step``-th point of a row."""
     edges = np.flatnonzero(np.diff(pending[first::step], prepend=False, append=False)).tolist()
     for start, stop in zip(edges[::2], edges[1::2], strict=True):
         yield Work.of(row, first + step * start, step, stop - start)
 
 
-def finest_whole(known: Mask, origin: tuple[int, int]) -> int | None:
-    """Return the stride of the finest lattice of which every point is known; None where none is whole.
+def finest_whole(computed: Mask, origin: tuple[int, int]) -> int | None:
+    """Return the stride of the finest lattice with all points computed; None if there is none.
 
     Args:
-        known: Shape ``(n_beta, n_alpha)``, bool.
-        origin: Row and column of a point that all lattices have.
+        computed: Shape ``(n_beta, n_alpha)``, bool.
+        origin: Row and column of a point of all lattices.
     """
     stride = 1
-    while stride <= stride_of(known.shape):
-        if known[origin[0] % stride :: stride, origin[1] % stride :: stride].all():
+    while stride <= stride_of(computed.shape):
+        if computed[origin[0] % stride :: stride, origin[1] % stride :: stride].all():
             return stride
         stride *= 2
     return None
 
 
 def whole_part(surface: Surface) -> Surface:
-    """Return a surface that is being computed as the finest lattice of it that is whole; any other as it is."""
+    """Return the finest complete lattice of a surface that is being computed; any other surface unchanged."""
     pending = surface.status == PENDING
     count = int(np.count_nonzero(pending))
     if count <= FEW_PENDING * pending.size or "merged" in surface.provenance or "imported" in surface.provenance:
@@ -98,6 +98,6 @@ def whole_part(surface: Surface) -> Surface:
 
 
 def origin_of(points: Grid | Surface) -> tuple[int, int]:
-    """Return row and column of the point that all lattices have: the trained network, else the one in the middle."""
+    """Return row and column of the point of all lattices: theta*, or without it the middle of the grid."""
     rows, columns = (1, *points.shape)[-2:]
     return points.centre or (rows // 2, columns // 2)

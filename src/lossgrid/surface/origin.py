@@ -1,8 +1,8 @@
 """The origin of a surface: the settings, network, directions and data, libraries and machines it was computed with.
 
-A file keeps it in two attributes of JSON: ``config``, the settings, and ``provenance``, the rest, by the names of the
-fields here. Both are foreign input. What is missing there is None; what is not known here, or of another type than
-expected, is kept in ``more`` and written back as it was, but nothing reads it.
+A file stores it in two JSON attributes: ``config``, the settings, and ``provenance``, all other fields by name. Both
+are hostile input. A missing field is None. An unknown field, or one of another type than expected, goes to ``more``:
+it is written back unchanged, and nothing reads it.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ Part = TypeVar("Part")
 
 
 class Untold(Enum):
-    """What is missing where None means something."""
+    """The value of a missing field, where None has a meaning."""
 
     UNTOLD = "untold"
 
 
-def _read(kind: Callable[..., Part], told: Mapping[str, Any], **given: Any) -> Part:
-    """Return the part of an origin that a JSON object tells."""
-    known = {
-        one.name: one.metadata["read"](told[one.name])
+def _read(kind: Callable[..., Part], stored: Mapping[str, Any], **given: Any) -> Part:
+    """Return the part of an origin that a JSON object holds."""
+    found = {
+        one.name: one.metadata["read"](stored[one.name])
         for one in fields(kind)  # type: ignore[arg-type]
-        if one.metadata and one.name in told and one.metadata["fits"](told[one.name])
+        if one.metadata and one.name in stored and one.metadata["fits"](stored[one.name])
     }
-    return kind(**given, **known, more={name: value for name, value in told.items() if name not in known})
+    return kind(**given, **found, more={name: value for name, value in stored.items() if name not in found})
 
 
 def _write(part: Any) -> dict[str, Any]:
-    """Return a part of an origin as a JSON object."""
-    known = {one.name: (one, getattr(part, one.name)) for one in fields(part) if one.metadata}
-    told = {name: one.metadata["write"](value) for name, (one, value) in known.items() if value is not one.default}
-    return {**part.more, **told}
+    """Return a part of an origin as a JSON object; a field at its default is left out."""
+    own = {one.name: (one, getattr(part, one.name)) for one in fields(part) if one.metadata}
+    stored = {name: one.metadata["write"](value) for name, (one, value) in own.items() if value is not one.default}
+    return {**part.more, **stored}
 
 
 def _json(
     fits: Callable[[Any], bool], read: Callable[[Any], Any] | None = None, write: Callable[[Any], Any] | None = None
 ) -> dict[str, Callable[[Any], Any]]:
-    """Return, as metadata of a field, which JSON values it takes and how they are read and written; as they are."""
+    """Return the metadata of a field: which JSON values fit, how to read and write them; by default unchanged."""
     return {"fits": fits, "read": read or (lambda value: value), "write": write or (lambda value: value)}
 
 
@@ -80,14 +80,14 @@ OBJECT = _json(lambda value: isinstance(value, Mapping))
 
 @dataclass(frozen=True)
 class Digests:
-    """SHA-256, in hexadecimal digits, of what a surface was computed from.
+    """SHA-256 digests, in hexadecimal digits, of the inputs of a surface.
 
     Attributes:
         theta: Of the network at theta*.
         delta: Of the direction along alpha.
         eta: Of the direction along beta; None for a line.
         data: Of the data of each split.
-        more: What else the file holds.
+        more: Other entries of the file.
     """
 
     theta: str | None = field(default=None, metadata=TEXT)
@@ -99,14 +99,14 @@ class Digests:
 
 @dataclass(frozen=True)
 class RecordedRecipe:
-    """How points were evaluated, on which last bits depend; a text where another tool did not tell it.
+    """How points were evaluated, which decides their last bits; a text where another tool did not record it.
 
     Attributes:
         variant: How the network was run.
         batch_size: Samples per forward pass.
         cuda_graphs: Whether points were replayed as CUDA graphs.
-        about: What was chosen and why, in words.
-        more: What else the file holds.
+        about: The choice and its reason, as text.
+        more: Other entries of the file.
     """
 
     variant: str | None = field(default=None, metadata=TEXT)
@@ -116,20 +116,20 @@ class RecordedRecipe:
     more: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
 
     def told(self) -> dict[str, Any]:
-        """Return what is known of it, by name."""
+        """Return the fields that are set, by name."""
         return {name: value for name, value in _write(self).items() if name not in self.more}
 
 
 @dataclass(frozen=True)
 class Parent:
-    """A surface that became part of a merged one.
+    """A surface that is part of a merged one.
 
     Attributes:
         file: Its file.
-        created: When that was made, ISO 8601.
+        created: Time at which the file was created, ISO 8601.
         shape: ``[n_beta, n_alpha]``, or ``[n_alpha]`` of a line.
         command: The command that computed it.
-        more: What else the file holds.
+        more: Other entries of the file.
     """
 
     file: str | None = field(default=None, metadata=TEXT)
@@ -147,8 +147,8 @@ class Imported:
         tool: Its name.
         file: The file.
         sha256: Of the file, in hexadecimal digits.
-        dir_file: The file of its directions, as it tells it.
-        more: What else the file holds.
+        dir_file: The direction file, as named there.
+        more: Other entries of the file.
     """
 
     tool: str | None = field(default=None, metadata=TEXT)
@@ -159,7 +159,7 @@ class Imported:
 
 
 def _is_filled(value: object) -> bool:
-    return isinstance(value, Mapping) and bool(value)  # one that is empty stays where it is, as if it were missing
+    return isinstance(value, Mapping) and bool(value)  # an empty one stays in ``more`` and counts as missing
 
 
 DIGESTS = _json(_is_filled, partial(_read, Digests), _write)
@@ -174,28 +174,28 @@ PARENTS = _json(
 
 @dataclass(frozen=True)
 class Origin:
-    """What a surface was computed from, with and on.
+    """The inputs, settings, libraries and machines of a surface.
 
     Attributes:
         settings: The settings of the run as JSON types, by name.
         digests: What identifies network, directions and data.
         recipe: How points were evaluated.
         device_type: ``cpu`` or ``cuda``.
-        threads: CPU threads of each rank; a text where another tool did not tell it.
+        threads: CPU threads of each rank; a text where another tool did not record it.
         command: The command line, or that of the Python program.
         writer: ``parallel`` or ``root``.
         by_batch: Whether the outputs of a sample depend on its batch.
-        weights: Where theta* is from: ``checkpoint``, ``given`` from Python, ``random``, ``factory``.
+        weights: The source of theta*: ``checkpoint``, ``given`` from Python, ``random``, ``factory``.
         sources: Digests of the source of users' functions, by role; None where there is no source.
         arithmetic: The switches of torch that decide how it rounds.
         processors: The kinds of CPU.
-        ranks: How many there were.
-        machines: Node, device and threads, to the ranks that had them.
+        ranks: Number of ranks.
+        machines: Node, device and threads, to the ranks there.
         versions: Of the libraries.
         merged: The surfaces it was merged from; None where it was not.
         imported: The file of another tool it was read from; None where it was not.
-        differs: What was found to be wrong with its values.
-        more: What else the file holds.
+        differs: A fault found in its values, as text.
+        more: Other entries of the file.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -220,11 +220,11 @@ class Origin:
 
     @classmethod
     def from_json(cls, config: Mapping[str, Any], provenance: Mapping[str, Any]) -> Origin:
-        """Return what the attributes ``config`` and ``provenance`` of a file tell, whatever they hold."""
+        """Return the origin in the attributes ``config`` and ``provenance`` of a file, whatever they hold."""
         return _read(cls, provenance, settings=config)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the attribute ``provenance``; that of the settings is ``settings``."""
+        """Return the attribute ``provenance``; ``settings`` is the attribute ``config``."""
         return _write(self)
 
     def setting(self, name: str) -> str | None:
@@ -234,12 +234,12 @@ class Origin:
 
     @property
     def splits(self) -> tuple[str, ...] | None:
-        """The splits that were evaluated; None where the settings do not tell."""
+        """The splits that were evaluated; None where the settings have none."""
         value = self.settings.get("splits")
         return tuple(value) if value is not None and TEXTS["fits"](value) else None
 
     def untold(self) -> list[str]:
-        """Return what is missing of that which tells what the surface holds, each as ``digests.theta``."""
+        """Return the missing fields that identify the surface, such as ``digests.theta``."""
         missing = _absent(self, "digests", "device_type", "recipe", "threads", "command")
         missing += [f"digests.{name}" for name in _absent(self.digests, "theta", "delta", "eta", "data")]
         missing += [f"recipe.{name}" for name in _absent(self.recipe, "variant", "batch_size", "cuda_graphs")]

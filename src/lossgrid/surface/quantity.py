@@ -1,4 +1,4 @@
-"""What one value for each point means: its split, its unit, which side is good, how it varies."""
+"""Quantities: the meaning of one value per point, by split, unit, better side and variation."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ FIRST_KINDS, FIRST_SPLITS = ("loss", "accuracy"), ("train", "test")
 
 @dataclass(frozen=True)
 class Quantity:
-    """One value for each point, such as the loss of split ``train``.
+    """One value per point, such as the loss of split ``train``.
 
     Attributes:
         name: Its dataset in a file, such as ``train_loss``.
         split: The split it was measured on.
         kind: What is measured, such as ``loss``; quantities of one kind are drawn in one panel.
-        units: What it counts, such as ``nats per sample``; ``1`` for a fraction.
-        better: Which values are good.
-        bounds: The lowest and the highest value there can be; None where there is no bound.
-        varies: ``by factors``: it may be huge far out, so that it is drawn on a logarithmic scale and two values are
-            compared by their ratio. ``by differences``: scales are linear, and values are compared by their difference.
+        units: The unit, such as ``nats per sample``; ``1`` for a fraction.
+        better: Whether lower or higher values are better.
+        bounds: The lowest and the highest possible value; None for no bound.
+        varies: ``by factors``: values far out may be huge; scales may be logarithmic, values are compared by their
+            ratio. ``by differences``: scales are linear, values are compared by their difference.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Quantity:
 
     @property
     def is_share(self) -> bool:
-        """Tell whether it is a fraction, which people read in per cent."""
+        """Whether it is a fraction, which is shown in per cent."""
         return self.units == "1" and self.bounds == (0.0, 1.0)
 
     def as_json(self) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def fraction(split: str, kind: str, better: Better) -> Quantity:
 
 
 def named(name: str, units: str = "") -> Quantity:
-    """Return what the name of a dataset means in files of version 1, which say no more than that.
+    """Return the quantity of a dataset in files of version 1, which have only its name.
 
     >>> named("train_accuracy").split, named("my_test_loss").split
     ('train', 'my_test')
@@ -72,24 +72,24 @@ def named(name: str, units: str = "") -> Quantity:
     return Quantity(name, split, kind or name, units, "lower", (None, None), "by factors")
 
 
-def from_json(told: Any) -> Quantity:
-    """Return the quantity that :meth:`Quantity.as_json` has written.
+def from_json(stored: Any) -> Quantity:
+    """Return the quantity that :meth:`Quantity.as_json` wrote.
 
-    Entries that are not known here are passed over: a later version may have added them.
+    Unknown entries are ignored: a later version may have added them.
 
     Raises:
         ValueError: Something is missing or of another type.
     """
-    if not isinstance(told, Mapping):
-        raise ValueError(f"a quantity is a {type(told).__name__} in JSON; expected an object")
-    texts = {key: told.get(key) for key in ("name", "split", "kind", "units", "better", "varies")}
+    if not isinstance(stored, Mapping):
+        raise ValueError(f"a quantity is a {type(stored).__name__} in JSON; expected an object")
+    texts = {key: stored.get(key) for key in ("name", "split", "kind", "units", "better", "varies")}
     for key, text in texts.items():
         if not isinstance(text, str):
             raise ValueError(f"a quantity has {key} {text!r}; expected a text")
     for key, choices in (("better", ("lower", "higher")), ("varies", ("by factors", "by differences"))):
         if texts[key] not in choices:
             raise ValueError(f"quantity {texts['name']} has {key} {texts[key]!r}; expected {' or '.join(choices)}")
-    bounds = told.get("bounds")
+    bounds = stored.get("bounds")
     if not (isinstance(bounds, (list, tuple)) and len(bounds) == 2 and all(map(_is_bound, bounds))):
         raise ValueError(f"quantity {texts['name']} has bounds {bounds!r}; expected two numbers or null")
     low, high = (None if bound is None else float(bound) for bound in bounds)

@@ -1,7 +1,7 @@
-"""Sessions: the runs a surface was computed in, how many ranks each had and how long they computed.
+"""Sessions: the runs that computed a surface, each with its ranks and seconds.
 
-Kept in the file as text of a fixed length, so that noting one changes bytes and not the structure. What the ranks had
-time for, beside what their points took, is what they idled.
+The file stores them as text of fixed length, so that a new session changes bytes but not the structure. The idle time
+of a rank is its seconds less those of its points.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ class Session:
     """Runs with the same number of ranks.
 
     Attributes:
-        ranks: How many there were.
-        began: UNIX time at which the first of them began to compute.
-        seconds: How long they computed in all; None where one of them goes on, or was killed.
+        ranks: Number of ranks.
+        began: UNIX time at which the first run began to compute.
+        seconds: Total time of the runs; None if one is running or was killed.
     """
 
     ranks: int
@@ -29,7 +29,7 @@ class Session:
 
 
 def read(text: str) -> tuple[Session, ...]:
-    """Read what :func:`write` wrote; the last one may go on.
+    """Return the sessions in a text that :func:`write` wrote; the last one may be running.
 
     Raises:
         ValueError: The text is something else.
@@ -51,7 +51,7 @@ def _is_session(entry: object) -> bool:
 
 
 def write(sessions: Sequence[Session]) -> str:
-    """Return the sessions as text of ``TEXT_BYTES`` characters; of too many only that they were is left."""
+    """Return the sessions as text of ``TEXT_BYTES`` characters; if they do not fit, one entry without time."""
     text = json.dumps([astuple(session) for session in sessions])
     if len(text) > TEXT_BYTES:
         most = max(session.ranks for session in sessions)
@@ -60,7 +60,7 @@ def write(sessions: Sequence[Session]) -> str:
 
 
 def begin(sessions: Sequence[Session], *, ranks: int, now: float) -> tuple[Session, ...]:
-    """Return the sessions and a new one that begins now; what was left open before was killed."""
+    """Return the sessions and a new one that begins ``now``; earlier open sessions were killed."""
     merged: dict[int, Session] = {}
     for session in sessions:
         first = merged.get(session.ranks)
@@ -78,12 +78,12 @@ def end(sessions: Sequence[Session], *, seconds: float) -> tuple[Session, ...]:
 
 
 def seconds_of(sessions: Sequence[Session], rank: int, *, now: float | None = None) -> float | None:
-    """Return how long ``rank`` had to compute; None where nobody knows.
+    """Return the seconds of all sessions with ``rank``; None if a session has none.
 
     Args:
         sessions: The sessions.
         rank: Which rank.
-        now: UNIX time, where the last session goes on.
+        now: UNIX time, if the last session is running.
     """
     if now is not None and sessions:
         sessions = end(sessions, seconds=max(0.0, now - sessions[-1].began))

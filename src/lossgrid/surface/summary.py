@@ -1,4 +1,4 @@
-"""What there is to say about how far a surface is."""
+"""The state of a surface: as JSON types, and as lines of text."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ from lossgrid.surface.sessions import seconds_of
 from lossgrid.surface.surface import FAILED, NOT_FINITE, PENDING, Surface
 from lossgrid.wording import duration, one_line, ordinal
 
-MOST_RANKS = 16  # shown one by one
+MOST_RANKS = 16  # lines; of more ranks only those with most and least points are shown
 
 
 def summarise(surface: Surface) -> dict[str, Any]:
-    """Return the state of ``surface`` as JSON types: points by status, their cost, who computed them, their values."""
-    timed = surface.computed & ~np.isnan(
-        surface.seconds
-    )  # imported surfaces do not say who computed them, and how long
+    """Return the state of ``surface`` as JSON types: points by status, seconds, ranks, values."""
+    timed = surface.computed & ~np.isnan(surface.seconds)  # imported surfaces have no seconds and ranks
     seconds = surface.seconds[timed].astype(np.float64)
     numbers, own, points = np.unique(surface.rank[timed], return_inverse=True, return_counts=True)
     busy_seconds = np.bincount(own.ravel(), weights=seconds, minlength=len(numbers))
@@ -64,12 +62,12 @@ def summarise(surface: Surface) -> dict[str, Any]:
 
 
 def _whole_stride(surface: Surface) -> int | None:
-    """Return the stride of the finest lattice that is whole; None where none is yet."""
+    """Return the stride of the finest complete lattice; None if there is none."""
     return finest_whole((surface.status != PENDING).reshape(-1, len(surface.alpha)), origin_of(surface))
 
 
 def _idle(surface: Surface, rank: int, busy: float, *, running: bool) -> float | None:
-    """Return the share of its time for which ``rank`` computed no point; None where a run was killed."""
+    """Return the idle fraction of the time of ``rank``; None if a run was killed."""
     had = seconds_of(surface.sessions, rank, now=time.time() if running else None)
     return max(0.0, 1.0 - busy / had) if had else None
 
@@ -92,14 +90,14 @@ def _at_centre(surface: Surface, name: str) -> float | None:
 
 
 def centre_of(surface: Surface) -> tuple[list[Quantity], list[float]]:
-    """Return the quantities that are known at (0, 0), and their values there."""
+    """Return the quantities with a value at (0, 0), and these values."""
     values = [(quantity, _at_centre(surface, name)) for name, quantity in surface.quantities.items()]
     known = [(quantity, value) for quantity, value in values if value is not None]
     return [quantity for quantity, _ in known], [value for _, value in known]
 
 
 def _by_split(quantities: Sequence[Quantity], values: Sequence[float]) -> dict[str, dict[str, float]]:
-    """Return values by split and kind: train before test, loss first."""
+    """Return values by split and kind; train before test, loss first."""
     by_name = {quantity.name: value for quantity, value in zip(quantities, values, strict=True)}
     ordered = in_order(quantities)
     splits = dict.fromkeys(quantity.split for quantity in ordered)
@@ -110,7 +108,7 @@ def _by_split(quantities: Sequence[Quantity], values: Sequence[float]) -> dict[s
 
 
 def lines_of_centre(quantities: Sequence[Quantity], values: Sequence[float]) -> list[str]:
-    """Write the values at (0, 0), those of the network itself, a line for each split.
+    """Return the values at (0, 0), theta*, a line of text for each split.
 
     >>> from lossgrid.surface.quantity import accuracy, loss
     >>> lines_of_centre([accuracy("train"), loss("train")], [0.894, 0.33017])
@@ -128,7 +126,7 @@ def lines_of_centre(quantities: Sequence[Quantity], values: Sequence[float]) -> 
 
 
 def lines_of_ranks(ranks: list[dict[str, Any]]) -> list[str]:
-    """Write what each rank did; of more than ``MOST_RANKS`` those with most and least points, where trouble shows."""
+    """Return a line per rank; of more than ``MOST_RANKS`` those with most and least points, which show trouble."""
     shown = ranks
     if len(ranks) > MOST_RANKS:
         by_points = sorted(ranks, key=lambda rank: rank["points"])
@@ -143,7 +141,7 @@ def lines_of_ranks(ranks: list[dict[str, Any]]) -> list[str]:
 
 
 def _state(summary: dict[str, Any]) -> str:
-    """Say how far a surface is and, where it is not made by one command, of what it was made."""
+    """Return the state of a surface as text, and its sources if it was merged or imported."""
     if summary["running"]:
         return "being computed"
     state = "complete" if summary["complete"] else "incomplete"
@@ -155,12 +153,12 @@ def _state(summary: dict[str, Any]) -> str:
 
 
 def _difference(value: float | None) -> str:
-    """Write a difference from float32."""
+    """Return a difference from float32 as text."""
     return "not finite in one of them" if value is None else f"{value:.1e}"
 
 
 def as_lines(summary: dict[str, Any]) -> list[str]:
-    """Write a summary for people."""
+    """Return a summary as lines of text."""
     of_what = "" if summary["imported_from"] else f" of {summary['model']}"
     lines = [
         f"{summary['file']}: {' x '.join(map(str, summary['shape']))} points{of_what}, {_state(summary)}",
@@ -178,7 +176,7 @@ def as_lines(summary: dict[str, Any]) -> list[str]:
         worst = ", ".join(f"{name} {_difference(value)}" for name, value in summary["rounding"]["largest"].items())
         points = len(summary["rounding"]["points"])
         lines.append(f"{summary['rounding']['precision']} differs from float32 at {points} points by at most: {worst}")
-    quantities = [from_json(told) for told in summary["quantities"]]
+    quantities = [from_json(entry) for entry in summary["quantities"]]
     known = [quantity for quantity in quantities if summary["metrics"][quantity.name]["centre"] is not None]
     lines += lines_of_centre(known, [summary["metrics"][quantity.name]["centre"] for quantity in known])
     for name, values in summary["metrics"].items():

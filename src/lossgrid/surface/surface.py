@@ -1,4 +1,4 @@
-"""A surface in memory: what a surface file holds, read at one moment; plots and notebooks work on this."""
+"""A surface in memory: the contents of a surface file at one time, for pictures, numbers and notebooks."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ class Surface:
     Attributes:
         alpha: Coordinates along delta, shape ``(n_alpha,)``, float64.
         beta: Coordinates along eta, shape ``(n_beta,)``, float64; None for a line.
-        quantities: ``"train_loss"``, ``"test_accuracy"``, ... to what their values mean.
-        values: The same names to arrays of ``shape``, float64, NaN where pending; a merged surface has there what is
-            known. Losses are per sample (nats for cross-entropy), accuracies fractions 0..1.
+        quantities: ``"train_loss"``, ``"test_accuracy"``, ... to the meaning of their values.
+        values: The same names to arrays of ``shape``, float64, NaN where pending; a merged surface may have values
+            there. Losses are per sample (nats for cross-entropy), accuracies fractions 0..1.
         status: ``PENDING``, ``DONE``, ``NOT_FINITE``, ``FAILED`` or ``INTERPOLATED``, ``shape``, uint8.
-        seconds: What each point cost, ``shape``, float32, NaN where pending.
-        rank: Which rank computed each point, ``shape``, int32, -1 where pending.
-        origin: What it was computed from, with and on.
-        complete: True when the run that wrote the file finished every point.
-        created: ISO 8601 time the file was made.
-        finished: ISO 8601 time it was completed, None before.
-        sessions: How many ranks computed it, and for how long.
+        seconds: Time of each point, ``shape``, float32, NaN where pending.
+        rank: The rank that computed each point, ``shape``, int32, -1 where pending.
+        origin: Its inputs, settings, libraries and machines.
+        complete: Whether the run that wrote the file computed every point.
+        created: Time at which the file was created, ISO 8601.
+        finished: Time of completion, ISO 8601; None before.
+        sessions: The runs that computed it, with ranks and seconds.
         rounding: Largest differences from float32 at a few points; None where the precision is not lower.
         errors: Standard errors of values over their samples, s / sqrt(n), by quantity, ``shape``, float32; NaN where
-            not known. Surfaces made by other programs, or before there were any, have none.
-        samples: How many samples each point was computed on, ``shape``, int32; None where it was not kept.
-        level: The level of refinement at which each point came in, ``shape``, uint8; None where there is none.
-        stride: Of how many rows and columns there is one, where this is a part of a larger surface.
+            missing. Surfaces of other programs and of older versions have none.
+        samples: Number of samples of each point, ``shape``, int32; None if not stored.
+        level: The level of refinement of each point, ``shape``, uint8; None if there is none.
+        stride: Rows and columns of the full surface per row and column here; 1 for a full surface.
         path: The file it was read from; None for a surface that was never written.
-        id: What tells that file from others; empty for a surface that was never written, and in older files.
+        id: A unique name of the file; empty for a surface that was never written, and in older files.
     """
 
     alpha: npt.NDArray[np.float64]
@@ -69,17 +69,17 @@ class Surface:
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The settings of the run, as the file keeps them in JSON."""
+        """The settings of the run, as JSON types."""
         return self.origin.settings
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """The rest of the origin, as the file keeps it in JSON."""
+        """The origin without the settings, as JSON types."""
         return self.origin.as_json()
 
     @property
     def centre(self) -> tuple[int, int] | None:
-        """Row and column of (0, 0), the trained network itself; None where it is no point of the grid."""
+        """Row and column of (0, 0), theta*; None if the grid does not contain it."""
         return zero_of(self.alpha, self.beta)
 
     @property
@@ -89,7 +89,7 @@ class Surface:
 
     @property
     def is_line(self) -> bool:
-        """Tell whether there is no beta axis."""
+        """Whether there is no beta axis."""
         return self.beta is None
 
     @property
@@ -99,34 +99,34 @@ class Surface:
 
     @property
     def computed(self) -> npt.NDArray[np.bool_]:
-        """Where values were computed, finite or not, ``shape``, bool; those that were interpolated are none."""
+        """Where values were computed, finite or not, but not interpolated, ``shape``, bool."""
         return np.asarray((self.status == DONE) | (self.status == NOT_FINITE))
 
     @property
     def missing(self) -> npt.NDArray[np.bool_]:
-        """Where values have yet to be computed, or could not be, ``shape``, bool."""
+        """Where points are pending or failed, ``shape``, bool."""
         return np.isin(self.status, (PENDING, FAILED))
 
     @property
     def done(self) -> int:
-        """Number of points whose values are there, finite or not."""
+        """Number of computed points, finite or not."""
         return int(np.count_nonzero(self.computed))
 
     def quantity(self, name: str | None = None) -> Quantity:
-        """Return the quantity of that name; without a name the first loss, or what else comes first.
+        """Return the quantity ``name``; without a name the first loss, or else the first quantity.
 
         Raises:
             InputError: The surface has no such quantity, or none at all.
         """
         if name is not None:
-            self[name]  # which says what there is
+            self[name]  # raises InputError with the names there are
             return self.quantities[name]
         if not self.quantities:
             raise InputError("the surface has no values")
         return in_order(self.quantities.values())[0]
 
     def __getitem__(self, name: str) -> npt.NDArray[np.float64]:
-        """Return the values of the quantity of that name, ``shape``, float64.
+        """Return the values of the quantity ``name``, ``shape``, float64.
 
         Raises:
             InputError: The surface has no such quantity.
@@ -138,12 +138,12 @@ class Surface:
             raise InputError(f"the surface has no {name!r}; it has {have}") from None
 
 
-def status_of(values: Iterable[npt.NDArray[np.float64]], known: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
-    """Return the status of points: pending but where all is ``known``, and done where that is finite.
+def status_of(values: Iterable[npt.NDArray[np.float64]], computed: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    """Return the status of points, uint8: done if computed and finite, else not finite; pending if not computed.
 
     Args:
         values: The values of each quantity, of one shape.
-        known: Where all of them are known, the same shape.
+        computed: Where all of them were computed, bool, the same shape.
     """
     finite = np.all([np.isfinite(array) for array in values], axis=0)
-    return np.select([known & finite, known], [DONE, NOT_FINITE], PENDING).astype(np.uint8)
+    return np.select([computed & finite, computed], [DONE, NOT_FINITE], PENDING).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Work: points of one row, at equal distances, that are computed together and whose results travel together."""
+"""Work: equidistant points of one row, which are computed and reported together."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Work:
     Attributes:
         row: Their row, an index of beta.
         start: The first column, an index of alpha.
-        stop: One past the last column there may be.
-        step: From one column to the next.
+        stop: End of the columns, exclusive.
+        step: Distance between columns.
     """
 
     row: int
@@ -28,7 +28,7 @@ class Work:
 
     @classmethod
     def of(cls, row: int, start: int, step: int, count: int) -> Work:
-        """Return ``count`` points of a row, at least one, from column ``start`` on."""
+        """Return the work of ``count`` points, at least one, of a row from column ``start`` on."""
         return cls(row, start, start + step * (count - 1) + 1, step)
 
     def __len__(self) -> int:
@@ -36,28 +36,28 @@ class Work:
 
     @property
     def columns(self) -> range:
-        """The columns, in their order."""
+        """The columns, rising."""
         return range(self.start, self.stop, self.step)
 
     def split(self, count: int) -> tuple[Work, Work]:
-        """Return the first ``count`` points and the rest, which may be none."""
+        """Return the work of the first ``count`` points and that of the rest, which may be empty."""
         at = self.start + count * self.step
         return Work(self.row, self.start, min(at, self.stop), self.step), Work(self.row, at, self.stop, self.step)
 
     def point(self, column: int) -> Work:
-        """Return the work of one of its points alone."""
+        """Return the work of a single point."""
         return Work(self.row, column, column + 1)
 
 
 @dataclass(frozen=True)
 class Results:
-    """What came of the points of a work.
+    """The results of a work.
 
     Attributes:
         work: The points.
         values: Their quantities, in the order of the evaluator, shape ``(len(work), n_quantities)``, float64.
-        errors: Standard errors of the values over the samples, of the same shape, float64; NaN where not known.
-        seconds: What each point cost, shape ``(len(work),)``, float64.
+        errors: Standard errors of the values over the samples, of the same shape, float64; NaN where unknown.
+        seconds: Time of each point, shape ``(len(work),)``, float64.
     """
 
     work: Work
@@ -72,11 +72,11 @@ class Results:
 
     @classmethod
     def from_table(cls, work: Work, table: Array) -> Results:
-        """Return the results that :attr:`table` holds."""
+        """Return the results in an array such as :attr:`table`."""
         count = (table.shape[1] - 1) // 2
         return cls(work, table[:, :count], table[:, count:-1], table[:, -1])
 
     @property
     def table(self) -> Array:
-        """The numbers in one array, as messages carry them: values, errors, seconds by point."""
+        """All numbers as one array for messages: a row per point with values, errors and seconds, float64."""
         return np.concatenate([self.values, self.errors, self.seconds[:, np.newaxis]], axis=1)
