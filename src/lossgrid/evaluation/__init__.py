@@ -4,8 +4,9 @@ from lossgrid.evaluation import arithmetic
 from lossgrid.evaluation.compatibility import Fit
 from lossgrid.evaluation.conversion import wants_channels_last
 from lossgrid.evaluation.device import Device, choose_device
-from lossgrid.evaluation.evaluator import Evaluator, Measured
+from lossgrid.evaluation.evaluator import Evaluator
 from lossgrid.evaluation.plane import Plane
+from lossgrid.evaluation.point import Measured, PointEvaluator
 from lossgrid.evaluation.sameness import AMPLIFIED, ROUNDINGS, Differs, Unsuitable, twin_of
 from lossgrid.evaluation.threads import share_threads
 from lossgrid.evaluation.tuning import USUAL_BATCH, WORTH, best_batch_size, even_batches, seconds_in_turns
@@ -21,6 +22,7 @@ __all__ = [
     "Fit",
     "Measured",
     "Plane",
+    "PointEvaluator",
     "Unsuitable",
     "arithmetic",
     "best_batch_size",

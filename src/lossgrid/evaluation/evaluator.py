@@ -7,10 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from lossgrid.data import Batches, Tree, nbytes
@@ -20,26 +17,11 @@ from lossgrid.evaluation.cuda_graph import CudaGraph
 from lossgrid.evaluation.device import Device
 from lossgrid.evaluation.network import FEW, Network, make_network
 from lossgrid.evaluation.passes import Tick, measure
+from lossgrid.evaluation.point import Measured, Values
 from lossgrid.evaluation.sameness import THETA, Differs, Point, Unsuitable, describe, refuse_other_function
 from lossgrid.evaluation.subject import Subject
 from lossgrid.measures import Measure, Metric, Objective, accuracy, loss_of
 from lossgrid.surface import Quantity
-
-Values = npt.NDArray[np.float64]
-
-
-class Measured(NamedTuple):
-    """The result of a point.
-
-    Attributes:
-        values: The quantities, in the order of :attr:`Evaluator.quantities`, shape ``(n_quantities,)``, float64.
-        errors: Their standard errors over the samples, shape ``(n_quantities,)``, float64; NaN where unknown.
-        seconds: Time of the point, in s.
-    """
-
-    values: Values
-    errors: Values
-    seconds: float
 
 
 @dataclass(frozen=True)

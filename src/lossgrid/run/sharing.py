@@ -9,7 +9,7 @@ from contextlib import nullcontext
 import numpy as np
 
 from lossgrid import store
-from lossgrid.evaluation import Evaluator
+from lossgrid.evaluation import PointEvaluator
 from lossgrid.parallel import Progress, Task, collective, coordinate
 from lossgrid.progress import ProgressDisplay
 from lossgrid.run.book import Book
@@ -21,7 +21,7 @@ Report = Callable[[list[float]], None]
 
 
 @collective
-def share(book: Book, evaluator: Evaluator, budget: Budget, report: Report) -> bool:
+def share(book: Book, evaluator: PointEvaluator, budget: Budget, report: Report) -> bool:
     """Compute the pending points into the file; return whether all are done.
 
     Args:
@@ -56,7 +56,7 @@ def share(book: Book, evaluator: Evaluator, budget: Budget, report: Report) -> b
 
 def make_task(
     grid: Grid,
-    evaluator: Evaluator,
+    evaluator: PointEvaluator,
     file: store.SurfaceFile | None,
     *,
     collects: bool,
