@@ -17,7 +17,7 @@ from lossgrid import plot, store
 from lossgrid.errors import InputError
 from lossgrid.formats import export_file
 from lossgrid.formats.loss_landscape import import_file
-from lossgrid.merge import merge_files
+from lossgrid.origin.merge import merge_files
 from lossgrid.run.provenance import going_on
 from lossgrid.settings import RunConfig, resolve
 from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Origin, Surface

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from lossgrid import cli, store
 from lossgrid.errors import InputError
 from lossgrid.files import locked
-from lossgrid.merge import merge_files, merged
+from lossgrid.origin.merge import merge_files, merged
 from lossgrid.plot.labels import missing
 from lossgrid.run.provenance import going_on
 from lossgrid.settings import RunConfig, resolve

@@ -14,8 +14,8 @@ import lossgrid
 from lossgrid import store
 from lossgrid.errors import InputError
 from lossgrid.formats import export_file
-from lossgrid.merge import merge_files
 from lossgrid.origin import refuse_unknown_origin, settings_of
+from lossgrid.origin.merge import merge_files
 from lossgrid.surface import Origin, Surface
 from lossgrid.surface.summary import as_lines, summarise
 from tests.builders import measured

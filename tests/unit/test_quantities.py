@@ -15,7 +15,7 @@ from lossgrid import plot, store
 from lossgrid.cli.comparison import compare_files
 from lossgrid.errors import InputError
 from lossgrid.formats import FORMATS, WITH_HEIGHT, export_file
-from lossgrid.merge import merge_files
+from lossgrid.origin.merge import merge_files
 from lossgrid.surface import DONE, INTERPOLATED, PENDING, Quantity, Surface, quantity
 from lossgrid.surface.summary import as_lines, summarise
 from tests.builders import a_surface, measured, quantities

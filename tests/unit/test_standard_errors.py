@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 import lossgrid
 from lossgrid.formats import table
-from lossgrid.merge import merge_files
+from lossgrid.origin.merge import merge_files
 from lossgrid.surface import Results, Work
 from tests.builders import a_batch, a_direction, an_evaluator
 

@@ -86,7 +86,7 @@ def merge(
     Points that no file holds are pending; `lossgrid run` computes them where the axes are equally spaced.
     """
     log_of(parallel.alone())
-    from lossgrid.merge import merge_files
+    from lossgrid.origin.merge import merge_files
 
     merge_files(file, out, overwrite=overwrite)
     return EXIT_COMPLETE

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from lossgrid import store
 from lossgrid.errors import InputError, RankError, agreed
 from lossgrid.evaluation import AMPLIFIED, ROUNDINGS, Evaluator
-from lossgrid.merge import AGREE, AGREE_ACCURACY, SMALL_LOSS
+from lossgrid.origin.merge import AGREE, AGREE_ACCURACY, SMALL_LOSS
 from lossgrid.parallel import World, collective, gather, on_root
 from lossgrid.settings import RunConfig
 from lossgrid.surface import DONE, Origin, Quantity, Surface

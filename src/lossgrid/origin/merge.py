@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from lossgrid import store
 from lossgrid.errors import InputError
-from lossgrid.origin import axes_of, refuse_strangers, refuse_unknown_origin, warn_of_other_ways
+from lossgrid.origin.identity import axes_of, refuse_strangers, refuse_unknown_origin, warn_of_other_ways
 from lossgrid.surface import NOT_FINITE, PENDING, Origin, Quantity, Session, Surface, status_of
 from lossgrid.surface.grid import equally_spaced, range_in_words, union
 from lossgrid.surface.origin import Parent
