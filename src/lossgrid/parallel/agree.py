@@ -46,11 +46,11 @@ def on_root(world: World, function: Callable[[], T]) -> T:
 
 @collective
 def agree(world: World, error: LossgridError | None) -> None:
-    """Go on if no rank has an error; otherwise all ranks stop, naming who failed and why.
+    """Return if no rank has an error; otherwise raise on all ranks an error that names the failed ranks and why.
 
     Raises:
-        InputError: Every rank refuses, for the same reason: the input is at fault.
-        RankError: Some ranks failed, or for different reasons: something about them is at fault.
+        InputError: Every rank has an error of the same text: the input is at fault.
+        RankError: Only some ranks have an error, or their texts differ: a node or a process is at fault.
     """
     reports = gather(world, None if error is None else (type(error), str(error), world.host))
     failed = [(rank, *report) for rank, report in enumerate(reports) if report is not None]
@@ -71,8 +71,8 @@ def collectively(world: World, function: Callable[[], T]) -> T:
     """Call ``function`` on every rank, then :func:`agree`; return this rank's result.
 
     Raises:
-        InputError: ``function`` refused on every rank alike.
-        RankError: It refused on some.
+        InputError: ``function`` raised the same error on every rank.
+        RankError: It raised on some ranks only, or different errors.
     """
     result: Any = None
     refusal: LossgridError | None = None
@@ -86,13 +86,13 @@ def collectively(world: World, function: Callable[[], T]) -> T:
 
 @contextmanager
 def abort_guard(world: World, *, advice: str = "") -> Iterator[None]:
-    """End the whole job if the block raises what the ranks have not agreed on.
+    """End the whole job if the block raises an error that the ranks have not agreed on.
 
-    Must be the innermost context around parallel work: an outer ``with`` that closes a parallel file would wait for the
-    other ranks for ever. Errors that all ranks have agreed on pass. ``advice`` tells the user how to go on.
+    Errors that all ranks have agreed on pass. Must be the innermost context: a ``with`` inside the block that closes a
+    parallel file would wait for the other ranks for ever. ``advice`` tells the user how to go on.
 
     Raises:
-        RankError: The block raised, and this process is alone.
+        RankError: The block raised an unexpected error, and the world has one rank.
     """
     try:
         yield
@@ -101,7 +101,7 @@ def abort_guard(world: World, *, advice: str = "") -> Iterator[None]:
             raise
         if world.size == 1 and not isinstance(error, Exception):
             raise  # the user's Ctrl-C, a call of sys.exit
-        if isinstance(error, LossgridError):  # its text says what is wrong and what to do: no fault of ours
+        if isinstance(error, LossgridError):  # its text says what is wrong and what to do: no traceback
             if world.size == 1:
                 raise
             sys.stderr.write(f"lossgrid: error: {world} failed: {' '.join(str(error).split())}\n")

@@ -1,8 +1,8 @@
-"""Functions that all ranks must call: the sentence that says so, and in tests the check that all ranks came.
+"""Collective functions: a decorator that documents them, and in tests checks that all ranks call them.
 
-A rank that does not come to a collective function leaves the others waiting for ever, and nothing says in which. With
-``LOSSGRID_COLLECTIVE_SECONDS`` in the environment every such function begins with a meeting: ranks tell each other its
-name, and a rank that misses or is elsewhere is an error after so many seconds. Without it a function is left as it is.
+If one rank does not call a collective function, the others wait for ever without a message. The environment variable
+``LOSSGRID_COLLECTIVE_SECONDS`` makes every such function begin with a meeting: the ranks exchange its name. A rank that
+is missing after that many seconds, or in another function, is an error. Without it the decorator changes no code.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 SENTENCE = "Collective: all ranks of the world must call this."
 PATIENCE = float(os.environ.get("LOSSGRID_COLLECTIVE_SECONDS") or 0)  # s; 0: no meetings
 NAME_BYTES = 80
-NAP = 1e-4  # s between two looks
+NAP = 1e-4  # s between two tests of the request
 
-_meetings: dict[int, Any] = {}  # a communicator of its own for each, so that meetings never mix with other messages
+_meetings: dict[int, Any] = {}  # id of a communicator -> its duplicate: meetings must not match other messages
 
 
 def collective(function: F) -> F:
-    """Say in the docstring of ``function`` that all ranks must call it; in tests make sure that they do.
+    """Return ``function`` with ``SENTENCE`` in its docstring; in tests it also checks that all ranks call it.
 
-    The world is an argument of the function, or the attribute ``world`` of one.
+    The world is an argument of the function, or the attribute ``world`` of an argument.
     """
     summary, _, rest = (function.__doc__ or "").partition("\n")
     indent = " " * 4
@@ -46,10 +46,10 @@ def collective(function: F) -> F:
 
 
 def meet(world: Any, name: str, patience: float) -> None:
-    """Wait until all ranks have come to the function ``name``.
+    """Wait until all ranks have called the function ``name``.
 
     Raises:
-        RuntimeError: One has not come within ``patience`` seconds, or has come to another function.
+        RuntimeError: A rank has not called it within ``patience`` seconds, or has called another function.
     """
     comm = _meetings.setdefault(id(world.comm), None) or _own(world)
     said = np.frombuffer(name.encode()[:NAME_BYTES].ljust(NAME_BYTES), dtype=np.uint8)
@@ -70,6 +70,6 @@ def _own(world: Any) -> Any:
 
 
 def _world_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Return the world among the arguments of a call; None where there is none, or one without MPI."""
+    """Return the world among the arguments of a call; None if there is none, or it has no MPI."""
     given = [*args, *kwargs.values(), *(getattr(argument, "world", None) for argument in args)]
     return next((one for one in given if hasattr(one, "comm") and hasattr(one, "local_rank") and one.comm), None)

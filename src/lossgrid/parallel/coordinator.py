@@ -43,15 +43,15 @@ def coordinate(
     slowest: float = 0.0,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> bool:
-    """Compute the points of a plan; return True when none is left, False when the run was stopped before.
+    """Compute the points of a plan; return True if none is left, False if the run was stopped before.
 
-    All but ``world`` and ``task`` matters on root only.
+    Only root uses the arguments other than ``world`` and ``task``.
 
     Args:
         world: The ranks.
-        plan: Which points, on root; None elsewhere.
-        task: What to do with a point.
-        slowest: Seconds of the costliest point of runs before.
+        plan: The points to compute, on root; None elsewhere.
+        task: How to compute and write a point.
+        slowest: Seconds of the costliest point of earlier runs.
         on_progress: Called often on root.
     """
     complete = False

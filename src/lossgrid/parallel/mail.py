@@ -1,10 +1,10 @@
-"""Mail between root and its workers: what messages hold, and when results are worth one.
+"""Messages between root and its workers: their layout, and how often results are sent.
 
-* A **report** goes from a worker to root: its wish for work and the results it has, in one float64 buffer
+* A **report** goes from a worker to root: its request for work and its results, in one float64 buffer
   ``[ticket, flags, row, start, step, count, results...]``. ``ticket`` is the number of its last request.
-* A **share** goes from root to a worker, int64 ``[row, start, stop, step]``: the answer to a request. An empty one says
-  that there is nothing more to give.
-* A **stop**, empty and under a tag of its own, says: finish your point and leave.
+* A **share** goes from root to a worker, int64 ``[row, start, stop, step]``: the answer to a request. An empty share
+  means that no points are left.
+* A **stop**, empty and with its own tag, means: finish your point and leave.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ import numpy.typing as npt
 from lossgrid.surface import Results, Work
 
 REPORT_TAG, SHARE_TAG, STOP_TAG = 1, 2, 3
-IDLE, WANTS_STOP, LEFT = 1, 2, 4  # flags of a report: it waits doing nothing; it was asked to stop; it is the last one
+IDLE, WANTS_STOP, LEFT = 1, 2, 4  # flags of a report: the worker is idle; it was asked to stop; this is its last report
 HEADER = 6  # ticket, flags, row, start, step, count
-REPORT_SECONDS = 0.2
-SECONDS_PER_RANK = 0.001  # shares and reports of R ranks last R ms each at least: root meets < 2,000 messages a second
+REPORT_SECONDS = 0.2  # between two reports of a rank: a killed rank loses that much work
+SECONDS_PER_RANK = 0.001  # with R ranks a share lasts at least R ms: root receives < 2,000 messages a second
 
 Message = npt.NDArray[np.float64]
 
 
 class Write(Protocol):
-    """Puts results of points where they belong."""
+    """A function that stores results of points."""
 
     def __call__(self, results: Results, *, rank: int) -> None:
-        """Write what ``rank`` computed."""
+        """Write the results that ``rank`` computed."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a worker tells root.
+    """A report of a worker to root.
 
     Attributes:
         ticket: The number of its last request.
-        flags: ``IDLE``, ``WANTS_STOP``, ``LEFT``, added up.
-        results: The results it has; None where there are none.
+        flags: The sum of ``IDLE``, ``WANTS_STOP``, ``LEFT``, where they hold.
+        results: Its results that are not yet sent; None if there are none.
     """
 
     ticket: int
@@ -49,7 +49,7 @@ class Report:
     results: Results | None
 
     def packed(self) -> Message:
-        """Return the message."""
+        """Return the message, float64, shape ``(HEADER + size of the results,)``."""
         work, table = (self.results.work, self.results.table) if self.results else (Work(0, 0, 0), np.empty(0))
         header = (self.ticket, self.flags, work.row, work.start, work.step, len(work))
         return np.concatenate([np.array(header, dtype=np.float64), table.ravel()])
@@ -65,13 +65,13 @@ def unpacked(message: Message) -> Report:
 
 
 def share_of(work: Work | None) -> npt.NDArray[np.int64]:
-    """Return the message that gives ``work`` to a rank; None says that there is nothing more."""
+    """Return the message, int64 of shape ``(4,)``, that gives ``work`` to a rank; None: no points are left."""
     given = work or Work(0, 0, 0)
     return np.array([given.row, given.start, given.stop, given.step], dtype=np.int64)
 
 
 def receive_share(comm: Any, source: int) -> Work | None:
-    """Receive the share that is there; None where it is empty."""
+    """Receive a share and return it; None if it is empty."""
     message = np.empty(4, dtype=np.int64)
     comm.Recv(message, source=source, tag=SHARE_TAG)
     work = Work(*message.tolist())
@@ -82,7 +82,7 @@ class Outbox:
     """Finished points of the current share that have not been written yet."""
 
     def __init__(self, write: Write, rank: int, size: int) -> None:
-        """Start empty; ``write`` puts away the results of ``rank``, one of ``size`` ranks."""
+        """Make an empty outbox; ``write`` stores the results of ``rank``, one of ``size`` ranks."""
         self._write, self._rank = write, rank
         self._interval = max(REPORT_SECONDS, SECONDS_PER_RANK * size)
         self._points: list[Results] = []
@@ -90,17 +90,17 @@ class Outbox:
         self._written = time.monotonic()
 
     def add(self, share: Work, results: Results) -> None:
-        """Take the results of a point of a share, the next one after the one before."""
+        """Add the results of the next point of a share."""
         self._step = share.step
         self._points.append(results)
 
     @property
     def is_due(self) -> bool:
-        """Tell whether results have waited long enough."""
+        """Return whether the results have waited long enough to be sent."""
         return bool(self._points) and time.monotonic() - self._written >= self._interval
 
     def flush(self) -> Results | None:
-        """Write what is there and return it; None where there is nothing."""
+        """Write the results and return them; None if there are none."""
         if not self._points:
             return None
         first = self._points[0].work
@@ -113,23 +113,22 @@ class Outbox:
 
 
 class Naps:
-    """Sleeps between looks at the mail, growing from 50 microseconds to 2 ms, so that waiting costs no core."""
+    """Sleeps between two probes for mail, growing from 50 microseconds to 2 ms, so that waiting costs no core."""
 
     def __init__(self) -> None:
-        """Start with the shortest."""
         self._seconds = 5e-5
 
     def take(self) -> None:
-        """Sleep once."""
+        """Sleep, and double the next sleep."""
         time.sleep(self._seconds)
         self._seconds = min(2 * self._seconds, 2e-3)
 
 
 @dataclass
 class Correspondence:
-    """Where root stands with a worker: its last request, the last one answered, whether it waits doing nothing.
+    """Root's record of a worker: its last request, the last one answered, whether it is idle.
 
-    Every worker begins with request 1, which needs no message: first shares are on their way before anybody asks.
+    Every worker begins with request 1, which needs no message: root sends the first shares unasked.
     """
 
     asked: int = 1
@@ -138,5 +137,5 @@ class Correspondence:
 
     @property
     def is_waiting(self) -> bool:
-        """Tell whether a request is open."""
+        """Return whether a request is unanswered."""
         return self.asked != self.answered

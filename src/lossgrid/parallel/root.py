@@ -1,4 +1,4 @@
-"""Rank 0: hands out shares, takes in reports, and computes points in between."""
+"""Rank 0: hands out shares, receives reports, and computes points in between."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from lossgrid.parallel.world import World
 from lossgrid.surface import Results, Work
 
 ROOT_COMPUTES_UP_TO = 1000  # ranks; benchmarks/simulation.py shows what it costs beyond
-PROBES = 5  # of an empty mailbox: a message may need several to get in, and the next look may be a long batch away
+PROBES = 5  # misses before the mail counts as read: MPI may need several probes to receive a message
 
 
 class Root:
-    """Rank 0: hands out shares, takes in reports, and computes points in between."""
+    """Rank 0: hands out shares, receives reports, and computes points in between."""
 
     def __init__(
         self,
@@ -39,22 +39,21 @@ class Root:
         slowest: float,
         on_progress: Callable[[Progress], None],
     ) -> None:
-        """Take charge of ``plan``."""
         self._world, self._task, self._on_progress = world, task, on_progress
         self._outbox = Outbox(task.write, world.rank, world.size)
         self._plan, self._shares = plan, Shares(world.size)
-        self._given = 0  # points
+        self._given = 0  # points handed out
         self._progress = Progress(total=plan.remaining, points=[0] * world.size, slowest=slowest)
         self._workers = {rank: Correspondence() for rank in range(world.size) if rank != world.root}
-        self._starved: set[int] = set()  # ranks whose requests wait for the results of others
-        self._has_told = False  # the plan of values, since requests that wait were last looked at
+        self._starved: set[int] = set()  # ranks whose requests wait for results of other points
+        self._has_told = False  # whether the plan has got results since the starved ranks were last tried
         self._stopping = False
 
     def run(self) -> bool:
         """Compute and coordinate until every rank has left; return whether all points are done."""
         computes = self._world.size <= ROOT_COMPUTES_UP_TO
         self._look_after()
-        # Before the workers get theirs: the first pending point is root's, which can tell of it first.
+        # Before the workers get theirs: the first pending point is root's, so it needs no message to be known.
         share = self._next_share() if computes else None
         for rank in self._workers:
             self._answer(rank)
@@ -77,18 +76,18 @@ class Root:
         return self._plan.is_over and self._progress.done == self._given
 
     def _next_share(self) -> Work | None:
-        """Take root's own next share; None where nothing is left or the run stops."""
+        """Return root's own next share; None if no points are left or the run stops."""
         naps = Naps()
         while not (self._plan.is_over or self._stopping):
             share = self._cut(self._world.root)
             if share is not None:
                 return share
-            self._look_after()  # the next points depend on those of others
+            self._look_after()  # the next points depend on results of other ranks
             naps.take()
         return None
 
     def _look_after(self) -> bool:
-        """Stop where it is time to, read the mail and answer it; return whether there was mail."""
+        """Stop the run if its time is over, read and answer the mail; return whether there was any."""
         margin = 1.1 * self._progress.slowest + 0.5
         if not self._stopping and self._task.seconds_left() <= margin:
             self._stop()
@@ -102,11 +101,11 @@ class Root:
         return news
 
     def _read_mail(self) -> bool:
-        """Read all mail and answer every request as it comes; return whether there was any."""
+        """Read all mail and answer each request at once; return whether there was any mail."""
         news = False
         if not self._workers:
             return news
-        from mpi4py import MPI  # here, as a run of one process needs none
+        from mpi4py import MPI  # imported here: a run of one process needs no MPI
 
         comm, status = self._world.comm, MPI.Status()
         misses = 0
@@ -140,7 +139,7 @@ class Root:
             self._take_note(self._world.root, results)
 
     def _take_note(self, rank: int, results: Results) -> None:
-        seconds = results.seconds.tolist()  # so few numbers are quicker without numpy
+        seconds = results.seconds.tolist()  # Python is faster than numpy on so few numbers
         self._progress.done += len(seconds)
         self._progress.points[rank] += len(seconds)
         self._progress.slowest = max(self._progress.slowest, *seconds)
@@ -154,25 +153,25 @@ class Root:
             self._world.comm.Send(np.empty(0, dtype=np.int64), dest=rank, tag=STOP_TAG)
 
     def _answer(self, rank: int) -> None:
-        """Give ``rank`` a share if it waits for one and its turn has come."""
+        """Send ``rank`` a share if it has an unanswered request and may have points now."""
         worker = self._workers[rank]
         if not worker.is_waiting or self._stopping:
             return
         share = None
         if not self._plan.is_over:
             if self._plan.remaining <= self._shares.meanwhile(rank) and not worker.is_idle:
-                return  # few points are left: they go to the rank that is free first
+                return  # few points are left: they go to the rank that is idle first
             share = self._cut(rank)
             if share is None:
-                self._starved.add(rank)  # the next points depend on points under way
+                self._starved.add(rank)  # the next points depend on points being computed
                 return
-        # Four numbers: eager, does not wait for the worker.
+        # MPI sends four numbers eagerly: Send does not wait for the worker.
         self._world.comm.Send(share_of(share), dest=rank, tag=SHARE_TAG)
         worker.answered = worker.asked
         self._starved.discard(rank)
 
     def _cut(self, rank: int) -> Work | None:
-        """Take the next share for ``rank`` from the plan; None where it has none yet."""
+        """Return the next share for ``rank`` from the plan; None if the plan has no points yet."""
         work = self._plan.ask(self._shares.size_for(rank, self._plan.remaining))
         self._given += 0 if work is None else len(work)
         return work

@@ -1,4 +1,4 @@
-"""Stopping on request: signals set a flag that the run polls between batches; nothing else happens in a handler."""
+"""Stopping on request: signal handlers only set a flag, which the run polls between batches."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-REPEAT_WINDOW = 1.0  # s: launchers pass one signal on along several ways; later than this it is a second request
+REPEAT_WINDOW = 1.0  # s: launchers may deliver one signal several times; after this time it is a second request
 
 
 class Stop:
-    """Whether this process was asked to stop, and by what.
+    """Whether this process was asked to stop, and by which signal.
 
     The first signal asks the run to finish its point and leave; a second one ends the process at once.
     """
 
     def __init__(self) -> None:
-        """Start without a request."""
         self.signal: signal.Signals | None = None
         self._since = 0.0
 
@@ -28,7 +27,7 @@ class Stop:
         return self.signal is not None
 
     def handle(self, number: int, _frame: FrameType | None) -> None:
-        """Take note of a signal."""
+        """Handle a signal: set the flag, or end the process at the second request."""
         if self.signal is None:
             self.signal = signal.Signals(number)
             self._since = time.monotonic()
@@ -38,9 +37,9 @@ class Stop:
 
 
 def listen() -> Stop:
-    """Turn stop signals into a flag from now on: a program that is done must not die of one that came too late.
+    """Return a flag that stop signals set from now on; they no longer kill a program that is already done.
 
-    Outside the main thread Python cannot handle signals: there the flag simply stays down.
+    Outside the main thread Python cannot handle signals: there the flag is never set.
     """
     stop = Stop()
     with suppress(ValueError):
@@ -51,7 +50,7 @@ def listen() -> Stop:
 
 @contextmanager
 def stop_on_signals() -> Iterator[Stop]:
-    """Turn stop signals into a flag while the block runs, as :func:`listen`; the old handlers come back after it."""
+    """Yield a flag that stop signals set while the block runs; then restore the old handlers. See :func:`listen`."""
     old = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         yield listen()

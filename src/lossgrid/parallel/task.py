@@ -1,4 +1,4 @@
-"""What ranks share: a plan of points, what each does with a point, and how far they are."""
+"""The work of the ranks: a plan of points, the task of each rank, and the progress."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ Evaluate = Callable[[Work, Callable[[], object]], Results]
 
 
 class Plan(Protocol):
-    """Says which points are computed next, and hears what came of them.
+    """An order of points, which may depend on the results of earlier points.
 
-    It depends on values alone, never on which rank computed a point, or when: so the surface does not either.
+    It depends on values alone, never on which rank computed a point, or when: so neither does the surface.
     """
 
     @property
     def remaining(self) -> int:
-        """Number of points that have not been given away, as far as it is known."""
+        """Number of points that were not handed out yet, as far as the plan knows it."""
 
     @property
     def is_over(self) -> bool:
-        """Tell whether there will be no more points to give away."""
+        """Return whether no more points will be handed out."""
 
     def ask(self, at_most: int) -> Work | None:
-        """Give away up to ``at_most`` points, at least one; None where the next depend on points under way."""
+        """Return the next 1 to ``at_most`` points; None if they depend on points that are being computed."""
 
     def tell(self, results: Results) -> None:
-        """Hear what came of points."""
+        """Receive the results of points."""
 
 
 @dataclass
 class Progress:
-    """What is known at root while the ranks compute.
+    """The progress of the ranks, as root knows it.
 
     Attributes:
-        total: Points to compute.
-        done: Points whose results have arrived.
-        points: Points done by each rank.
-        slowest: Seconds the costliest point took.
+        total: Number of points to compute.
+        done: Number of points whose results root has received.
+        points: Number of points done by each rank.
+        slowest: Seconds of the costliest point.
     """
 
     total: int
@@ -52,14 +52,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class Task:
-    """What a rank does with its points.
+    """How a rank computes and stores its points.
 
     Attributes:
         evaluate: ``evaluate(work, tick)`` returns the results of a point; it calls ``tick()`` between batches.
         write: Called with finished points by the rank that computed them.
-        collect: Called on root with the finished points of other ranks; None where ``write`` has already put them away.
-        seconds_left: How long the run may still take, as far as this process knows; 0 once it was asked to stop. Root
-            stops in time for the costliest point seen so far.
+        collect: Called on root with the finished points of other ranks; None if ``write`` has already stored them.
+        seconds_left: Returns the seconds that the run may still take, as this process knows them; 0 once it was asked
+            to stop. Root stops early enough for the costliest point so far to finish.
     """
 
     evaluate: Evaluate

@@ -1,8 +1,8 @@
 """TCP connections among ranks, in the shape of a tree: rank r is connected to its parent ``(r - 1) // BRANCHES``.
 
-No rank has more than ``BRANCHES + 1`` connections, and all ranks hear, through each other, of the end of any. A host
-may have many addresses, of which few lead to it from another host. So every rank tells all of its own, and who calls it
-tries all of them at once. Who calls says a secret word, which MPI has brought to all ranks: strangers are not let in.
+No rank has more than ``BRANCHES + 1`` connections, and the end of any rank reaches all ranks through the tree. A host
+may have many addresses, and only some can be reached from another host. So every rank publishes all its addresses, and
+its children try all of them at once. They send a secret token, which MPI broadcasts: other connections are closed.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from lossgrid.parallel.world import World, broadcast, gather
 
 log = logging.getLogger(__name__)
 
-CONNECT_SECONDS = 5.0
+CONNECT_SECONDS = 5.0  # for all connections; ranks that are not connected by then are not watched
 TOKEN_BYTES, RANK_BYTES = 16, 4
 GREETING_BYTES = TOKEN_BYTES + RANK_BYTES
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a rank listens: its host by name and by the addresses of its interfaces, and the port."""
+    """Where a rank listens: the name of its host, the addresses of its interfaces, and the port."""
 
     host: str
     numbers: tuple[str, ...]
     port: int
 
     def candidates(self, own_host: str) -> list[str]:
-        """Return names and addresses that may lead from ``own_host`` to this one."""
+        """Return names and addresses under which ``own_host`` may reach this host."""
         return [*(["localhost"] if self.host == own_host else []), self.host, *self.numbers]
 
 
 @dataclass(frozen=True)
 class Link:
-    """A connection to another rank: its number, its host, and the socket, which does not block."""
+    """A connection to another rank: its number, its host, and a socket in non-blocking mode."""
 
     rank: int
     host: str
@@ -53,7 +53,7 @@ class Link:
 
 @collective
 def connect_ranks(world: World) -> list[Link]:
-    """Connect the ranks as a tree and return the links of this rank; warn where some cannot be connected."""
+    """Connect the ranks as a tree and return the links of this rank; warn if some cannot be connected."""
     with open_server() as server:
         addresses = gather(world, Address(world.host, own_addresses(world.host), server.getsockname()[1]))
         token = broadcast(world, secrets.token_bytes(TOKEN_BYTES))
@@ -65,7 +65,7 @@ def connect_ranks(world: World) -> list[Link]:
         if answer is not None:
             with suppress(queue.Empty):
                 connections[parent] = answer.get(timeout=max(0.0, deadline - time.monotonic()))
-    # One end may have given up just as the other end succeeded: a link is one that both ends have.
+    # One end may have given up just as the other end succeeded: only connections that both ends have are links.
     known = gather(world, tuple(connections))
     links = []
     for rank, connection in connections.items():
@@ -85,8 +85,8 @@ def connect_ranks(world: World) -> list[Link]:
 
 
 def open_server() -> socket.socket:
-    """Return a socket that listens on a free port, for IPv4 and IPv6 where there is both."""
-    backlog = 8 * BRANCHES  # every child may call on several addresses at once
+    """Return a socket that listens on a free port, for IPv4 and, if the host has it, IPv6."""
+    backlog = 8 * BRANCHES  # every child may connect to several addresses at once
     with suppress(OSError):
         if socket.has_dualstack_ipv6():
             return socket.create_server(("", 0), family=socket.AF_INET6, backlog=backlog, dualstack_ipv6=True)
@@ -94,15 +94,15 @@ def open_server() -> socket.socket:
 
 
 def call(address: Address, world: World, token: bytes, deadline: float) -> queue.Queue[socket.socket]:
-    """Call a rank on all its addresses at once; into the queue that is returned goes the connection it takes.
+    """Connect to a rank on all its addresses at once; return a queue that gets the connection it accepts.
 
-    A rank answers one call of each other rank, so the queue gets one connection at most, and none where no address
-    leads there before the deadline.
+    A rank accepts one connection of each other rank, so the queue gets at most one. It gets none if no address can be
+    reached before the deadline.
     """
     answers: queue.Queue[socket.socket] = queue.Queue()
 
     def try_one(name: str) -> None:
-        with suppress(OSError):  # also names that mean nothing here
+        with suppress(OSError):  # also for names that this host cannot resolve
             connection = socket.create_connection((name, address.port), timeout=max(0.1, deadline - time.monotonic()))
             connection.sendall(token + world.rank.to_bytes(RANK_BYTES, "big"))
             if _read(connection, TOKEN_BYTES, deadline) == token:
@@ -116,12 +116,12 @@ def call(address: Address, world: World, token: bytes, deadline: float) -> queue
 
 
 def receive(server: socket.socket, expected: range, token: bytes, deadline: float) -> dict[int, socket.socket]:
-    """Take the calls of ``expected`` ranks until all have come or the deadline has.
+    """Accept the connections of ``expected`` ranks until all are there or the deadline passes; return them by rank.
 
-    Strangers are not let in, and one who says nothing keeps nobody waiting.
+    Connections without the token are closed. A silent connection does not delay the others.
     """
     connections: dict[int, socket.socket] = {}
-    said: dict[socket.socket, bytes] = {}  # of callers that have not said all yet
+    said: dict[socket.socket, bytes] = {}  # greetings that are not complete yet
     server.setblocking(False)
     with selectors.DefaultSelector() as selector:
         selector.register(server, selectors.EVENT_READ)
@@ -155,7 +155,7 @@ def receive(server: socket.socket, expected: range, token: bytes, deadline: floa
 
 
 def _answer(caller: socket.socket, token: bytes) -> bool:
-    """Say the secret word to a caller; return whether he can still be reached."""
+    """Send the token to a caller; return whether it can still be reached."""
     try:
         return caller.send(token) == len(token)
     except OSError:
@@ -163,7 +163,7 @@ def _answer(caller: socket.socket, token: bytes) -> bool:
 
 
 def _read(connection: socket.socket, count: int, deadline: float) -> bytes:
-    """Return up to ``count`` bytes, fewer where the deadline or the connection ends before."""
+    """Return up to ``count`` bytes; fewer if the deadline passes or the connection ends before."""
     said = b""
     with suppress(OSError):
         while len(said) < count:

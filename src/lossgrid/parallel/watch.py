@@ -1,16 +1,16 @@
-"""Who is alive: ranks hear from each other, so that one that froze or vanished ends the job instead of hanging it.
+"""Heartbeats among ranks: a rank that hangs or dies ends the job, instead of hanging it.
 
-MPI does not tell. Whoever waits for a frozen rank waits for ever, and not every launcher ends a job when a rank dies.
-So beside every rank stands a small process (:mod:`lossgrid.parallel.watcher`) that sends a byte to its neighbours every
-few seconds and listens for theirs, whatever its rank is doing: loading data, a batch of a minute, waiting in a
-collective. It uses TCP connections of its own (:mod:`lossgrid.parallel.tree`), since the kernel closes those of a
-process that dies.
+MPI does not report it. A rank that waits for a hanging rank waits for ever, and not every launcher ends a job when a
+rank dies. So every rank has a small process beside it (:mod:`lossgrid.parallel.watcher`). It sends a heartbeat, one
+byte, to its neighbours every few seconds and listens for theirs. It does so whatever its rank does: load data, compute
+a batch of a minute, wait in a collective. It uses its own TCP connections (:mod:`lossgrid.parallel.tree`): the kernel
+closes them when the process dies.
 
-A process, as no thread of Python runs while another one holds the interpreter lock, which HDF5's calls do while a file
-system hangs. The threads of ZeroMQ (pyzmq) would need no lock either, but to them a rank that was killed, one that is
-frozen and a job that was suspended as a whole look the same, and they would be one more library to install.
+Why a process? No Python thread runs while another one holds the interpreter lock, as HDF5 does while a file system
+hangs. The threads of ZeroMQ (pyzmq) need no lock, but they cannot tell a killed rank, a hanging rank and a suspended
+job apart. They would also be one more library to install.
 
-Where ranks cannot connect, the run goes on without, and says so.
+If ranks cannot connect, the run goes on without heartbeats, and logs a warning.
 """
 
 from __future__ import annotations
@@ -34,17 +34,16 @@ from lossgrid.parallel.stop import SIGNALS
 from lossgrid.parallel.tree import Link, connect_ranks
 from lossgrid.parallel.world import PATIENCES_TO_START, World, in_time
 
-ABORT_SECONDS = 5.0
-KEPT = ("LD_LIBRARY_PATH", "PYTHONHOME")  # of the environment: where Python itself is; nothing of launchers and tools
+ABORT_SECONDS = 5.0  # for MPI_Abort; then this process exits by itself
+KEPT = ("LD_LIBRARY_PATH", "PYTHONHOME")  # environment variables that find Python; none of launchers or tools
 
 
 @collective
 @contextmanager
 def guarded(world: World, patience: float, *, advice: str = "") -> Iterator[None]:
-    """End the whole job when the block raises what the ranks have not agreed on, or a rank is not heard from any more.
+    """End the whole job if the block raises an error that is not agreed on, or the heartbeat of a rank stops.
 
-    Its arguments are equal on all ranks. For all else see :func:`abort_guard` and
-    :func:`watched`.
+    The arguments must be equal on all ranks. See :func:`abort_guard` and :func:`watched`.
     """
     with abort_guard(world, advice=advice), watched(world, patience, advice=advice):
         yield
@@ -53,18 +52,18 @@ def guarded(world: World, patience: float, *, advice: str = "") -> Iterator[None
 @collective
 @contextmanager
 def watched(world: World, patience: float, *, advice: str = "") -> Iterator[None]:
-    """End the whole job when a rank is not heard from while the block runs.
+    """End the whole job if the heartbeat of a rank stops while the block runs.
 
-    Its arguments are equal on all ranks.
+    The arguments must be equal on all ranks.
 
     Args:
         world: The ranks.
-        patience: Seconds without a word after which a rank is taken for frozen; 0 to watch nothing.
+        patience: Seconds without a heartbeat after which a rank counts as hanging; 0 to watch nothing.
         advice: Tells the user how to go on.
 
     Raises:
-        InputError: No rank can start a process.
-        RankError: Some ranks cannot.
+        InputError: No rank can start its process.
+        RankError: Some ranks cannot start it.
     """
     if world.size == 1 or patience == 0:
         yield
@@ -78,16 +77,16 @@ def watched(world: World, patience: float, *, advice: str = "") -> Iterator[None
         if isinstance(error, LossgridError) and error.agreed:
             watch.leave()
         else:
-            watch.fail()  # it has its own way of ending the job, and its own words
+            watch.fail()  # abort_guard prints this error and ends the job
         raise
     watch.leave()
 
 
 class Watch:
-    """The process beside this rank, as the rank sees it."""
+    """The watcher of this rank: the rank's side of it."""
 
     def __init__(self, world: World, links: list[Link], patience: float, advice: str) -> None:
-        """Start the process and hand it the connections; it needs some time to load, for which nobody waits.
+        """Start the process and pass it the connections; do not wait until it has loaded.
 
         Raises:
             InputError: The process cannot be started.
@@ -104,8 +103,8 @@ class Watch:
             "patience": patience,
             "advice": advice,
         }
-        # Launchers send stop signals to all processes of a rank: this one, which inherits what is blocked, has no ear
-        # for them, and ends with its rank.
+        # Launchers send stop signals to all processes of a rank. The watcher inherits that they are blocked, and ends
+        # with its rank.
         old = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             self._process = subprocess.Popen(
@@ -127,7 +126,7 @@ class Watch:
         threading.Thread(target=self._await_loss, name="lossgrid-watch", daemon=True).start()
 
     def leave(self) -> None:
-        """Tell the neighbours that this rank leaves in peace, and wait a moment for them to say the same."""
+        """Report to the neighbours that this rank leaves as planned; wait a moment for their reports."""
         self._is_leaving = True
         self._say(watcher.LEAVING)
         try:
@@ -138,7 +137,7 @@ class Watch:
         self._connection.close()
 
     def fail(self) -> None:
-        """Tell the neighbours that this rank is about to end the job."""
+        """Report to the neighbours that this rank is about to end the job."""
         self._is_leaving = True
         self._say(watcher.FAILING)
 
@@ -147,7 +146,7 @@ class Watch:
             self._connection.send(word)
 
     def _await_loss(self) -> None:
-        """End the job where the process beside this rank says so, or is no more."""
+        """Wait for the watcher; end the job if it reports a lost rank, or has died."""
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # they are for the main thread
         said = b""
         with suppress(OSError):
@@ -160,7 +159,7 @@ class Watch:
                 "killed; --heartbeat 0 goes on without, and a frozen rank then hangs the job\n"
             )
             sys.stderr.flush()
-        # Not awaited: some libraries do not like to be called from this thread, and the job must end in any case.
+        # In a thread with a time limit: some MPI libraries hang in an Abort from this thread, and the job must end.
         threading.Thread(target=abort, daemon=True).start()
         time.sleep(ABORT_SECONDS)
         os._exit(EXIT_FAILED)

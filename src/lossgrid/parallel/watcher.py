@@ -1,14 +1,14 @@
-"""The process beside a rank: tells its neighbours that the rank is alive, and ends the job when a neighbour is lost.
+"""The watcher, a process beside a rank: sends its heartbeat, and ends the job when a neighbour is lost.
 
-It is a program, which :mod:`lossgrid.parallel.watch` starts by the path of this file. It imports a small part of the
-standard library and nothing else.
+It is a program; :mod:`lossgrid.parallel.watch` starts it by the path of this file. It imports only a small part of the
+standard library.
 
-**Alive** is a rank whose process exists and is not stopped (``SIGSTOP``, a debugger), by its state in ``/proc``. So a
-rank is alive while it computes, waits in a collective, waits for a file system or a GPU that does not answer, or holds
-Python's interpreter lock. Whether it makes progress cannot be seen from outside; a job without any ends at its time
-limit.
+A rank is **alive** while its process exists and is not stopped (``SIGSTOP``, a debugger), by its state in ``/proc``. So
+it is alive while it computes, waits in a collective, waits for a file system or a GPU that does not answer, or holds
+Python's interpreter lock. The watcher cannot see whether the rank makes progress: a job without progress ends at its
+time limit.
 
-While its rank is stopped the watcher says nothing and judges nobody: a job that is suspended as a whole goes on.
+While its rank is stopped, the watcher sends nothing and judges no neighbour: a suspended job can go on later.
 """
 
 from __future__ import annotations
@@ -23,28 +23,27 @@ import time
 from contextlib import suppress
 
 ALIVE, LEAVING, FAILING, LOST = b".", b"l", b"f", b"x"
-BRANCHES = 32  # of the tree of ranks: the most children a rank has
-BEATS = 10  # within the patience: so many must be missed
-GRACE = 2.0  # s after a connection breaks: a launcher that ends the job itself is quicker, and says why
-FAILING_SECONDS = 10.0  # in which a rank that failed should have ended the job
-FAREWELL_SECONDS = 2.0
-ABORT_SECONDS = 7.0  # in which a rank that was told to ends the job; then it is killed
-POLITENESS = 0.5  # s by which each further child of a rank lets it speak first
+BRANCHES = 32  # most children of a rank in the tree
+BEATS = 10  # heartbeats within the patience: a rank is lost after that many are missed
+GRACE = 2.0  # s after a connection breaks: a launcher that ends the job itself acts sooner, and prints why
+FAILING_SECONDS = 10.0  # for a rank that failed to end the job
+FAREWELL_SECONDS = 2.0  # for the neighbours to leave too
+ABORT_SECONDS = 7.0  # for the rank to end the job when it is told to; then it is killed
+POLITENESS = 0.5  # s that each further child of a rank waits longer, so that usually only one prints the error
 
 
 class Rank:
-    """The rank this process stands beside: its process, and the socket that leads to it."""
+    """The rank that this watcher belongs to: its process, and the socket to it."""
 
     def __init__(self, process: int, connection: socket.socket) -> None:
-        """Stand beside ``process``."""
         self.process, self.connection = process, connection
 
     def is_gone(self) -> bool:
-        """Tell whether the process has ended; then another one has become the parent of this one."""
+        """Return whether the process has ended: then this process has another parent."""
         return os.getppid() != self.process
 
     def is_stopped(self) -> bool:
-        """Tell whether the process was stopped; False where the system has no ``/proc``."""
+        """Return whether the process is stopped; False if the system has no ``/proc``."""
         try:
             with open(f"/proc/{self.process}/stat", "rb") as stat:  # noqa: PTH123  # pathlib takes long to load
                 return stat.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
@@ -52,27 +51,26 @@ class Rank:
             return False
 
     def kill(self) -> None:
-        """End the process, also where Python in it cannot run."""
+        """Kill the process, even if its Python hangs."""
         if not self.is_gone():
             with suppress(OSError):
                 os.kill(self.process, signal.SIGKILL)
 
 
 class Neighbour:
-    """A rank this one listens to.
+    """A neighbour of this rank in the tree.
 
     Attributes:
         rank: Its number.
         host: Its node.
-        connection: To the process beside it, not blocking.
-        heard: ``time.monotonic()`` when it was last heard from.
-        ending: What it seems to have come to, None while it is well.
-        ends: When that is to be believed.
-        has_left: It has said that it is done.
+        connection: To its watcher, non-blocking.
+        heard: ``time.monotonic()`` of its last heartbeat.
+        ending: How it seems to have ended, in words; None while it is alive.
+        ends: ``time.monotonic()`` after which ``ending`` is final.
+        has_left: Whether it has reported that it is done.
     """
 
     def __init__(self, rank: int, host: str, connection: socket.socket) -> None:
-        """Begin to listen now."""
         self.rank, self.host, self.connection = rank, host, connection
         self.heard = time.monotonic()
         self.ending: str | None = None
@@ -81,17 +79,17 @@ class Neighbour:
 
 
 class Watcher:
-    """What the process does: hears its rank and the neighbours until all have left, or one is lost."""
+    """The loop of the process: listens to its rank and the neighbours until all have left, or one is lost."""
 
     def __init__(self, number: int, size: int, rank: Rank, neighbours: list[Neighbour], patience: float) -> None:
-        """Stand beside rank ``number`` of ``size``, for which ``patience`` seconds of silence are too many."""
+        """Watch for rank ``number`` of ``size``; a neighbour is lost after ``patience`` seconds without heartbeat."""
         self._number, self._size, self._rank, self._neighbours = number, size, rank, neighbours
         self._patience = patience
         self._beat = patience / BEATS
         self._farewell: float | None = None
 
     def run(self) -> str | None:
-        """Listen and send; return how a rank was lost, None where all have left or this one has ended."""
+        """Listen and send; return how a neighbour was lost, None if all have left or the own rank has ended."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._rank.connection, selectors.EVENT_READ)
             for neighbour in self._neighbours:
@@ -104,11 +102,11 @@ class Watcher:
                     if not may_say_more:
                         selector.unregister(key.fileobj)
                 if self._rank.is_gone():
-                    return None  # with this process end the connections, which the neighbours see at once
+                    return None  # the exit closes the connections, so the neighbours notice at once
                 now = time.monotonic()
                 is_stopped = self._rank.is_stopped()
                 if is_stopped or now - before > self._patience / 2:
-                    self._start_afresh(now)  # one of the two was stopped for a while, perhaps the whole job
+                    self._start_afresh(now)  # the rank or this process was stopped, perhaps the whole job
                 before = now
                 if is_stopped:
                     continue
@@ -121,9 +119,9 @@ class Watcher:
         return None
 
     def _say(self, word: bytes) -> None:
-        """Send a word to all neighbours."""
+        """Send a byte to all neighbours."""
         for neighbour in self._neighbours:
-            with suppress(OSError):  # a full buffer or a broken connection: reading finds out
+            with suppress(OSError):  # a full buffer or a broken connection: _hear notices it
                 neighbour.connection.send(word)
 
     def _is_over(self) -> bool:
@@ -131,7 +129,7 @@ class Watcher:
         return self._farewell is not None and (everybody_left or time.monotonic() > self._farewell)
 
     def _hear_rank(self) -> bool:
-        """Pass on what the rank says; return whether it may say more."""
+        """Pass a message of the rank on to the neighbours; return whether its connection is open."""
         try:
             said = self._rank.connection.recv(16)
         except BlockingIOError:
@@ -146,7 +144,7 @@ class Watcher:
         return bool(said)
 
     def _hear(self, neighbour: Neighbour) -> bool:
-        """Read what a neighbour said; return whether it may say more."""
+        """Read the messages of a neighbour; return whether more can come."""
         try:
             said = neighbour.connection.recv(4096)
         except BlockingIOError:
@@ -175,7 +173,10 @@ class Watcher:
             neighbour.ends = max(neighbour.ends, now + GRACE)
 
     def _judge(self, now: float) -> str | None:
-        """Say which neighbour is lost and how; who is nearer to the root comes first, so that few speak."""
+        """Return which neighbour is lost and how, in words; None if none is.
+
+        Ranks nearer to the root act first, so that usually only one prints the error.
+        """
         for neighbour in self._neighbours:
             if neighbour.has_left:
                 continue
@@ -195,7 +196,7 @@ class Watcher:
 
 
 def main(arguments: str) -> None:
-    """Watch; end the job where a rank is lost: say so, have the rank end all, and kill it where it cannot."""
+    """Watch; if a neighbour is lost, print it, ask the own rank to abort the job, and kill it if it does not."""
     given = json.loads(arguments)
     rank = Rank(given["process"], _connection(given["descriptor"]))
     neighbours = [Neighbour(number, host, _connection(descriptor)) for number, host, descriptor in given["links"]]

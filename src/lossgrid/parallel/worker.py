@@ -1,4 +1,4 @@
-"""A rank that computes what root gives it."""
+"""A rank that computes the shares that root sends it."""
 
 from __future__ import annotations
 
@@ -23,18 +23,17 @@ from lossgrid.surface import Results, Work
 
 
 class Worker:
-    """A rank that computes what root gives it."""
+    """A rank that computes the shares that root sends it."""
 
     def __init__(self, world: World, task: Task) -> None:
-        """Join ``world``."""
         self._comm, self._root, self._task = world.comm, world.root, task
         self._outbox = Outbox(task.write, world.rank, world.size)
         self._ticket = 0
         self._asked_to_stop = False
-        self._sends: list[tuple[Any, Message]] = []  # buffers must live until their messages are out
+        self._sends: list[tuple[Any, Message]] = []  # a buffer must live until MPI has sent it
 
     def run(self) -> None:
-        """Ask, compute, report, until there is nothing more or a stop."""
+        """Ask, compute and report until no points are left or root sends a stop."""
         self._ticket += 1
         while share := self._next_share():
             for column in share.columns:
@@ -51,8 +50,8 @@ class Worker:
             naps.take()
 
     def _next_share(self) -> Work | None:
-        """Wait for the answer to the last request; None where the rank should leave."""
-        root_knows = self._ticket == 1  # that this rank is idle: at first all are
+        """Wait for the answer to the last request and return the share; None if the rank should leave."""
+        root_knows = self._ticket == 1  # that this rank is idle: at first all ranks are
         naps = Naps()
         while not self._comm.Iprobe(source=self._root, tag=STOP_TAG):
             if self._comm.Iprobe(source=self._root, tag=SHARE_TAG):
@@ -70,7 +69,7 @@ class Worker:
             self._send(WANTS_STOP, None)
 
     def _report(self, flags: int = 0) -> None:
-        """Write what is finished, then tell root."""
+        """Write the finished points, then send them to root."""
         self._send(flags, self._outbox.flush())
 
     def _send(self, flags: int, results: Results | None) -> None:

@@ -1,4 +1,4 @@
-"""The ranks of a run: who is here, how MPI starts and ends, and what all ranks tell each other."""
+"""The ranks of a run: how MPI starts and ends, and the collective operations among all ranks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lossgrid.parallel.stop import SIGNALS
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-PATIENCES_TO_START = 10  # Python itself takes long to start where thousands of ranks read it from one file system
+PATIENCES_TO_START = 10  # times ``patience`` to start: thousands of ranks load Python slowly from one file system
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,13 @@ class World:
     """The ranks of a run.
 
     Attributes:
-        comm: An mpi4py communicator of our own, or None for one process without MPI.
-        rank: This rank, 0..size-1.
+        comm: An mpi4py communicator that only lossgrid uses; None for one process without MPI.
+        rank: The number of this rank, 0..size-1.
         size: Number of ranks.
-        local_rank: This rank among those on the same node.
-        local_size: Number of ranks on this node.
-        host: Name of this node.
+        local_rank: The number of this rank among those of its node.
+        local_size: Number of ranks on its node.
+        host: Name of its node.
+        root: The rank that coordinates.
     """
 
     comm: Any
@@ -50,7 +51,7 @@ class World:
 
     @property
     def is_root(self) -> bool:
-        """Tell whether this is the rank that coordinates."""
+        """Return whether this is the rank that coordinates."""
         return self.rank == self.root
 
     def __str__(self) -> str:
@@ -58,9 +59,9 @@ class World:
 
 
 def start_mpi_on_demand() -> None:
-    """Keep MPI from starting when something merely imports it, as h5py built with MPI does; :func:`connect` starts it.
+    """Keep imports of mpi4py, such as that of h5py with MPI, from starting MPI; :func:`connect` starts it.
 
-    So that ``--help``, ``status`` and ``plot`` work where MPI cannot start, such as the login node of a cluster.
+    So ``--help``, ``status`` and ``plot`` work where MPI cannot start, such as the login node of a cluster.
     """
     import mpi4py
 
@@ -80,8 +81,8 @@ def connect(launch: Launch, *, patience: float = 0.0) -> World:
 
     Args:
         launch: How this process was started.
-        patience: After ``PATIENCES_TO_START`` times so many seconds this process ends if not all ranks have come; 0 to
-            wait for ever.
+        patience: Seconds. This process ends if not all ranks have started after ``PATIENCES_TO_START`` times as long;
+            0 to wait for ever.
 
     Raises:
         InputError: MPI cannot be started, or it sees another number of ranks than the launcher started.
@@ -114,21 +115,21 @@ def connect(launch: Launch, *, patience: float = 0.0) -> World:
 
 
 def _wait_for_all_ranks_to_start(mpi: Any) -> None:
-    """Start MPI; the name is what :func:`in_time` can say where that takes too long."""
+    """Start MPI; the traceback of :func:`in_time` shows the name of this function."""
     if not mpi.Is_initialized():
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of a launcher of another MPI, which connect() tells
+            warnings.simplefilter("ignore", RuntimeWarning)  # about a launcher of another MPI: connect() raises on it
             mpi.Init_thread(mpi.THREAD_FUNNELED)
 
 
 def finalize(world: World, patience: float) -> None:
-    """End MPI; whoever froze after the last word keeps this process for ``patience`` seconds, 0 for ever.
+    """Finalize MPI. If another rank hangs, give up after ``patience`` seconds (0: wait for ever).
 
-    Collective: all ranks of ``world`` must call this, when all is done: stop signals come too late from now on.
+    Collective: all ranks of ``world`` must call this, at the end of the program: stop signals are ignored from now on.
     """
     with suppress(ValueError):  # not the main thread
         for number in SIGNALS:
-            signal.signal(number, signal.SIG_IGN)  # a handler of Python's would not outlive Python
+            signal.signal(number, signal.SIG_IGN)  # a Python handler would be gone while Python exits
     if world.comm is not None:
         from mpi4py import MPI
 
@@ -142,9 +143,9 @@ def _wait_for_all_ranks_to_end(mpi: Any) -> None:
 
 @contextmanager
 def in_time(who: str, seconds: float) -> Iterator[None]:
-    """End this process where the block, in which it waits for all other ranks, takes longer than ``seconds``.
+    """End this process if the block, which waits for all other ranks, takes longer than ``seconds``; 0: never.
 
-    For the time in which ranks do not hear from each other, at the start and at the end; 0 to wait for ever.
+    It guards the start and the end of MPI, where no watcher runs. ``who`` names this rank in the error.
     """
     if seconds == 0 or sys.__stderr__ is None:
         yield
@@ -152,7 +153,7 @@ def in_time(who: str, seconds: float) -> Iterator[None]:
     speaker = threading.Timer(seconds, _give_up, (who, seconds))
     speaker.daemon = True
     speaker.start()
-    # MPI_Init and MPI_Finalize keep Python from running any other thread: this one is C, and says only where it stood.
+    # MPI_Init and MPI_Finalize block all Python threads. faulthandler's thread is C: it prints a traceback, then exits.
     faulthandler.dump_traceback_later(seconds + 1.0, exit=True, file=sys.__stderr__)
     try:
         yield
@@ -195,7 +196,7 @@ def gather(world: World, value: T) -> list[T]:
 
 @collective
 def barrier(world: World, interval: float = 0.001) -> None:
-    """Wait for all ranks without keeping a core busy."""
+    """Wait for all ranks; poll every ``interval`` seconds, so that waiting costs no core."""
     if world.size > 1:
         request = world.comm.Ibarrier()
         while not request.Test():

@@ -26,15 +26,15 @@ def make_blocks(path: Path, rows: int, columns: int) -> None:
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     # On a full disk HDF5 would crash as it closes the file: so the space is reserved first.
-    _keep_space(path, 8 * rows * columns + HEADERS)
+    _reserve_space(path, 8 * rows * columns + HEADERS)
     path.unlink()
     with h5py.File(path, "x", locking=False) as file:
         space = h5py.h5s.create_simple((rows, columns))
         h5py.h5d.create(file.id, b"blocks", h5py.h5t.NATIVE_DOUBLE, space, properties)
-    _keep_space(path, path.stat().st_size)
+    _reserve_space(path, path.stat().st_size)
 
 
-def _keep_space(path: Path, count: int) -> None:
+def _reserve_space(path: Path, count: int) -> None:
     with path.open("ab") as file:
         try:
             os.posix_fallocate(file.fileno(), 0, count)

@@ -14,18 +14,18 @@ COPIES = 3  # of a surface in memory at once: while it is made, read and drawn
 BOOKKEEPING_BYTES = 1 + 4 + 4  # per point: status, seconds, rank
 
 
-def refuse_too_large(path: Path, points: int, metrics: int) -> None:
+def refuse_too_large(path: Path, points: int, quantities: int) -> None:
     """Raise InputError if a surface does not fit into memory or onto the disk.
 
     Args:
         path: The file to be written.
         points: Number of points.
-        metrics: Number of values per point.
+        quantities: Number of values per point.
 
     Raises:
         InputError: Memory or disk is too small.
     """
-    needed = points * ((8 + 4) * metrics + BOOKKEEPING_BYTES)  # each value with its standard error
+    needed = points * ((8 + 4) * quantities + BOOKKEEPING_BYTES)  # each value with its standard error
     memory = memory_left()
     if COPIES * needed > memory:
         raise InputError(

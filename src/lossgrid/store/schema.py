@@ -24,13 +24,13 @@ and, where a run measures them,
 ``value[j, i]`` belongs to ``beta[j], alpha[i]``; a line has shape ``(n_alpha,)``. Everything is contiguous, allocated
 and filled when the file is made, so that later only raw data change: no rank ever touches the structure.
 
-A reader passes over datasets, groups and attributes that it does not know, and refuses a higher version only: what
-older readers can do without is added without a new version. Files of version 1 have no ``quantities``, the oldest no
-``id`` and ``digest``; every dataset in them that is none of the above is a quantity, which its name explains.
+A reader ignores datasets, groups and attributes that it does not know, and refuses only a higher version. Additions
+that older readers can ignore need no new version. Files of version 1 have no ``quantities``, the oldest no ``id`` and
+``digest``. Every other dataset in them is a quantity, described by its name.
 
-Merged files may have coordinates that are not equally spaced: ``config`` then says so in place of the range. A pending
-point of theirs has the values, seconds and rank of what is known of it. Their ``provenance`` has ``merged``: the files
-they were made of.
+A merged file may have coordinates that are not equally spaced: ``config`` then says so instead of the range. Its
+pending points have the values, seconds and rank that are already known. Its ``provenance`` has ``merged``: the list of
+its source files.
 """
 
 from __future__ import annotations
