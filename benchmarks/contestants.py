@@ -59,10 +59,10 @@ class Contestant:
 
 
 class Pictures(Dataset[tuple[torch.Tensor, int]]):
-    """Pictures as torchvision's data sets hold them: bytes that become a PIL picture, then a tensor, when read."""
+    """Pictures as in torchvision's datasets: bytes, converted to a PIL picture and then a tensor when read."""
 
     def __init__(self, case: Case) -> None:
-        """Take the pictures of ``case``."""
+        """Convert the pictures of ``case`` to bytes."""
         self.pixels = case.pixels.numpy()
         self.labels, self.mean, self.deviation = case.labels, case.mean, case.deviation
 
@@ -90,7 +90,7 @@ def one_by_one(point: Callable[[float, float], float]) -> Surface:
 
 
 def published(case: Case, _world: World) -> Surface:
-    """Prepare the published procedure."""
+    """Return the surface of the published procedure."""
     model = case.network()
     start = [parameter.detach().numpy().copy() for parameter in model.parameters()]
     delta, eta = (
@@ -113,7 +113,7 @@ def published(case: Case, _world: World) -> Surface:
 
 
 def plain(case: Case, _world: World) -> Surface:
-    """Prepare what a careful user writes."""
+    """Return the surface of the eager module, as a careful user writes it."""
     model = case.network().to(memory_format=torch.channels_last)
     start = {key: parameter.clone() for key, parameter in model.named_parameters()}
     delta, eta = ({key: tensor.float() for key, tensor in move.items()} for move in (case.delta, case.eta))
@@ -132,7 +132,7 @@ def plain(case: Case, _world: World) -> Surface:
 
 
 def lossgrid(case: Case, world: World, precision: str) -> Surface:
-    """Prepare what a rank of ``lossgrid run`` has when it begins with its points."""
+    """Return the surface of lossgrid, prepared as on a rank of ``lossgrid run``."""
     from lossgrid.machine.allocator import freed_memory_kept
 
     point, about = evaluator(case, world, precision)
@@ -158,8 +158,8 @@ def lossgrid(case: Case, world: World, precision: str) -> Surface:
 
 
 def evaluator(case: Case, world: World, precision: str) -> tuple[Callable[..., Measured], str]:
-    """Return ``point(alpha, beta, tick=...)`` as a run of 51 x 51 points chooses to compute it, and what it chose."""
-    from lossgrid import data  # here, as they bring h5py and with it MPI, which point.py does not need
+    """Return ``point(alpha, beta, tick=...)`` by the recipe of a run of 51 x 51 points, and the recipe in words."""
+    from lossgrid import data  # imported here: h5py loads MPI, which point.py does not need
     from lossgrid.evaluation import choose_device
     from lossgrid.machine.allocator import freed_memory_kept
     from lossgrid.run.axes import Axes

@@ -1,4 +1,4 @@
-"""What a benchmark ran on, as it stands beside every result."""
+"""The machine of a benchmark, stored with every result."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class Clock:
 
 
 def measure(world: parallel.World, points: int, writer: str, path: Path) -> dict[str, Any]:
-    """Run and return the seconds of each part on this rank, per point it computed."""
+    """Run the points; return the time of each part on this rank, in s per point."""
     config = resolve(
         RunConfig, {"model": "resnet20", "alpha": f"-1:1:{points}", "out": path, "beta": "0:0:1", "cuda_graphs": "no"}
     )
@@ -134,7 +134,7 @@ def measure(world: parallel.World, points: int, writer: str, path: Path) -> dict
 
 
 def main() -> None:
-    """Measure on all ranks, print shares of a point, and tell whether the target is met."""
+    """Measure on all ranks and print each part as a fraction of a point; exit with 1 where the target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=24)
     parser.add_argument("--writer", choices=["parallel", "root"], default="parallel")

@@ -1,14 +1,14 @@
-"""What a point of the surface costs: lossgrid, the published procedure, the peers, and the floor of the machine.
+"""The time of a point of the surface: lossgrid, the published procedure, the peers, and the floor of the machine.
 
     python benchmarks/point.py [--cases digits,resnet20,...] [--contestants lossgrid-float32,plain,...] [--rounds 5]
                                [--json FOLDER]
 
 All contestants (contestants.py) compute a small plane of the same case (cases.py) on the same cores of the CPU. Each
-has a process of its own; they take turns within one run, so that the noise of a shared machine falls on all alike, and
-another one begins each round. Given are medians; ratios are to the first contestant in the same round. Who has the same
-directions must have the same losses, and everybody the same loss at theta*: otherwise the exit code is 1, as it is when
-a contestant cannot run. The peers need benchmarks/peers.sh once. The floor is explained in floor.py. All of it takes
-about an hour on two cores, most of it for the peers.
+has its own process. They take turns within one run, so that the noise of a shared machine affects all equally; another
+one begins each round. Results are medians; ratios are to the first contestant in the same round. Contestants with the
+same directions must compute the same losses, and all of them the same loss at theta*. Otherwise, or if a contestant
+cannot run, the exit code is 1. The peers need benchmarks/peers.sh once. floor.py explains the floor. The benchmark
+takes about an hour on two cores, mostly for the peers.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PRECISIONS = ("float32", "bfloat16")
 
 
 def measure(name: str, contestants: list[str], rounds: int, folder: Path) -> dict[str, Any]:
-    """Let the contestants take turns on the case ``name``, and return what came out, as JSON types."""
+    """Let the contestants take turns on the case ``name``; return the results as JSON types."""
     case = cases.make(name, folder)
     cases.save(case, folder / "case.pt")
     points = cases.RECIPES[name].points
@@ -78,7 +78,7 @@ def measure(name: str, contestants: list[str], rounds: int, folder: Path) -> dic
 
 
 def judge(name: str, first: str, turns: dict[str, list[Turn]], result: dict[str, Any]) -> dict[str, Any]:
-    """Return how contestant ``name`` did, beside the one called ``first``."""
+    """Return the results of contestant ``name``, with ratios to ``first``."""
     own, other = CONTESTANTS[name], CONTESTANTS[first]
     same_directions = own.package is None and other.package is None
     seconds, theirs = ([turn.seconds / result["points a turn"] for turn in turns[key]] for key in (name, first))
@@ -98,7 +98,7 @@ def judge(name: str, first: str, turns: dict[str, list[Turn]], result: dict[str,
 
 
 def difference(a: Turn, b: Turn, same_directions: bool) -> float:
-    """Return the largest difference between the losses of two contestants, as a share of the loss."""
+    """Return the largest difference between the losses of two contestants, as a fraction of the loss."""
     own, other = (np.array([turn.minimum, *(turn.losses if same_directions else [])]) for turn in (a, b))
     return float(np.max(np.abs(own - other) / np.abs(other)))
 

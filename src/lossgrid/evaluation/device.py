@@ -72,7 +72,7 @@ def choose_device(device: str, precision: str, *, local_rank: int) -> Device:
         local_rank: Rank within the node; where there are more ranks than GPUs, rank ``i`` gets GPU ``i % gpus``.
 
     Raises:
-        InputError: CUDA or a precision of CUDA is set, and there is no CUDA device.
+        InputError: ``cuda`` without a CUDA device, or ``tf32`` on the CPU.
     """
     gpus = visible_gpus()
     if device == "cuda" and not gpus:
