@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lossgrid import store
-from tests.unit.test_plot import surface_of
+from tests.builders import a_surface
 
 VERBS = ("train", "run", "directions", "status", "plot", "compare", "merge", "export", "import", "check")
 SPEED = r"[\d.]+ [MG]B/s, a point in [\d.]+ ms"
@@ -35,7 +35,7 @@ def test_every_verb_has_help(start: Any, verb: str) -> None:
 
 
 def test_numbers_and_formats_of_users_are_taken_by_name(start: Any, tmp_path: Path) -> None:
-    store.save(tmp_path / "s.h5", surface_of({"train_loss": np.array([3.0, 1.0, 2.0])}))
+    store.save(tmp_path / "s.h5", a_surface({"train_loss": np.array([3.0, 1.0, 2.0])}))
     (tmp_path / "own.py").write_text(
         "def highest(surface, quantity): return surface[quantity.name].max()\n"
         "def write(surface, path): path.write_text(str(surface.shape))\n"

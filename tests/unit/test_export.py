@@ -413,7 +413,7 @@ def test_what_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         ({"to": "obj"}, "expected one of loss-landscape, vtk, xdmf, csv, html, got 'obj'"),
         ({"to": "csv", "options": HeightOptions("train_loss")}, "--metric is for vtk and html"),
@@ -430,14 +430,14 @@ def test_what_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.Mo
     ],
 )
 def test_what_cannot_work_is_said_and_nothing_is_written(
-    tmp_path: Path, options: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, options: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     file = saved(tmp_path, PLANE)
     before = file.read_bytes()
     if "out" in options:
         options = options | {"out": Path(options["out"])}
-    with pytest.raises(InputError, match=re.escape(words)):
+    with pytest.raises(InputError, match=re.escape(message)):
         export_file(Path("s.h5"), **options)
     assert file.read_bytes() == before
     assert list(tmp_path.iterdir()) == [file]

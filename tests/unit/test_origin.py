@@ -41,18 +41,18 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 
 
 def test_what_a_run_writes_is_known_by_name() -> None:
-    told = Origin.from_json(CONFIG, PROVENANCE)
-    assert told.digests == Digests("t", "d", None, {"train": "a", "test": "b"})
-    assert told.recipe == RecordedRecipe("fused", 60, False, "in words")
-    assert told.merged == (Parent("a.h5", "2026-01-01", [2, 3], ["lossgrid"]),)
-    assert told.imported == Imported("another", "b.h5", "x", "")
+    found = Origin.from_json(CONFIG, PROVENANCE)
+    assert found.digests == Digests("t", "d", None, {"train": "a", "test": "b"})
+    assert found.recipe == RecordedRecipe("fused", 60, False, "in words")
+    assert found.merged == (Parent("a.h5", "2026-01-01", [2, 3], ["lossgrid"]),)
+    assert found.imported == Imported("another", "b.h5", "x", "")
     for name in PROVENANCE.keys() - {"digests", "recipe", "merged", "imported"}:
-        assert getattr(told, name) == PROVENANCE[name]
-    assert told.settings == CONFIG
-    assert (told.splits, told.setting("model"), told.setting("seed")) == (("train", "test"), "mlp", None)
-    assert told.more == {}
-    assert told.untold() == []
-    assert told.as_json() == PROVENANCE
+        assert getattr(found, name) == PROVENANCE[name]
+    assert found.settings == CONFIG
+    assert (found.splits, found.setting("model"), found.setting("seed")) == (("train", "test"), "mlp", None)
+    assert found.more == {}
+    assert found.untold() == []
+    assert found.as_json() == PROVENANCE
 
 
 def test_an_origin_made_here_is_read_as_it_was() -> None:
@@ -67,10 +67,10 @@ def test_an_origin_made_here_is_read_as_it_was() -> None:
 @pytest.mark.parametrize("name", PROVENANCE)
 def test_an_entry_that_is_missing_is_absent_and_stays_so(name: str) -> None:
     lacking = {key: value for key, value in PROVENANCE.items() if key != name}
-    told = Origin.from_json(CONFIG, lacking)
-    assert getattr(told, name) == getattr(Origin(), name)
-    assert told.as_json() == lacking
-    assert (told.untold() != []) == (name in NEEDED)
+    found = Origin.from_json(CONFIG, lacking)
+    assert getattr(found, name) == getattr(Origin(), name)
+    assert found.as_json() == lacking
+    assert (found.untold() != []) == (name in NEEDED)
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,9 @@ def test_an_entry_that_is_missing_is_absent_and_stays_so(name: str) -> None:
 )
 def test_a_missing_entry_of_a_part_is_named_by_its_place(part: str, name: str) -> None:
     lacking = {key: value for key, value in PROVENANCE[part].items() if key != name}
-    told = Origin.from_json(CONFIG, {**PROVENANCE, part: lacking})
-    assert told.untold() == [f"{part}.{name}"]
-    assert told.as_json()[part] == lacking
+    found = Origin.from_json(CONFIG, {**PROVENANCE, part: lacking})
+    assert found.untold() == [f"{part}.{name}"]
+    assert found.as_json()[part] == lacking
 
 
 def test_settings_that_are_missing_or_no_texts_are_named() -> None:
@@ -93,17 +93,17 @@ def test_settings_that_are_missing_or_no_texts_are_named() -> None:
 @pytest.mark.parametrize("wrong", [None, True, -1, 0.5, "text", [], [1], [None], [[]], {}, {"x": 1}, {"x": {"y": []}}])
 @pytest.mark.parametrize("name", PROVENANCE)
 def test_an_entry_of_any_type_is_read_as_one_of_its_own_or_kept_unread(name: str, wrong: Any) -> None:
-    told = Origin.from_json(CONFIG, {**PROVENANCE, name: wrong})
-    assert told.as_json() == {**PROVENANCE, name: wrong}
-    if name in told.more:
-        assert getattr(told, name) == getattr(Origin(), name)
+    found = Origin.from_json(CONFIG, {**PROVENANCE, name: wrong})
+    assert found.as_json() == {**PROVENANCE, name: wrong}
+    if name in found.more:
+        assert getattr(found, name) == getattr(Origin(), name)
     else:
-        assert type(getattr(told, name)) in {type(wrong), tuple, Digests, RecordedRecipe, Imported}
+        assert type(getattr(found, name)) in {type(wrong), tuple, Digests, RecordedRecipe, Imported}
 
 
 def test_a_number_that_is_true_is_none() -> None:
-    told = Origin.from_json({}, {"threads": True, "ranks": False, "recipe": {"batch_size": True, "cuda_graphs": 1}})
-    assert (told.threads, told.ranks, told.recipe.batch_size, told.recipe.cuda_graphs) == (None,) * 4
+    found = Origin.from_json({}, {"threads": True, "ranks": False, "recipe": {"batch_size": True, "cuda_graphs": 1}})
+    assert (found.threads, found.ranks, found.recipe.batch_size, found.recipe.cuda_graphs) == (None,) * 4
 
 
 @settings(max_examples=300, deadline=None)
@@ -111,25 +111,25 @@ def test_a_number_that_is_true_is_none() -> None:
     st.dictionaries(st.sampled_from([*PROVENANCE, "more", "settings", "later"]), JSON), st.dictionaries(st.text(), JSON)
 )
 def test_any_json_is_written_as_it_was_read(provenance: dict[str, Any], config: dict[str, Any]) -> None:
-    told = Origin.from_json(config, provenance)
-    assert told.as_json() == provenance
-    assert told.settings == config
-    assert all(isinstance(name, str) for name in told.untold())
+    found = Origin.from_json(config, provenance)
+    assert found.as_json() == provenance
+    assert found.settings == config
+    assert all(isinstance(name, str) for name in found.untold())
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from(["digests", "recipe", "imported"]), st.data())
 def test_any_object_in_place_of_a_part_is_written_as_it_was_read(name: str, data: st.DataObject) -> None:
-    told = data.draw(st.dictionaries(st.sampled_from([*PROVENANCE[name], "more", "later"]), JSON))
-    assert Origin.from_json({}, {name: told}).as_json() == {name: told}
-    assert Origin.from_json({}, {"merged": [told]}).as_json() == {"merged": [told]}
+    found = data.draw(st.dictionaries(st.sampled_from([*PROVENANCE[name], "more", "later"]), JSON))
+    assert Origin.from_json({}, {name: found}).as_json() == {name: found}
+    assert Origin.from_json({}, {"merged": [found]}).as_json() == {"merged": [found]}
 
 
 def test_entries_of_a_later_version_are_kept_and_do_not_pass_for_the_recipe() -> None:
-    told = Origin.from_json({}, {"later": {"x": 1}, "recipe": {"variant": "plain", "later": 2}})
-    assert told.more == {"later": {"x": 1}}
-    assert told.recipe.told() == {"variant": "plain"}
-    assert replace(told, writer="root").as_json()["later"] == {"x": 1}
+    found = Origin.from_json({}, {"later": {"x": 1}, "recipe": {"variant": "plain", "later": 2}})
+    assert found.more == {"later": {"x": 1}}
+    assert found.recipe.told() == {"variant": "plain"}
+    assert replace(found, writer="root").as_json()["later"] == {"x": 1}
 
 
 def test_a_value_that_is_set_wins_over_one_that_was_not_understood() -> None:

@@ -147,7 +147,7 @@ def test_a_file_is_replaced_only_when_asked_and_the_function_is_not_called_befor
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "message"),
     [
         ("raises", r"own_formats:raises raised KeyError: 'no' (own_formats.py:"),
         ("leaves", "own_formats:leaves raised SystemExit: 0"),
@@ -163,7 +163,7 @@ def test_a_file_is_replaced_only_when_asked_and_the_function_is_not_called_befor
 )
 @pytest.mark.parametrize("is_there", [False, True])
 def test_faults_of_functions_are_one_line_and_leave_what_was_there(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, words: str, is_there: bool
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, message: str, is_there: bool
 ) -> None:
     if is_there:
         (tmp_path / "a.json").write_text("mine")
@@ -172,14 +172,14 @@ def test_faults_of_functions_are_one_line_and_leave_what_was_there(
     assert run_main("export", "s.h5", *given) == 2
     said = capfd.readouterr()
     (line,) = [line for line in said.err.splitlines() if "pending" not in line]
-    assert words in line
+    assert message in line
     assert said.out == ""
     assert there(tmp_path) == before
     assert not is_there or (tmp_path / "a.json").read_text() == "mine"
 
 
 @pytest.mark.parametrize(
-    ("to", "words"),
+    ("to", "message"),
     [
         ("own_formats:write", "--out is missing: own_formats:write does not say how its files end"),
         ("own_formats:absent", "own_formats has no function 'absent'"),
@@ -196,8 +196,8 @@ def test_faults_of_functions_are_one_line_and_leave_what_was_there(
         ("obj", r"got 'obj'; one of your own is package\.module:name"),
     ],
 )
-def test_what_is_no_format_is_refused_before_a_file_is_read(to: str, words: str) -> None:
-    with pytest.raises(InputError, match=words):
+def test_what_is_no_format_is_refused_before_a_file_is_read(to: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         export_file(Path("absent.h5"), to=to)
 
 

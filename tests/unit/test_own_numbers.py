@@ -145,7 +145,7 @@ def test_functions_get_the_quantity_that_was_asked_for_without_what_is_above_vma
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("given", "message"),
     [
         ("own_numbers:text", r"number text: expected one real number or None, got str"),
         ("own_numbers:yes", r"got bool"),
@@ -158,10 +158,10 @@ def test_functions_get_the_quantity_that_was_asked_for_without_what_is_above_vma
     ],
 )
 def test_faults_of_functions_are_one_line_that_names_file_and_function(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], given: str, words: str
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], given: str, message: str
 ) -> None:
     (file,) = saved(tmp_path, a=valley())
-    with pytest.raises(InputError, match=rf"a\.h5: .*{words}"):
+    with pytest.raises(InputError, match=rf"a\.h5: .*{message}"):
         compare_files([file], **DEFAULTS | {"also": [given], "out": tmp_path / "a.png"})
     assert run_main("compare", file, "--number", given) == 2
     said = capfd.readouterr()
@@ -170,7 +170,7 @@ def test_faults_of_functions_are_one_line_that_names_file_and_function(
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("given", "message"),
     [
         (["median"], r"number: expected package\.module:function, got 'median'"),
         (["own_numbers:absent"], "own_numbers has no function 'absent'"),
@@ -185,8 +185,8 @@ def test_faults_of_functions_are_one_line_that_names_file_and_function(
         (["own_numbers:median", "median=own_numbers:third"], "the name median is taken"),
     ],
 )
-def test_names_that_cannot_be_are_refused_before_a_file_is_read(given: list[str], words: str) -> None:
-    with pytest.raises(InputError, match=words):
+def test_names_that_cannot_be_are_refused_before_a_file_is_read(given: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         compare_files([Path("absent.h5")], **DEFAULTS | {"also": given})
 
 
@@ -204,6 +204,6 @@ def test_names_that_cannot_be_are_refused_before_a_file_is_read(given: list[str]
     ],
 )
 def test_a_definition_that_cannot_be_used_is_refused_where_it_is_made(wrong: dict[str, object]) -> None:
-    whole = Definition("key", "words", lambda _: Bound(1, is_lower=False))
+    whole = Definition("key", "label", lambda _: Bound(1, is_lower=False))
     with pytest.raises(InputError, match=r"^number .*: expected "):
         dataclasses.replace(whole, **wrong)  # type: ignore[arg-type]

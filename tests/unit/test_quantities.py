@@ -46,13 +46,13 @@ def rewritten_as_version_1(path: Path) -> None:
 
 @pytest.mark.parametrize("made", [*quantities("train"), ECE, NORM], ids=lambda made: made.name)
 def test_quantities_come_back_from_json(made: Quantity) -> None:
-    told = json.loads(json.dumps(made.as_json()))
-    assert quantity.from_json(told) == made
-    assert quantity.from_json({**told, "of a later version": [1]}) == made
+    stored = json.loads(json.dumps(made.as_json()))
+    assert quantity.from_json(stored) == made
+    assert quantity.from_json({**stored, "of a later version": [1]}) == made
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         ({"name": None}, "name None"),
         ({"kind": 3}, "kind 3"),
@@ -64,8 +64,8 @@ def test_quantities_come_back_from_json(made: Quantity) -> None:
         ({"bounds": None}, "bounds"),
     ],
 )
-def test_what_is_no_quantity_is_refused(change: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+def test_what_is_no_quantity_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         quantity.from_json({**ECE.as_json(), **change})
     with pytest.raises(ValueError, match="list in JSON"):
         quantity.from_json([])
@@ -137,7 +137,7 @@ def test_a_quantity_whose_numbers_are_of_a_strange_kind_is_refused_with_the_reas
 
 
 @pytest.mark.parametrize(
-    ("told", "words"),
+    ("stored", "message"),
     [
         ("[", "no JSON"),
         ("{}", "expected a list"),
@@ -149,11 +149,11 @@ def test_a_quantity_whose_numbers_are_of_a_strange_kind_is_refused_with_the_reas
         (json.dumps([{**ECE.as_json(), "name": "paths/x"}]), "no /paths/x"),
     ],
 )
-def test_forged_quantities_are_one_line(tmp_path: Path, told: str, words: str) -> None:
+def test_forged_quantities_are_one_line(tmp_path: Path, stored: str, message: str) -> None:
     store.save(tmp_path / "s.h5", bowl())
     with h5py.File(tmp_path / "s.h5", "r+") as file:
-        file.attrs["quantities"] = told
-    with pytest.raises(InputError, match=words) as caught:
+        file.attrs["quantities"] = stored
+    with pytest.raises(InputError, match=message) as caught:
         store.read(tmp_path / "s.h5")
     assert "\n" not in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""The command line: a verb's options, its one call, and what the program says."""
+"""The command line: options, verbs, and messages to the user."""
 
 from lossgrid.cli.app import main
 

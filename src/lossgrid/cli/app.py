@@ -1,4 +1,4 @@
-"""The command line: options in, one verb called, one line and an exit code out."""
+"""The command line: parses options, calls one verb, prints errors as one line, returns an exit code."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from lossgrid import parallel
 from lossgrid.cli.voice import say
 from lossgrid.errors import EXIT_BAD_INPUT, EXIT_COMPLETE, EXIT_FAILED, LossgridError
 
-# Typer brings click along, by its version as a dependency or as a part of itself: its errors are found through one of
-# its own.
+# Typer depends on click or contains it, by version: the base class of its own error finds click's.
 UsageError: type[typer.BadParameter] = next(b for b in typer.BadParameter.__mro__ if b.__name__ == "UsageError")
 
-VERBS = {  # name -> module of lossgrid.cli and function in it: those that take settings load pydantic, others do not
+VERBS = {  # name -> module of lossgrid.cli and function; only verbs with settings load pydantic
     "run": ("compute", "run"),
     "directions": ("compute", "directions"),
     "status": ("surfaces", "status"),
@@ -51,7 +50,7 @@ EXAMPLES: dict[str, Sequence[str]] = {
 
 
 def program(*names: str) -> typer.Typer:
-    """Return the program with the verbs ``names``, by default with all."""
+    """Return the program with the verbs ``names``, by default all."""
     app = typer.Typer(
         name="lossgrid",
         no_args_is_help=True,
@@ -67,7 +66,7 @@ def program(*names: str) -> typer.Typer:
     return app
 
 
-def _tell_version(is_asked: bool) -> None:
+def _print_version(is_asked: bool) -> None:
     if is_asked:
         typer.echo(f"lossgrid {version('lossgrid')}")
         raise typer.Exit
@@ -75,14 +74,14 @@ def _tell_version(is_asked: bool) -> None:
 
 def _options_of_the_program(
     version: Annotated[
-        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version and end.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Tell the version and end.")
     ] = False,
 ) -> None:
     """Loss surfaces of trained networks, L(theta* + alpha delta + beta eta), by MPI ranks into parallel HDF5."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and end the process with its exit code."""
+    """Run the command line and exit with its exit code."""
     parallel.start_mpi_on_demand()
     given = sys.argv[1:] if arguments is None else arguments
     try:
@@ -91,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         say(str(error), alike=error.agreed)
         code = error.exit_code
     except UsageError as error:
-        if error.format_message():  # empty where the help has just been shown
+        if error.format_message():  # empty after --help
             say(_of_usage(error), alike=True)
         code = EXIT_BAD_INPUT
     except (typer.Abort, KeyboardInterrupt):
@@ -100,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _of_usage(error: Any) -> str:
-    """Return what is wrong with a command line; of options that do not exist, the one that was meant."""
+    """Return the error of a command line as text, with a similar option for an unknown one."""
     if type(error).__name__ != "NoSuchOption":
         text, _, _ = str(error.format_message()).partition(", unable to parse")
         return text.replace("Input should be a valid integer", "expected a whole number").replace(

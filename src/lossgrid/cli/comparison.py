@@ -1,4 +1,4 @@
-"""The work of ``lossgrid compare``: surfaces in, numbers of each in one table, and a picture of all on one scale."""
+"""The work of ``lossgrid compare``: a table of numbers of surfaces, and a picture of all on one scale."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LEVELS = ("+0.1", "+0.5", "+1", "2x")
 RADIUS = 0.5
 SHOWN_MINIMA = 5  # of each surface
 RECORD = ("label", "file", "shape", "lower_bounds", "notes", "minima_found")  # in JSON beside the numbers
-UNIT_OF = ("loss", "norm")  # settings on which the unit of loss and lengths depends
+UNIT_OF = ("loss", "norm")  # settings that decide the units of loss and lengths
 
 
 def compare_files(
@@ -50,19 +50,19 @@ def compare_files(
 
     Args:
         files: Surfaces, all lines or all planes.
-        metric: Such as ``test_loss``; by default the first loss, and of lines all in the picture.
-        radius: Within which the sharpness is taken, in lengths of the directions.
-        levels: Heights above the centre of which width and area are taken, such as ``+0.1`` and ``2x``.
-        log_scale: Whether the scale of the picture is logarithmic; by default what the values need.
-        vmax: Highest value of the picture; points above it count as unknown in all numbers.
+        metric: Such as ``test_loss``; by default the first loss; a picture of lines then has all quantities.
+        radius: Radius of the sharpness, in lengths of the directions.
+        levels: Heights above the centre for width and area, such as ``+0.1`` and ``2x``.
+        log_scale: Whether the scale of the picture is logarithmic; None for chosen by the values.
+        vmax: Highest value of the picture; points above it are unknown in all numbers.
         labels: A name for each file, or none.
         out: The picture; by default beside the first file.
-        draw: Whether to draw where ``out`` is not given.
+        draw: Whether to draw without ``out``.
         overwrite: Replace a picture that exists.
         also: Numbers of the user, such as ``package.module:function``.
 
     Returns:
-        What was measured, in the order of the files.
+        The numbers of each file, in the order of the files.
 
     Raises:
         InputError: Something given cannot work; nothing has been written.
@@ -98,10 +98,10 @@ def compare_files(
 
 
 def _refuse_taken(own: Sequence[Definition], radius: float, levels: Sequence[Level]) -> None:
-    """Refuse numbers of users that are called what another is called.
+    """Refuse numbers of users whose name is taken.
 
     Raises:
-        InputError: One of them is.
+        InputError: A name is taken.
     """
     taken = {*RECORD, *(key for one in NUMBERS for key in one.keys(radius, levels))}
     for one in own:
@@ -112,7 +112,7 @@ def _refuse_taken(own: Sequence[Definition], radius: float, levels: Sequence[Lev
 
 
 def _warn_of_units(files: Sequence[Path], surfaces: Sequence[Surface]) -> None:
-    """Say where numbers of two surfaces are not in the same unit."""
+    """Log a warning if numbers of the surfaces have different units."""
     for name in UNIT_OF:
         found = {surface.origin.setting(name) or "unknown": file for file, surface in zip(files, surfaces, strict=True)}
         if len(found) > 1:
@@ -121,7 +121,7 @@ def _warn_of_units(files: Sequence[Path], surfaces: Sequence[Surface]) -> None:
 
 
 def as_table(measured: Sequence[Measured]) -> str:
-    """Write what was measured for people: a row for each number, a column for each surface, then the minima."""
+    """Return the numbers as a text table: a row per number, a column per surface, then the minima."""
     table = _new_table("", *[one.label for one in measured])
     for row in zip(*[one.numbers for one in measured], strict=True):
         table.add_row(row[0].label, *map(str, row))
@@ -160,14 +160,14 @@ def _new_table(first: str, *others: str) -> Table:
 
 
 def _render(table: Table) -> str:
-    """Return a table as text as wide as it needs to be, without colours."""
+    """Return a table as text, as wide as needed, without colours."""
     target = io.StringIO()
     Console(file=target, width=10_000, color_system=None, highlight=False, markup=False).print(table)
     return "".join(f"{line.rstrip()}\n" for line in target.getvalue().splitlines())
 
 
 def as_records(measured: Sequence[Measured]) -> list[dict[str, Any]]:
-    """Return what was measured as JSON types, a flat record for each surface."""
+    """Return the numbers as JSON types, a flat record per surface."""
     return [
         {
             "label": one.label,
@@ -182,7 +182,7 @@ def as_records(measured: Sequence[Measured]) -> list[dict[str, Any]]:
 
 
 def as_json(measured: Sequence[Measured]) -> str:
-    """Write what was measured, and all minima that count, for programs."""
+    """Return the numbers and all counted minima as JSON."""
     records = as_records(measured)
     for record, one in zip(records, measured, strict=True):
         record["minima_found"] = [
@@ -193,7 +193,7 @@ def as_json(measured: Sequence[Measured]) -> str:
 
 
 def as_csv(measured: Sequence[Measured]) -> str:
-    """Write what was measured for spreadsheets: a row for each surface; empty where there is no number."""
+    """Return the numbers as CSV: a row per surface; empty for no number."""
     records = as_records(measured)
     target = io.StringIO()
     writer = csv.DictWriter(target, records[0], lineterminator="\n")
@@ -205,4 +205,4 @@ def as_csv(measured: Sequence[Measured]) -> str:
             "notes": "; ".join(record["notes"]),
         }
         writer.writerow(record | texts)
-    return target.getvalue().encode(errors="replace").decode()  # a name of a file may hold bytes that are no text
+    return target.getvalue().encode(errors="replace").decode()  # file names may contain bytes that are not UTF-8

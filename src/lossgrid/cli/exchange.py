@@ -1,4 +1,4 @@
-"""The verbs between tools: export, import."""
+"""The verbs for files of other tools: export, import."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options: those of a verb that takes settings are made of these; how texts of the command line become settings."""
+"""Options of verbs: derived from the fields of settings; conversion of command-line texts to settings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CONFIG = inspect.Parameter(
 
 
 def takes(kind: type[Settings]) -> Callable[[Callable[[Settings], int]], Callable[..., int]]:
-    """Make a verb of a function of settings: its options are the fields of ``kind``, and ``--config``."""
+    """Return a decorator that makes a verb of a function of settings: the fields of ``kind`` become its options."""
 
     def decorate(verb: Callable[[Settings], int]) -> Callable[..., int]:
         flags = [name for name, field in kind.model_fields.items() if is_flag(field)]
@@ -53,7 +53,7 @@ def takes(kind: type[Settings]) -> Callable[[Callable[[Settings], int]], Callabl
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
-    """Return the option of a setting; the model judges what it may be, so that most are read as text."""
+    """Return the option of a setting; most are read as text, which the model validates."""
     declared = typer.Option(
         option_of(name),
         metavar=None if is_flag(field) else metavar(field),
@@ -67,7 +67,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
 
 
 def _off(flag: str) -> inspect.Parameter:
-    """Return the option that switches a flag off, which a file of settings may have switched on; not in the help."""
+    """Return the hidden option that switches off a flag that the file of settings switched on."""
     declared = typer.Option(option_of(f"no_{flag}"), hidden=True)
     kind = Annotated[bool, declared]
     return inspect.Parameter(f"no_{flag}", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
@@ -79,7 +79,7 @@ def _help(field: FieldInfo) -> str:
 
 
 def _read_as(annotation: Any) -> Any:
-    """Return the type an option is read as: flags, numbers, paths and lists by themselves, all else as text."""
+    """Return the type of an option: flags, numbers, paths and lists keep theirs, all others are text."""
     origin, parts = get_origin(annotation), [part for part in get_args(annotation) if part is not types.NoneType]
     if origin is Annotated:
         return _read_as(parts[0])
@@ -93,12 +93,12 @@ def _read_as(annotation: Any) -> Any:
 
 
 def named(given: Any) -> Any:
-    """Refuse names of files that no file can have."""
+    """Refuse invalid file names."""
     return _checked(given, written=False)
 
 
 def written(given: Any) -> Any:
-    """Refuse names under which no file can be written."""
+    """Refuse file names that cannot be written."""
     return _checked(given, written=True)
 
 
@@ -110,7 +110,7 @@ def _checked(given: Any, *, written: bool) -> Any:
 
 
 def settings_of(kind: Any, given: dict[str, Any], file: Path | None) -> Any:
-    """Put together the settings of the file and those of the command line, which win."""
+    """Return the settings of the file and the command line; the command line wins."""
     given = {name: value for name, value in given.items() if value is not None and value != []}
     try:
         for name in ("model_arg", "data_arg"):
@@ -118,12 +118,12 @@ def settings_of(kind: Any, given: dict[str, Any], file: Path | None) -> Any:
                 given[name] = dict(_pair(text, option_of(name)) for text in given[name])
         return resolve(kind, read_toml(file) if file is not None else {}, given)
     except InputError as error:
-        error.agreed = file is None  # all ranks were given the same command line; a file may differ between nodes
+        error.agreed = file is None  # all ranks have the same command line; the file may differ between nodes
         raise
 
 
 def choose(option: str, given: str | None, choices: Iterable[str]) -> None:
-    """Refuse what is none of the choices."""
+    """Refuse a value that is not one of the choices."""
     if given is not None and given not in choices:
         raise InputError(f"{option}: expected one of {', '.join(choices)}, got {given!r}")
 

@@ -1,4 +1,4 @@
-"""The work of ``lossgrid plot``: surface files in, pictures out."""
+"""The work of ``lossgrid plot``: from surface files to pictures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def draw_files(
 
     Args:
         files: Surfaces, complete or not.
-        options: Those of the pictures; without labels, a band is of all lines.
+        options: The options of the pictures; a band without labels is of all lines.
         labels: A name for each file, or none; by default the names of the files.
         format: ``png``, ``pdf`` or ``svg``, where ``out`` does not say.
         out: The picture; by default beside the first file.
@@ -55,10 +55,14 @@ def draw_files(
 
 
 def read_drawable(file: Path) -> Surface:
-    """Read a surface that has something to draw, with a warning where it is not complete."""
+    """Return the surface in ``file``; warn if it is not complete.
+
+    Raises:
+        InputError: It cannot be read, or no point was computed.
+    """
     surface = store.read(file)
-    known = np.any([~np.isnan(values) for values in surface.values.values()], axis=0)
-    blank = int(np.count_nonzero((surface.status == PENDING) & ~known))
+    has_value = np.any([~np.isnan(values) for values in surface.values.values()], axis=0)
+    blank = int(np.count_nonzero((surface.status == PENDING) & ~has_value))
     if blank == surface.status.size:
         was_imported = surface.origin.imported is not None
         way_out = "the file it was imported from holds none" if was_imported else "run lossgrid run first"

@@ -1,4 +1,4 @@
-"""What the program says: its log, and one line about an error, from rank 0 where all ranks have it."""
+"""Messages to the user: the log, and one line per error, from rank 0 if all ranks have it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from lossgrid.machine.launcher import detect
 from lossgrid.parallel import World, collective
 from lossgrid.wording import one_line
 
-# What every rank loads: root tells what there is to tell of it.
+# Loggers of what every rank loads: only root logs their warnings.
 ALIKE = ("lossgrid.data", "lossgrid.models", "lossgrid.readers")
 LONGEST = 2000  # characters of an error
-PATIENCE = 10.0  # s
+PATIENCE = 10.0  # seconds, in which other ranks wait for rank 0 to print an error
 
 
 @collective
 def load(world: World, module: str) -> ModuleType:
-    """Load a module that stands on torch, HDF5 and others, as late as this: a library may be missing on this machine.
+    """Return a module that needs torch, HDF5 or others; loaded late, as a library may be missing on this machine.
 
     Raises:
         InputError: No rank can load it.
@@ -46,27 +46,27 @@ def load(world: World, module: str) -> ModuleType:
 
 
 def say(message: str, *, alike: bool) -> None:
-    """Print one line about an error that came before the ranks could talk to each other.
+    """Print one line about an error from before MPI started.
 
     Args:
-        message: What is wrong.
-        alike: Every rank has this error, so rank 0 speaks for all.
+        message: The error.
+        alike: Whether every rank has it, so that rank 0 prints it for all.
     """
     launch = detect()
-    who = ""
+    prefix = ""
     if launch is not None and launch.rank != 0:
-        # Rank 0 meets the same error, and its end is mostly that of the job: who left before it might leave it no time
-        # to speak. Who gets past this wait may be alone with the error, and must speak.
+        # Rank 0 prints the same error, and its exit usually ends the job. Exiting earlier could kill it before it
+        # prints. A rank that survives this wait may be the only one with the error, so it prints too.
         time.sleep(PATIENCE)
         if alike:
             return
-        who = f"rank {launch.rank}: "
-    sys.stderr.write(f"lossgrid: error: {who}{one_line(message, LONGEST)}\n")
+        prefix = f"rank {launch.rank}: "
+    sys.stderr.write(f"lossgrid: error: {prefix}{one_line(message, LONGEST)}\n")
 
 
 @contextmanager
 def one_voice(world: World, patience: float = 0.0) -> Iterator[None]:
-    """Let rank 0 alone speak about an error all ranks have, nobody leave before it has spoken, and all end MPI."""
+    """Print an error of all ranks on rank 0 only; the others wait for it, then all finalize MPI."""
     try:
         yield
     except LossgridError as error:
@@ -82,7 +82,7 @@ def one_voice(world: World, patience: float = 0.0) -> Iterator[None]:
 
 
 def log_of(world: World) -> None:
-    """Send messages to stderr: root's all, of the other ranks only warnings, each with the rank."""
+    """Log to stderr with the rank: all messages of root, warnings of the other ranks."""
     prefix = "lossgrid: " if world.size == 1 else f"lossgrid [{world.rank}/{world.size}]: "
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter(f"{prefix}%(message)s"))

@@ -1,4 +1,4 @@
-"""Surfaces for other tools: a module for each format, from a surface in memory to a file."""
+"""Files of other tools: a module per format, which writes a surface in memory to a file."""
 
 from lossgrid.formats.format import Format
 from lossgrid.formats.formats import FORMATS, WITH_HEIGHT, export_file

@@ -1,6 +1,6 @@
-"""The figure of a page as plotly takes it: a surface in three dimensions, or a line.
+"""The plotly figure of a page: a surface in 3-D, or a line.
 
-The scale is that of ``lossgrid plot``; points that are not known are holes.
+The scale is that of ``lossgrid plot``; points without a value are holes.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from lossgrid.surface.caveats import caveats_of
 from lossgrid.wording import one_line
 
 ALPHA, BETA = "α (along δ)", "β (along η)"  # noqa: RUF001
-HEIGHT = 0.65  # of the box, as a share of its width
+HEIGHT = 0.65  # of the box, as a fraction of its width
 
 
 def figure_of(surface: Surface, options: HeightOptions) -> dict[str, Any]:
-    """Return the figure as plotly takes it: its data and its layout.
+    """Return the plotly figure as JSON types: data and layout.
 
     Raises:
-        InputError: There is no such metric, or nothing of it can be a height.
+        InputError: There is no such metric, or it has no value that can be a height.
     """
     refuse_coordinates([surface])
     quantity, values = choose_values(surface, options)
@@ -55,19 +55,19 @@ def figure_of(surface: Surface, options: HeightOptions) -> dict[str, Any]:
 
 
 def _plain(text: str) -> str:
-    """Return foreign text as plotly shows it as it is: it reads tags such as links, and formulas between dollars."""
+    """Return untrusted text, escaped: plotly interprets tags such as links, and formulas between dollars."""
     return html.escape(one_line(text)).replace("$", "&#36;")
 
 
 def _plane(
     surface: Surface, heights: Any, scale: Scale, axis: dict[str, Any], *, is_good_high: bool
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the trace and the layout of a surface in three dimensions, dark where the network is good."""
+    """Return the trace and the layout of a surface in 3-D, dark at good values."""
     assert surface.beta is not None
     low, high = scale.limits
     alpha, beta = drawn_axis(surface.alpha, ALPHA), drawn_axis(surface.beta, BETA)
     trace = {
-        "type": "surface", "x": alpha.coordinates.tolist(), "y": beta.coordinates.tolist(), "z": _known(heights),
+        "type": "surface", "x": alpha.coordinates.tolist(), "y": beta.coordinates.tolist(), "z": _or_none(heights),
         "colorscale": "Viridis", "reversescale": is_good_high, "cmin": low, "cmax": high, "colorbar": axis,
     }  # fmt: skip
     scene = {
@@ -81,30 +81,35 @@ def _plane(
 
 
 def _line(surface: Surface, heights: Any, axis: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the trace and the layout of a line, or of a plane that is but one point wide."""
+    """Return the trace and the layout of a line, or of a plane of one row or column."""
     along = drawn_axis(surface.alpha, ALPHA)
     if surface.beta is not None and len(surface.beta) > 1:
         along = drawn_axis(surface.beta, BETA)
-    trace = {"type": "scatter", "mode": "lines+markers", "x": along.coordinates.tolist(), "y": _known(heights.ravel())}
+    trace = {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": along.coordinates.tolist(),
+        "y": _or_none(heights.ravel()),
+    }
     return trace, {"xaxis": {"title": {"text": _over(along)}}, "yaxis": axis}
 
 
 def _over(axis: DrawnAxis) -> str:
-    """Name an axis, with the power of ten over which its coordinates are."""
+    """Return the label of an axis, with the power of ten that divides its coordinates."""
     return axis.name if axis.power == 0 else f"{axis.name} / 1e{axis.power}"
 
 
 def _axis(scale: Scale, label: str) -> dict[str, Any]:
-    """Return an axis of heights, whose ticks are at places but tell values."""
+    """Return an axis of heights: ticks at transformed values, with the values as text."""
     ticks = scale.ticks()
     transformed = scale.transform(ticks).tolist()
     return {"title": {"text": label}, "tickvals": transformed, "ticktext": [f"{tick:.4g}" for tick in ticks]}
 
 
 def _texts(surface: Surface, values: npt.NDArray[np.float64], label: str) -> list[Any]:
-    """Return what is shown where the pointer is: coordinates and the value itself, also where the height is clipped.
+    """Return the hover texts of all points: coordinates and the value, which may be above a clipped height.
 
-    As whole texts: numbers for a template plotly.js would look up with row and column exchanged.
+    They are complete texts: in a template, plotly.js exchanges row and column of the numbers.
     """
     texts = np.char.mod(f"{label.replace('%', '%%')} %.6g", values)
     for name, numbers in reversed(coordinates(surface).items()):
@@ -113,6 +118,6 @@ def _texts(surface: Surface, values: npt.NDArray[np.float64], label: str) -> lis
     return rows
 
 
-def _known(values: Any) -> Any:
+def _or_none(values: Any) -> Any:
     """Return an array as nested lists, None where it is masked or NaN."""
     return np.ma.masked_invalid(values).tolist()

@@ -1,4 +1,4 @@
-"""The socket of formats: what a format is called, how its files end, and the function that writes one."""
+"""The socket of formats: name, ending and the function that writes a file."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ class Format:
     """A format of another tool.
 
     Attributes:
-        name: What ``--to`` calls it.
-        ending: How its files are called after the name of the surface, such as ``.csv``; empty where only the user
-            knows.
+        name: The value of ``--to``.
+        ending: The ending of its files, such as ``.csv``; empty if the user must give ``--out``.
         help: A description of the format.
-        write: The function ``write(surface, path)``, which makes the file ``path``.
-        takes_height: Whether one quantity is a height in it: then the function is ``write(surface, path, options)``,
-            with :class:`~lossgrid.formats.heights.HeightOptions`. Else it takes all quantities as they are.
+        write: The function ``write(surface, path)``, which creates the file ``path``.
+        takes_height: Whether one quantity becomes a height. Then the function is ``write(surface, path, options)``
+            with :class:`~lossgrid.formats.heights.HeightOptions`; else it writes all quantities unchanged.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The work of ``lossgrid export``: a surface file in, a file for another tool out, whole or not at all."""
+"""The work of ``lossgrid export``: from a surface file to a file of another tool, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def export_file(
         file: The surface.
         to: One of ``FORMATS``, or a format of the user as ``package.module:name``.
         out: The file to write; by default beside the surface.
-        options: Those of the heights, for a format that has them.
+        options: The options of the heights, for formats with ``takes_height``.
         overwrite: Replace a file that exists.
 
     Returns:
@@ -52,7 +52,7 @@ def export_file(
     Raises:
         InputError: Something given cannot work; nothing has been written.
     """
-    from lossgrid import store  # and with it h5py, which is not needed to name the formats
+    from lossgrid import store  # loads h5py, which the names of formats do not need
 
     format = find(to)
     given = [name for name, value in vars(options).items() if value is not None]
@@ -71,7 +71,7 @@ def export_file(
 
 
 def find(name: str) -> Format:
-    """Return the format that ``--to`` names.
+    """Return the format of the name ``--to``.
 
     Raises:
         InputError: There is none of that name.
@@ -86,7 +86,7 @@ def find(name: str) -> Format:
 
 
 def _refuse_to_write(path: Path, surface: Path, format: Format, *, overwrite: bool) -> None:
-    """Find out before work starts what would keep the file from being written.
+    """Refuse, before the work, a path to which the file cannot be written.
 
     Raises:
         InputError: Its name does not fit the format, its folder is missing, or there is a file not to be replaced.
@@ -94,7 +94,7 @@ def _refuse_to_write(path: Path, surface: Path, format: Format, *, overwrite: bo
     ending = Path(f"surface{format.ending}").suffix
     if ending and path.suffix.lower() != ending.lower():
         raise InputError(f"--out: {path}: the name of a file for {format.name} ends in {ending}")
-    with suppress(OSError):  # of a name that is none, about which the next line complains
+    with suppress(OSError):  # of a bad name, which the next line refuses
         if path.exists() and path.samefile(surface):
             raise InputError(f"--out: {path} is the surface itself, which is only read; choose another file")
     writing.refuse_to_write([path], overwrite=overwrite)

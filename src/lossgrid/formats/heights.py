@@ -1,4 +1,4 @@
-"""A quantity as height: which one, linear or logarithmic, clipped where."""
+"""Heights: the values of one quantity, linear or logarithmic, clipped at a value."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lossgrid.surface import Quantity, Surface
 
 @dataclass(frozen=True)
 class HeightOptions:
-    """What the user wants of the heights; None leaves it to the format.
+    """The options of heights; None is chosen by the format.
 
     Attributes:
-        metric: Such as ``test_loss``.
+        metric: The quantity, such as ``test_loss``; None for the first loss.
         log: Whether heights are logarithms, of base 10; None for linear in ``vtk``, what the values need in ``html``.
-        clip: Higher values become this one, in the unit of the quantity.
+        clip: The highest height, in the unit of the quantity.
     """
 
     metric: str | None = None

@@ -1,11 +1,11 @@
-"""Surfaces of the reference tool (tomgoldstein/loss-landscape) made ours, and ours made its.
+"""Conversion of surfaces from and to the reference tool (tomgoldstein/loss-landscape).
 
-Its accuracies are percent, ours fractions. It marks what is not computed by -1, and takes anything that is not above 0
-for that when it goes on with a file; we have NaN and a status of its own.
+Its accuracies are per cent, ours fractions. That tool writes -1 for a missing point and, when it resumes, treats every
+value <= 0 as missing. lossgrid writes NaN and a separate status.
 
-Order: its plots take ``value[j, i]`` at ``y[j], x[i]``, as ours are. While computing it counts the points in that same
-order, x first, but keeps them in an array of shape ``(n_x, n_y)``, so that grids which are not square look scrambled.
-The numbers of such an array, taken one after the other, are in the right order all the same.
+Order: its plots read ``value[j, i]`` at ``y[j], x[i]``, like ours. Its runs compute the points in the same order, x
+first, but store them in an array of shape ``(n_x, n_y)``, so that grids that are not square look scrambled. In C order,
+the numbers of such an array are right.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ log = logging.getLogger(__name__)
 
 MISSING = -1.0
 PERCENT = 100.0
-LOSS, ACCURACY = "_loss", "_acc"  # ends of its names
-UNKNOWN = "imported"  # what its files do not tell: network, data, device
+LOSS, ACCURACY = "_loss", "_acc"  # endings of its datasets
+UNKNOWN = "imported"  # for fields its files lack: network, data, device
 
 Values = npt.NDArray[np.float64]
 
 
 def to_reference(surface: Surface) -> ReferenceSurface:
-    """Return losses and accuracies of ``surface`` as the reference tool keeps them.
+    """Return losses and accuracies of ``surface`` in the layout of the reference tool.
 
-    Its scripts for lines want an accuracy beside each loss: where there is none, that is not computed.
+    Its scripts for lines need an accuracy beside each loss: one that we lack is marked as missing.
 
     Raises:
         InputError: There is no loss.
@@ -73,10 +73,10 @@ def _marked(values: Values, not_computed: npt.NDArray[np.bool_]) -> Values:
 
 
 def import_file(file: Path, out: Path, *, overwrite: bool) -> None:
-    """Write the surface in ``file``, of the reference tool, into ``out`` as one of ours.
+    """Write the surface in ``file``, of the reference tool, to the surface file ``out``.
 
     Raises:
-        InputError: It cannot be read rightly, or ``out`` is not to be written.
+        InputError: ``file`` cannot be read, or ``out`` cannot be written.
     """
     surface = store.derive(
         out, lambda: imported(store.read_reference(file), file, out), [file],
@@ -87,21 +87,21 @@ def import_file(file: Path, out: Path, *, overwrite: bool) -> None:
 
 
 def imported(reference: ReferenceSurface, file: Path, out: Path) -> Surface:
-    """Return a surface of the reference tool as one of ours.
+    """Return the surface of a file of the reference tool.
 
     Args:
-        reference: What its file holds.
+        reference: The contents of its file.
         file: That file.
-        out: Where ours will be.
+        out: The surface file to be written.
 
     Raises:
-        InputError: Its arrays do not belong to its coordinates, or cannot be what they are called.
+        InputError: Its arrays do not fit its coordinates or its names.
     """
     alpha, columns = _rising(reference.x, "xcoordinates", file)
     beta, rows = (None, slice(None)) if reference.y is None else _rising(reference.y, "ycoordinates", file)
     shape = alpha.shape if beta is None else (*beta.shape, *alpha.shape)
     order = (rows, columns)[-len(shape) :]
-    theirs = {one: values[order] for one, values in _known(reference, shape, file).items()}
+    theirs = {one: values[order] for one, values in _quantities(reference, shape, file).items()}
     computed = np.all([values != MISSING for values in theirs.values()], axis=0)
     ours = {
         one.name: np.where(values == MISSING, np.nan, values / PERCENT if one.kind == "accuracy" else values)
@@ -125,7 +125,7 @@ def imported(reference: ReferenceSurface, file: Path, out: Path) -> Surface:
 
 
 def _rising(coordinates: Values, name: str, file: Path) -> tuple[Values, slice]:
-    """Return coordinates in rising order, and how to take the values along them."""
+    """Return coordinates in rising order, and the slice that orders values alike."""
     if coordinates.ndim != 1 or not coordinates.size or not np.isfinite(coordinates).all():
         raise InputError(f"{file}: {name} must be finite numbers in one row, got shape {coordinates.shape}")
     rises, falls = (
@@ -137,10 +137,10 @@ def _rising(coordinates: Values, name: str, file: Path) -> tuple[Values, slice]:
     return coordinates[order], order
 
 
-def _known(reference: ReferenceSurface, shape: tuple[int, ...], file: Path) -> dict[Quantity, Values]:
-    """Return what can be taken over, as we call it, the numbers still as they are there, each of ``shape``.
+def _quantities(reference: ReferenceSurface, shape: tuple[int, ...], file: Path) -> dict[Quantity, Values]:
+    """Return its losses and accuracies by quantity, with its own numbers, each of ``shape``.
 
-    Accuracies of which none was computed are left out, as those are that :func:`to_reference` adds.
+    Accuracies without a computed point are left out; :func:`to_reference` adds such.
     """
     found: dict[Quantity, Values] = {}
     others = []
@@ -163,7 +163,7 @@ def _known(reference: ReferenceSurface, shape: tuple[int, ...], file: Path) -> d
 
 
 def _in_order(values: Values, shape: tuple[int, ...], name: str, file: Path) -> Values:
-    """Return values as ``[beta, alpha]``; see the top of this module."""
+    """Return values as ``[beta, alpha]``; the docstring of this module explains the order."""
     if values.shape == shape:
         return values
     if values.shape == shape[::-1]:
@@ -178,9 +178,9 @@ def _in_order(values: Values, shape: tuple[int, ...], name: str, file: Path) -> 
 def _origin(
     reference: ReferenceSurface, alpha: Values, beta: Values | None, splits: list[str], file: Path, out: Path
 ) -> Origin:
-    """Return where the surface comes from. Digests are those of the file: it belongs to no other surface.
+    """Return the origin of an imported surface. All digests are that of the file, which no other surface has.
 
-    Of the settings there is enough to name what differs from a run that would go on with it.
+    The settings suffice to name the difference to a run that tries to resume it.
     """
     ranges = {name: range_in_words(values) for name, values in (("alpha", alpha), ("beta", beta)) if values is not None}
     directions = reference.directions or UNKNOWN

@@ -1,4 +1,4 @@
-"""The points of a surface, one by one."""
+"""The coordinates of all points of a surface."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Surface files that the scripts of the reference tool (tomgoldstein/loss-landscape) plot."""
+"""Surface files for the scripts of the reference tool (tomgoldstein/loss-landscape)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from lossgrid.surface import Surface
 
 
 def write(surface: Surface, path: Path) -> None:
-    """Write a file of the reference tool, whose accuracies are in percent.
+    """Write a file of the reference tool, whose accuracies are in per cent.
 
     Raises:
-        InputError: There is no loss, or an accuracy is no fraction.
+        InputError: There is no loss, or an accuracy is not a fraction.
         OSError: The file cannot be written.
     """
     from lossgrid import store

@@ -1,4 +1,4 @@
-"""CSV: a row for each point, alpha running first; what is not known is blank, what is not finite ``nan`` or ``inf``."""
+"""CSV: a row per point, alpha first; missing values are blank, values that are not finite ``nan`` or ``inf``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STATUS = {PENDING: "pending", DONE: "done", NOT_FINITE: "not finite", FAILED: "f
 
 
 def write(surface: Surface, path: Path) -> None:
-    """Write coordinates, values, status, seconds, rank and standard errors; numbers read back are the same bits.
+    """Write coordinates, values, status, seconds, rank and standard errors; reading returns the same bits.
 
     Raises:
         OSError: The file cannot be written.
@@ -40,7 +40,7 @@ def write(surface: Surface, path: Path) -> None:
 
 
 def _written(values: npt.NDArray[Any], present: npt.NDArray[np.bool_]) -> list[str]:
-    """Return numbers as text of just as many digits as they need, blank where not known."""
+    """Return numbers as the shortest text with the same bits; blank where not ``present``."""
     return [str(value) if is_present else "" for value, is_present in zip(values.ravel(), present.ravel(), strict=True)]
 
 

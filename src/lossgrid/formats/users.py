@@ -1,4 +1,4 @@
-"""Formats of users: ``package.module:name``, a function, or an object that also says how its files end."""
+"""Formats of users: ``package.module:name``, a function, or an object with an ending and a function."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ ROLE = "format"
 
 
 def given(reference: str) -> Format:
-    """Return the format that ``--to`` names.
+    """Return the format of the reference ``--to``.
 
-    It is a function ``write(surface, path)``, or an object with that and ``ending``; a class is called for one. Where
-    its ``takes_height`` is true, ``write`` is given the :class:`~lossgrid.formats.heights.HeightOptions` too.
+    It is a function ``write(surface, path)``, or an object with ``write`` and ``ending``; a class is called. If
+    ``takes_height`` is true, ``write`` also gets the :class:`~lossgrid.formats.heights.HeightOptions`.
 
     Raises:
-        InputError: There is none, or it is something else.
+        InputError: There is none, or it has other types.
     """
     thing = user_code.load(reference, role=ROLE, method="write")
     format: Format = user_code.call(_described, thing, reference, name=reference, role=ROLE)
@@ -45,10 +45,10 @@ def _described(thing: Any, reference: str) -> Format:
 
 
 def _write(write: Callable[..., object], reference: str, surface: Any, path: Path, *options: Any) -> None:
-    """Have a user's function make the file ``path``, and nothing beside it.
+    """Call a user's function that creates the file ``path``, and no other.
 
     Raises:
-        InputError: The function raised, or made no file or several.
+        InputError: The function raised, or created no file or several.
     """
     try:
         user_code.call(write, surface, path, *options, name=reference, role=ROLE)
@@ -62,6 +62,6 @@ def _write(write: Callable[..., object], reference: str, surface: Any, path: Pat
 
 
 def _beside(path: Path) -> Iterator[Path]:
-    """Yield what was made under names that begin as that of the unfinished file ``path``, which no other file has."""
+    """Yield other files whose names begin like that of the unfinished file ``path``; the function created them."""
     begin = f"{path.name.partition('.partial')[0]}.partial"
     return (one for one in path.parent.glob(f"{glob.escape(begin)}*") if one != path)

@@ -1,10 +1,9 @@
 """VTK PolyData (.vtp) for ParaView: points at (alpha, beta, height), four neighbours a face.
 
-Points without a height (pending, not finite, or without a logarithm) are left out, with the faces that need them. The
-heights are also the point array ``zvalue``, as in the files of the reference tool; all metrics are there as they are.
+Points without a height (pending, not finite, or without a logarithm) are left out, with their faces. The heights are
+also the point array ``zvalue``, as in files of the reference tool; all metrics are point arrays, unchanged.
 
-Written with the standard library: of the libraries that write PolyData, VTK itself is half a gigabyte, and the light
-ones (meshio, pyevtk) have only grids.
+Written with the standard library: VTK itself is half a gigabyte, and meshio and pyevtk have only grids.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def write(surface: Surface, path: Path, options: HeightOptions) -> None:
     """Write the surface, or the line, with one metric as height.
 
     Raises:
-        InputError: There is no such metric, or nothing of it can be a height.
+        InputError: There is no such metric, or it has no value that can be a height.
         OSError: The file cannot be written.
     """
     heights = heights_of(surface, options)
@@ -53,10 +52,10 @@ def write(surface: Surface, path: Path, options: HeightOptions) -> None:
 
 
 def heights_of(surface: Surface, options: HeightOptions) -> npt.NDArray[np.float64]:
-    """Return the heights, ``surface.shape``, float64, NaN where there is none; logarithms are of base 10.
+    """Return the heights, ``surface.shape``, float64, NaN for none; logarithms have base 10.
 
     Raises:
-        InputError: There is no such metric, or nothing of it can be a height.
+        InputError: There is no such metric, or it has no value that can be a height.
     """
     _, values = choose_values(surface, options)
     clipped = values if options.clip is None else np.minimum(values, options.clip)
@@ -64,13 +63,13 @@ def heights_of(surface: Surface, options: HeightOptions) -> npt.NDArray[np.float
 
 
 def cells_of(finite: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Return the numbers of the points at the corners of each face, or at the ends of each piece of a line.
+    """Return the numbers of the points at the corners of each face, or at the ends of each line segment.
 
     Args:
         finite: Where points have a height, shape ``(n_beta, n_alpha)``; these are numbered row by row.
 
     Returns:
-        Shape ``(n, 4)``, counter-clockwise, or ``(n, 2)`` where the grid is but one point wide.
+        Shape ``(n, 4)``, counter-clockwise, or ``(n, 2)`` if the grid has one row or column.
     """
     number = np.where(finite, np.cumsum(finite).reshape(finite.shape) - 1, -1)
     if 1 in finite.shape:
@@ -102,7 +101,7 @@ def _poly_data(
 
 
 def _add(parent: ElementTree.Element, name: str, array: npt.NDArray[Any]) -> None:
-    """Add an array in base64, its length in bytes before it."""
+    """Add an array in base64, after its length in bytes."""
     little = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<")))
     element = ElementTree.SubElement(
         parent, "DataArray", type=TYPES[little.dtype.str], Name=one_line(name), format="binary"

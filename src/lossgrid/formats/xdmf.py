@@ -1,7 +1,7 @@
-"""XDMF: a small text beside the surface that tells ParaView what is in it; no number is copied.
+"""XDMF: a small text file that describes the surface file to ParaView; no number is copied.
 
-It holds for a surface that is still being computed: loading it again shows what is new. Points that are not known are
-NaN there. The height is ParaView's to give: Threshold by ``status`` where points are missing, then Warp By Scalar.
+It also describes a surface that is being computed: reload it to see new points. Missing points are NaN. ParaView
+makes the height: Threshold by ``status`` if points are missing, then Warp By Scalar.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from lossgrid.formats.format import Format
 from lossgrid.surface import Surface
 from lossgrid.wording import one_line
 
-KINDS = {"f": "Float", "i": "Int", "u": "UChar"}  # of numpy to NumberType; the one unsigned array has one byte
+KINDS = {"f": "Float", "i": "Int", "u": "UChar"}  # dtype.kind of NumPy -> NumberType; the only unsigned array is uint8
 
 
 def write(surface: Surface, path: Path) -> None:
-    """Write the description of ``surface``, which must be a file, so that it finds it from the folder of ``path``.
+    """Write the description of ``surface``, which must have a file; its path is relative to the folder of ``path``.
 
     Raises:
         InputError: XDMF cannot name the surface or one of its arrays.
@@ -52,7 +52,7 @@ def write(surface: Surface, path: Path) -> None:
     }
     for name, array in arrays.items():
         attribute = ElementTree.SubElement(grid, "Attribute", Name=name, AttributeType="Scalar", Center="Node")
-        # Those of the grid, also where the array has fewer: the older of ParaView's readers takes no others for a line.
+        # The dimensions of the grid, also for a line: ParaView's older reader accepts no others.
         _item(attribute, dimensions, array, Format="HDF").text = f"{source}:/{name}"
     tree = ElementTree.ElementTree(root)
     ElementTree.indent(tree)
@@ -60,10 +60,10 @@ def write(surface: Surface, path: Path) -> None:
 
 
 def _refuse_name(name: str) -> None:
-    """Find out whether ParaView's readers, which know ASCII alone, would find a file or an array of that name.
+    """Refuse a name of a file or an array that ParaView's readers cannot find.
 
     Raises:
-        InputError: They would not. A colon separates file and array.
+        InputError: It is not printable ASCII, or has a colon, which separates file and array.
     """
     if ":" in name or name != name.strip() or not (name.isascii() and name.isprintable()):
         raise InputError(

@@ -1,4 +1,4 @@
-"""What can be asked for: one frozen model for each verb, filled from a TOML file and the command line, then checked."""
+"""Settings: one frozen model per verb, read from a TOML file and the command line, then validated."""
 
 from lossgrid.settings.layers import read_toml, read_value, resolve
 from lossgrid.settings.network import NetworkConfig

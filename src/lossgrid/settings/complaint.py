@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with settings, as one line about the option it concerns."""
+"""Errors of pydantic as one line about an option."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from lossgrid.files import shown
 
-# By pydantic's name of a fault, with what it says beside it in braces.
+# Error type of pydantic -> text; fields in braces are of its ctx.
 EXPECTED = {
     "literal_error": "expected {expected}",
     "string_type": "expected a text",
@@ -38,7 +38,7 @@ EXPECTED = {
 
 
 def in_one_line(kind: type[BaseModel], error: ValidationError) -> str:
-    """Say the first thing that is wrong; a key that does not exist before one that is missing, which it may be."""
+    """Return the first error as one line; an unknown key before a missing one, which it may be a misspelling of."""
     found = error.errors()
     first = next((fault for fault in found if fault["type"] == "extra_forbidden"), found[0])
     location = [str(part) for part in first["loc"] if not str(part).startswith("function-")]

@@ -1,4 +1,4 @@
-"""Layers of settings: a TOML file under the command line, put together and checked."""
+"""Layers of settings: a TOML file below the command line, merged and validated."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Settings = TypeVar("Settings", bound=BaseModel)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read settings from a TOML file; dashes and underscores in keys are the same.
+    """Return the settings in a TOML file; dashes and underscores in keys are equal.
 
     Raises:
         InputError: The file cannot be read or is not TOML.
@@ -37,15 +37,15 @@ def read_toml(path: Path) -> dict[str, Any]:
         table = tomllib.loads(content.decode())
     except RecursionError:
         raise InputError(f"--config: {shown(path)} is not TOML of settings: it has too many brackets") from None
-    except ValueError as error:  # of the text, its characters, its numbers
+    except ValueError as error:  # bad syntax, bad UTF-8, or a number with too many digits
         raise InputError(f"--config: {shown(path)} is not TOML: {shown(in_short(error))}") from None
     return {key.replace("-", "_"): value for key, value in table.items()}
 
 
 def read_value(text: str) -> Any:
-    """Read ``V`` of ``--model-arg K=V`` as TOML would: number, true/false, list; anything else is text.
+    """Return ``V`` of ``--model-arg K=V``, read as TOML: number, true/false, list; anything else is text.
 
-    So are the words of TOML that are more likely meant as such: ``inf``, ``nan``, dates, numbers with a comment.
+    ``inf``, ``nan``, dates and numbers with a comment are text too: users more likely mean names.
 
     >>> read_value("3"), read_value("[8, 8]"), read_value("inf"), read_value("1#2")
     (3, [8, 8], 'inf', '1#2')
@@ -61,10 +61,10 @@ def read_value(text: str) -> Any:
 
 
 def resolve(kind: type[Settings], *layers: Mapping[str, Any]) -> Settings:
-    """Build the settings from ``layers``, the later ones winning key by key; arguments (``K=V``) are merged.
+    """Return the settings of ``layers``; later layers win key by key, arguments (``K=V``) are merged.
 
     Raises:
-        InputError: A key is unknown, missing, or has a value it cannot have.
+        InputError: A key is unknown, missing, or has an invalid value.
     """
     merged: dict[str, Any] = {}
     for layer in layers:

@@ -1,4 +1,4 @@
-"""Settings of a network and its data, which those of a run and of a training share."""
+"""Settings of a network and its data, for runs and trainings."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def precision_option(group: str) -> Any:
 
 
 class NetworkConfig(BaseModel):
-    """A network and the data it is for: what all settings share."""
+    """The settings of a network and its data, which all verbs share."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
 
@@ -59,14 +59,14 @@ class NetworkConfig(BaseModel):
     data_arg: Arguments = arguments(f"Argument of the data; repeatable. {readers.about_options()}", DATA)
 
     def as_json(self, *, without: Iterable[str]) -> dict[str, Any]:
-        """Return the settings as JSON types, but for some, and for where data lie whose contents a digest tells."""
+        """Return the settings as JSON types, without some, and without locations of data, which digests identify."""
         settings = self.model_dump(mode="json", exclude=set(without))
         settings["data"] = readers.identity(self.data)
         return settings
 
 
 class MeasuredConfig(NetworkConfig):
-    """What is measured of a network: what the settings of a run and of a training share."""
+    """The settings of measuring a network, which runs and trainings share."""
 
     splits: Annotated[tuple[str, ...], Commas] = splits_option(("train",), "Splits to evaluate.")
     max_samples: int | None = option(

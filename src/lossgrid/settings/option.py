@@ -1,4 +1,4 @@
-"""A setting: its default and limits, and what the command line and the documentation tell of it."""
+"""Settings: default and limits, and their texts on the command line and in the documentation."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-# Whether a run that goes on with a surface may have another value.
+# Whether a run that resumes a surface may have another value.
 Role = Literal[
     "values",  # no: it decides the values of the surface
-    "directions",  # no, where it decides them: it makes random directions
-    "contents",  # it may: what is behind it is compared by a digest
-    "recipe",  # it is kept as it was chosen for the surface
-    "where",  # it may: it says where and how fast a run happens
+    "directions",  # no, if directions are random: it decides them
+    "contents",  # yes: a digest compares the contents it names
+    "recipe",  # no: the choice in the surface file is used
+    "where",  # yes: it decides only where and how fast a run is
 ]
 
 
@@ -27,13 +27,13 @@ GROUPS = (NETWORK, DATA, GRID, DIRECTIONS, LEARNING, EVALUATION, OUTPUT, RUNNING
 
 @dataclass(frozen=True)
 class About:
-    """What is told of a setting.
+    """The texts and the role of a setting.
 
     Attributes:
-        metavar: What stands for its value in the help, such as ``FILE``.
-        role: Whether a run that goes on may change it.
-        group: The heading under which the help lists it.
-        default: The default in words, where it is not the value itself.
+        metavar: The placeholder of its value in the help, such as ``FILE``.
+        role: Whether a run that resumes may change it.
+        group: Its heading in the help.
+        default: The default as text, if not the value itself.
     """
 
     metavar: str
@@ -55,20 +55,20 @@ def option(
     """Return the field of a setting.
 
     Args:
-        default: Its value where the user gives none; required without one.
-        help: What it is for, in one sentence.
-        metavar: What stands for its value in the help; empty for a flag, and for choices, which list themselves.
-        role: Whether a run that goes on with a surface may change it.
-        group: The heading under which the help lists it.
-        default_in_words: The default as the help tells it; by default the value itself.
-        limits: What pydantic's ``Field`` takes, such as ``ge``.
+        default: Its default; required without one.
+        help: Its purpose, in one sentence.
+        metavar: The placeholder of its value in the help; empty for a flag, and for choices, which are listed.
+        role: Whether a run that resumes a surface may change it.
+        group: Its heading in the help.
+        default_in_words: The default as text; by default the value itself.
+        limits: Arguments of pydantic's ``Field``, such as ``ge``.
     """
     about = About(metavar, role, group, default_in_words)
     return Field(default, description=help, json_schema_extra={"about": about}, **limits)  # type: ignore[dict-item]
 
 
 def about(field: FieldInfo) -> About:
-    """Return what is told of a setting."""
+    """Return the texts and the role of a setting."""
     extra: Any = field.json_schema_extra
     found = extra["about"]
     assert isinstance(found, About)
@@ -76,17 +76,17 @@ def about(field: FieldInfo) -> About:
 
 
 def names_of(kind: type[BaseModel], *roles: Role) -> frozenset[str]:
-    """Return the settings that have one of these roles."""
+    """Return the names of the settings with one of these roles."""
     return frozenset(name for name, field in kind.model_fields.items() if about(field).role in roles)
 
 
 def metavar(field: FieldInfo) -> str:
-    """Return what stands for the value of a setting in the help: its choices, where it has some."""
+    """Return the placeholder of a setting in the help: its metavar, or its choices."""
     return about(field).metavar or "|".join(map(str, _choices(field.annotation)))
 
 
 def default_of(field: FieldInfo) -> str:
-    """Return the default as the command line takes it; empty where there is none, and for a flag that is off."""
+    """Return the default as command-line text; empty for none, and for a flag that is off."""
     in_words = about(field).default
     if in_words is not None:
         return in_words
@@ -97,7 +97,7 @@ def default_of(field: FieldInfo) -> str:
 
 
 def is_flag(field: FieldInfo) -> bool:
-    """Tell whether a setting is on or off."""
+    """Return whether a setting is a flag."""
     return field.annotation is bool
 
 

@@ -104,7 +104,7 @@ class ModelConfig(NetworkConfig):
     overwrite: bool = option(False, help="Replace an existing file of another run.", role="where", group=OUTPUT)
 
     def about_directions(self) -> dict[str, Any]:
-        """Return what a direction file tells of how its directions were made, as JSON types."""
+        """Return the settings that made the directions, for a direction file, as JSON types."""
         return self.model_dump(mode="json", include={"model", *names_of(ModelConfig, "directions")})
 
     @model_validator(mode="after")
@@ -125,7 +125,7 @@ class ModelConfig(NetworkConfig):
 
 
 class FunctionConfig(ModelConfig, MeasuredConfig):
-    """What decides the values of a surface, wherever its points are: network, directions, data, what is measured."""
+    """The settings that decide the values of a surface at any point: network, directions, data, measures."""
 
     metric: Annotated[tuple[str, ...], Repeated] = option(
         (),
@@ -145,8 +145,7 @@ class FunctionConfig(ModelConfig, MeasuredConfig):
     def identity(self) -> dict[str, Any]:
         """Return the settings that decide the values of the surface, as JSON types.
 
-        Where data and directions lie is left out, like the paths of checkpoints: their digests tell whether they
-        differ.
+        Locations of data, directions and checkpoints are left out: digests compare their contents.
         """
         settings = self.as_json(without=names_of(type(self), "contents", "recipe", "where"))
         if self.directions != "random":
@@ -157,7 +156,7 @@ class FunctionConfig(ModelConfig, MeasuredConfig):
 
 
 class RunConfig(FunctionConfig):
-    """Everything ``lossgrid run`` can be told; the command line's options and the keys of ``--config`` are these."""
+    """All settings of ``lossgrid run``: options of the command line and keys of ``--config``."""
 
     alpha: AxisSetting = option(
         Axis(-1.0, 1.0, 51),
@@ -253,39 +252,39 @@ class RunConfig(FunctionConfig):
         return Grid(self.alpha, self.beta)
 
     def going_on_with(self, recorded: RunConfig) -> RunConfig:
-        """Return these settings with what was left open as it was chosen for the surface that the run goes on with."""
+        """Return these settings, with those the user left open as in the surface that the run resumes."""
         open_ones = {"model_seed", "direction_version"} - self.model_fields_set
         return self.model_copy(update={name: getattr(recorded, name) for name in open_ones})
 
 
 def recorded(config: Mapping[str, Any]) -> RunConfig:
-    """Return the settings of a run that a surface keeps.
+    """Return the settings of the run in the attribute of a surface.
 
     Raises:
-        InputError: They are none that this lossgrid knows.
+        InputError: This version of lossgrid does not know them.
     """
     return _recorded(RunConfig, config)
 
 
 def recorded_function(config: Mapping[str, Any]) -> FunctionConfig:
-    """Return what decides values, of the settings that a surface keeps; of a merged one the axes may be none of a run.
+    """Return the settings that decide values, without the axes, which in a merged surface may be no range.
 
     Raises:
-        InputError: They are none that this lossgrid knows.
+        InputError: This version of lossgrid does not know them.
     """
     of_runs = RunConfig.model_fields.keys() - FunctionConfig.model_fields.keys()
     return _recorded(FunctionConfig, {name: value for name, value in config.items() if name not in of_runs})
 
 
 def _recorded(kind: type[Settings], config: Mapping[str, Any]) -> Settings:
-    before = {"model_seed": config["seed"]} if "seed" in config else {}  # there was one seed for both
+    before = {"model_seed": config["seed"]} if "seed" in config else {}  # older versions had one seed for both
     if config.get("directions") == "random":
         before["direction_version"] = 1
     return resolve(kind, before, config)
 
 
 class DirectionsConfig(ModelConfig):
-    """Everything ``lossgrid directions`` can be told."""
+    """All settings of ``lossgrid directions``."""
 
     axes: int = option(2, metavar="1|2", help="How many directions.", group=DIRECTIONS, ge=1, le=2)
     out: WrittenPath = option(

@@ -1,4 +1,4 @@
-"""The options of all verbs that take settings, as docs/options.md lists them: ``python -m lossgrid.settings.table``."""
+"""The tables of options in docs/options.md: ``python -m lossgrid.settings.table``."""
 
 from __future__ import annotations
 

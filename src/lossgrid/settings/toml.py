@@ -1,4 +1,4 @@
-"""Settings written as TOML, as ``--config`` takes them; the standard library only reads it."""
+"""Settings as TOML for ``--config``; the standard library has no writer."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ BARE = re.compile("[A-Za-z0-9_-]+")
 
 
 def as_toml(settings: Mapping[str, Any]) -> str:
-    """Return JSON types as TOML 1.0, a line for each key, tables within them inline; keys of None are left out.
+    """Return JSON types as TOML 1.0, a line per key, with inline tables; keys of None are left out.
 
     >>> print(as_toml({"model": "mlp", "beta": None, "model_arg": {"sizes": [8, 8], "a b": 1.0}}), end="")
     model = "mlp"
     model_arg = {sizes = [8, 8], "a b" = 1.0}
 
     Raises:
-        InputError: TOML cannot hold something: null inside of a value, or a text that is no Unicode.
+        InputError: TOML has no such value: null inside a value, or text that is not Unicode.
     """
     lines = []
     for key, value in settings.items():
@@ -54,7 +54,7 @@ def _key(key: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Write a basic string: JSON has the same escapes, but leaves DEL as it is."""
+    """Return a basic string: JSON has the same escapes, but does not escape DEL."""
     try:
         text.encode()
     except UnicodeEncodeError:

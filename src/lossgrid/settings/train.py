@@ -26,7 +26,7 @@ Augmentation = Literal["crop", "flip"]
 
 
 class TrainConfig(MeasuredConfig):
-    """Everything ``lossgrid train`` can be told."""
+    """All settings of ``lossgrid train``."""
 
     splits: Annotated[tuple[str, ...], Commas] = splits_option(
         ("train", "test"), "Splits to measure; the first is learned."
@@ -126,13 +126,13 @@ class TrainConfig(MeasuredConfig):
 
     @property
     def rate(self) -> float:
-        """The learning rate to begin with, or with ``onecycle`` the highest: as given, or what the optimizer takes."""
+        """The initial learning rate, with ``onecycle`` the highest: ``lr``, or the default of the optimizer."""
         return self.lr if self.lr is not None else {"sgd": 0.1, "adam": 0.001}[self.optimizer]
 
     def identity(self) -> dict[str, Any]:
-        """Return the settings that decide what is learned, as JSON types.
+        """Return the settings that decide the learned weights, as JSON types.
 
-        How many epochs there are is one of them only where the learning rate follows from it.
+        The number of epochs is one of them only if the learning rate depends on it.
         """
         free = {*names_of(type(self), "where"), *({"epochs"} if self.schedule == "steps" else ())}
         return self.as_json(without=free) | {"lr": self.rate}

@@ -1,4 +1,4 @@
-"""The types of settings: what a text of the command line or a value of TOML becomes, and what it may be."""
+"""The types of settings: conversion and validation of command-line texts and TOML values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lossgrid.surface import Axis
 
 MOST = 2**63 - 1  # the largest integer of torch
 LONGEST = 200  # characters of MIN:MAX:N
-DEEPEST = 20  # lists and tables of an argument within each other
+DEEPEST = 20  # nested lists and tables of an argument
 
 
 def _read_axis(value: object) -> object:
