@@ -14,7 +14,9 @@ from lossgrid.run.path import run
 from tests.conftest import Start
 
 
-@pytest.mark.parametrize("function", [run, parallel.gather, parallel.on_root, parallel.guarded, Book.close, Book.begun])
+@pytest.mark.parametrize(
+    "function", [run, parallel.gather, parallel.on_root, parallel.guarded, Book.close, Book.create_or_resume]
+)
 def test_docstrings_say_it_after_their_first_line(function: Callable[..., object]) -> None:
     first, blank, sentence, *_ = (function.__doc__ or "").splitlines()
     assert first.endswith(".")

@@ -18,7 +18,7 @@ from lossgrid.errors import InputError
 from lossgrid.formats import export_file
 from lossgrid.formats.loss_landscape import import_file
 from lossgrid.origin.merge import merge_files
-from lossgrid.run.provenance import going_on
+from lossgrid.run.provenance import settings_to_resume
 from lossgrid.settings import RunConfig, resolve
 from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Origin, Surface
 from lossgrid.surface.summary import as_lines, summarise
@@ -176,7 +176,7 @@ def test_a_run_does_not_go_on_with_it_and_merge_does_not_take_it(tmp_path: Path)
     surface = imported(as_the_tool_computes(tmp_path / "r.h5", [-1, 0, 1]))
     config = resolve(RunConfig, {"model": "mlp", "alpha": "-1:1:3", "out": tmp_path / "s.h5"})
     with pytest.raises(InputError, match="holds another run: model is imported there and mlp now"):
-        going_on(surface, config)
+        settings_to_resume(surface, config)
     inputs, targets = torch.eye(2), torch.tensor([0, 1])
     lossgrid.evaluate(nn.Linear(2, 2), (inputs, targets), alpha="-1:1:3", out=tmp_path / "own.h5")
     with pytest.raises(InputError, match=r"own\.h5 does not belong to .*s\.h5: model is .*, not imported"):

@@ -21,7 +21,7 @@ from lossgrid.errors import InputError
 from lossgrid.files import locked
 from lossgrid.origin.merge import merge_files, merged
 from lossgrid.plot.labels import missing
-from lossgrid.run.provenance import going_on
+from lossgrid.run.provenance import settings_to_resume
 from lossgrid.settings import RunConfig, resolve
 from lossgrid.surface import DONE, FAILED, NOT_FINITE, PENDING, Axis, Origin, Session, Surface
 from lossgrid.surface.grid import equally_spaced, union
@@ -443,7 +443,7 @@ def test_coordinates_not_equally_spaced_are_said_and_no_run_goes_on_with_them(tm
     for alpha in ("-1:1:3", "-1:1:5"):
         config = resolve(RunConfig, {"model": "mlp", "alpha": alpha, "beta": "0:1:2", "out": "merged.h5"})
         with pytest.raises(InputError) as caught:
-            going_on(surface, config)
+            settings_to_resume(surface, config)
         assert str(caught.value) == (
             "--out: merged.h5 was merged, and its coordinates are not equally spaced, as those of a run are; "
             "choose another file, and merge again"
@@ -455,9 +455,9 @@ def test_coordinates_not_equally_spaced_are_said_and_no_run_goes_on_with_them(tm
 def test_a_merged_surface_with_holes_is_one_a_run_goes_on_with() -> None:
     made = merged([part("-1:0:3", splits="test"), part("0.5:1:2", splits="train", name="b.h5")], OUT)
     settings = {"model": "mlp", "alpha": "-1:1:5", "splits": "train,test", "out": "merged.h5"}
-    going_on(made, resolve(RunConfig, settings))
+    settings_to_resume(made, resolve(RunConfig, settings))
     with pytest.raises(InputError, match=r"alpha is -1\.0:1\.0:5 there and -1\.0:1\.0:9 now"):
-        going_on(made, resolve(RunConfig, settings | {"alpha": "-1:1:9"}))
+        settings_to_resume(made, resolve(RunConfig, settings | {"alpha": "-1:1:9"}))
 
 
 def test_pictures_show_what_is_known_of_pending_points(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

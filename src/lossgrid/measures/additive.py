@@ -54,7 +54,7 @@ def _compare(objective: Objective, split: str, outputs: torch.Tensor, targets: T
     sums = [sum(values) for values in zip(*(_total(objective, *piece) for piece in pieces), strict=True)]
     if _close(weight, sums[1], 0.0) and _close(total, sums[0], SMALL * weight):
         return
-    mean, of_parts = (value / share if share else float("nan") for value, share in ((total, weight), sums))
+    mean, of_parts = (value / divisor if divisor else float("nan") for value, divisor in ((total, weight), sums))
     raise InputError(
         f"{objective.role} {objective.name}: that of a batch of split {split!r} is {mean:.6g}, but its parts come to "
         f"{of_parts:.6g}: it is no mean over samples; return a number per sample, or the pair (total, weight) of the "

@@ -41,11 +41,11 @@ class Mean:
     def add(self, state: torch.Tensor, outputs: torch.Tensor, targets: Tree) -> None:
         """Add total, weight and sum of squares of a batch; the squares are NaN without a number per sample."""
         terms, weight = self.terms(outputs, targets)
-        total, weight_there = terms.sum(dtype=torch.float64), as_number(weight, terms)
+        total, weight_on_device = terms.sum(dtype=torch.float64), as_number(weight, terms)
         is_per_sample = isinstance(weight, int) and len(terms) == weight
         wide = terms.reshape(-1).double()
         squares = torch.dot(wide, wide) if is_per_sample else torch.full_like(total, torch.nan)
-        state += torch.stack([total, weight_there, squares])
+        state += torch.stack([total, weight_on_device, squares])
 
     def values(self, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the mean and its standard error over the samples, both of shape ``(1,)``, float64.

@@ -44,7 +44,7 @@ class Book:
 
     @classmethod
     @collective
-    def begun(cls, claim: Claim, quantities: Sequence[Quantity], origin: Origin) -> Book:
+    def create_or_resume(cls, claim: Claim, quantities: Sequence[Quantity], origin: Origin) -> Book:
         """Create the file if the claim has no surface, else resume it; return its book.
 
         Raises:

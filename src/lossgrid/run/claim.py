@@ -16,7 +16,7 @@ from lossgrid.errors import InputError
 from lossgrid.files import locked
 from lossgrid.origin import refuse_unknown_origin
 from lossgrid.parallel import World, collective, on_root
-from lossgrid.run.provenance import going_on, refuse_other_contents
+from lossgrid.run.provenance import refuse_other_contents, settings_to_resume
 from lossgrid.settings import RunConfig
 from lossgrid.surface import Surface
 from lossgrid.surface.origin import Digests
@@ -91,7 +91,7 @@ def _lock_and_read(config: RunConfig, locks: ExitStack) -> tuple[RunConfig, Surf
     if config.overwrite:
         return config, None
     refuse_unknown_origin(old)
-    config = going_on(old, config)
+    config = settings_to_resume(old, config)
     if not (old.complete or os.access(path, os.W_OK)):
         raise InputError(f"--out: {path} cannot be written; make it writable to go on with it")
     return config, old

@@ -76,7 +76,7 @@ def run(config: RunConfig, world: World, budget: Budget, *, load: Callable[[RunC
             if claim.pending.any():
                 refuse_rounding(config, evaluator, world)
             on_root(world, lambda: announce(config, study, axes))
-            book = Book.begun(claim, evaluator.quantities, origin)
+            book = Book.create_or_resume(claim, evaluator.quantities, origin)
             complete, rounding = share(book, evaluator, budget, reporter(config, study, evaluator)), None
             if complete and not (old is not None and old.complete):
                 if steady:

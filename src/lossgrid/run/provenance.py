@@ -66,7 +66,7 @@ def describe(
     )
 
 
-def going_on(old: Surface, config: RunConfig) -> RunConfig:
+def settings_to_resume(old: Surface, config: RunConfig) -> RunConfig:
     """Return the settings for resuming a surface: settings that the user left open get the values of the surface.
 
     Raises:
