@@ -42,21 +42,13 @@ elif moment == "left":
     parallel.finalize = then_interrupted(parallel.finalize)
 else:
     from lossgrid import store
-    from lossgrid.run import path as run
+    from lossgrid.run import sharing
+    from lossgrid.run.book import Book
 
     if moment == "points":
-        run.coordinate = then_interrupted(run.coordinate)
+        sharing.coordinate = then_interrupted(sharing.coordinate)
     elif moment == "file":
         store.SurfaceFile.close = then_interrupted(store.SurfaceFile.close)
     elif moment == "book":
-        on_root = run.on_root
-
-        def on_root_interrupted(world: Any, function: Callable[[], Any]) -> Any:
-            """Close the book, then be interrupted."""
-            result = on_root(world, function)
-            if "close_book" in function.__code__.co_names:
-                interrupt()
-            return result
-
-        run.on_root = on_root_interrupted
+        Book.close = then_interrupted(Book.close)
 cli.main(sys.argv[2:])

@@ -43,8 +43,8 @@ class Mean:
         terms, weight = self.terms(outputs, targets)
         total, weight_on_device = terms.sum(dtype=torch.float64), as_number(weight, terms)
         is_per_sample = isinstance(weight, int) and len(terms) == weight
-        wide = terms.reshape(-1).double()
-        squares = torch.dot(wide, wide) if is_per_sample else torch.full_like(total, torch.nan)
+        wide = terms.double()
+        squares = wide.dot(wide) if is_per_sample else torch.full_like(total, torch.nan)
         state += torch.stack([total, weight_on_device, squares])
 
     def values(self, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
