@@ -108,7 +108,7 @@ def test_status_tells_the_centre_of_every_split(tmp_path: Path) -> None:
     summary = summarise(replace(surface, **measured(metrics)))
     assert summary["centre"] == {"train": {"loss": 0.330174, "accuracy": 0.894}, "test": {"loss": 2.5e-7}}
     lines = as_lines(summary)
-    assert "at the centre: train loss 0.3302, accuracy 0.8940" in lines
+    assert "at the centre: train loss 0.3302 ± 0.15, accuracy 0.8940 ± 0.14" in lines
     assert "at the centre: test loss 2.500e-07" in lines
     assert "train_loss: 0.330174 to 3, at the centre 0.330174" in lines
     off = computed(tmp_path / "b.h5", "1:2:3")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -12,7 +13,9 @@ import lossgrid
 from lossgrid.errors import InputError
 from lossgrid.evaluation import arithmetic, choose_device
 from lossgrid.evaluation.head import Float32Linear, keep_head_in_float32
+from lossgrid.precision import PRECISIONS, precision_of
 from lossgrid.run.rounding import difference
+from lossgrid.settings.network import Precision
 from lossgrid.surface.caveats import caveats_of
 from lossgrid.surface.summary import as_lines, summarise
 from tests.builders import a_batch, quantities
@@ -158,3 +161,11 @@ def test_status_says_how_far_it_is() -> None:
     surface = lossgrid.evaluate(made(0.0), samples(), alpha=(-1, 1, 3), precision="bfloat16")
     lines = "\n".join(as_lines(summarise(surface)))
     assert "bfloat16 differs from float32 at" in lines
+
+
+def test_every_precision_of_the_settings_has_its_tolerances() -> None:
+    assert set(get_args(Precision)) == set(PRECISIONS)
+    for one in PRECISIONS.values():
+        assert one.same_conditions <= one.other_conditions <= one.surfaces
+        assert one.is_lower == (one.name in ("tf32", "bfloat16"))
+    assert precision_of("of another program").name == "float32"

@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from lossgrid import user_code
 from lossgrid.data.batch import Batch, Tree, equal, is_tensor, shapes
+from lossgrid.data.digest import digest
 from lossgrid.data.numbers import as_tree, is_class, refuse_infinite
 from lossgrid.data.samples import Form, Samples
-from lossgrid.digest import digest
 from lossgrid.errors import InputError
 from lossgrid.files import shown
 from lossgrid.readers.spread import spread

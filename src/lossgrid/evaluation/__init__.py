@@ -7,13 +7,12 @@ from lossgrid.evaluation.device import Device, choose_device
 from lossgrid.evaluation.evaluator import Evaluator
 from lossgrid.evaluation.plane import Plane
 from lossgrid.evaluation.point import Measured, PointEvaluator
-from lossgrid.evaluation.sameness import AMPLIFIED, ROUNDINGS, Differs, Unsuitable, twin_of
+from lossgrid.evaluation.sameness import AMPLIFIED, Differs, Unsuitable, twin_of
 from lossgrid.evaluation.threads import share_threads
 from lossgrid.evaluation.tuning import USUAL_BATCH, WORTH, best_batch_size, even_batches, seconds_in_turns
 
 __all__ = [
     "AMPLIFIED",
-    "ROUNDINGS",
     "USUAL_BATCH",
     "WORTH",
     "Device",

@@ -15,7 +15,7 @@ from lossgrid.data.mixed import mixed
 from lossgrid.errors import InputError
 from lossgrid.evaluation.calling import call
 from lossgrid.evaluation.device import Device
-from lossgrid.evaluation.sameness import SAME, distance
+from lossgrid.evaluation.sameness import distance
 from lossgrid.measures import Metric, Objective, refuse_loss_that_does_not_add_up
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ def _depends_on_the_batch(
         halves = [_forward(name, model, half, device) for half in divided(inputs, 2)]
     except InputError:  # the network accepts only batches of one size
         return True
-    return not distance(outputs, torch.cat(halves)) <= SAME[device.precision]
+    return not distance(outputs, torch.cat(halves)) <= device.format.variants
 
 
 def _with_accuracy_where_it_can_be(

@@ -12,6 +12,7 @@ import torch
 from lossgrid.errors import InputError
 from lossgrid.evaluation import arithmetic
 from lossgrid.machine.gpus import describe_gpu, visible_gpus
+from lossgrid.precision import PRECISIONS, Precision
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,13 @@ class Device:
 
         In other precisions autocast is disabled explicitly: a user's module may have enabled it.
         """
-        is_low = self.precision == "bfloat16"
+        is_low = self.format.autocast is not None
         return torch.autocast(self.type, dtype=torch.bfloat16, enabled=is_low, cache_enabled=False)
+
+    @property
+    def format(self) -> Precision:
+        """The precision, with its tolerances."""
+        return PRECISIONS[self.precision]
 
     def in_float32(self) -> Device:
         """Return the same device in float32; see also :func:`lossgrid.evaluation.arithmetic.in_float32`."""

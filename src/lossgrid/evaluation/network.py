@@ -101,7 +101,7 @@ def _rewritten(variant: str, model: nn.Module, sample: Tree, device: Device) -> 
         steps.append(Folds(folds))
         about.append(f"{_count(folds, 'normalisation')} folded")
     if variant == "fused":
-        dtype = torch.bfloat16 if device.precision == "bfloat16" else device.dtype
+        dtype = torch.bfloat16 if device.format.autocast is not None else device.dtype
         library = library_for(device.torch_device, dtype)
         if library is None:
             raise Unsuitable(f"there are no fused kernels for {device.precision} on this device")

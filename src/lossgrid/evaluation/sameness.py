@@ -22,11 +22,7 @@ from lossgrid.evaluation.plane import Plane
 Run = Callable[..., torch.Tensor]
 Point = tuple[float, float]
 
-# Largest difference of two variants by round-off alone, as a fraction of the largest output.
-SAME = {"float64": 1e-10, "float32": 1e-4, "tf32": 2e-2, "bfloat16": 1e-1}
-# Relative size of eight roundings of a number; AMPLIFIED times their effect is the limit for a whole pass.
-ROUNDINGS = {"float64": 2.0**-50, "float32": 2.0**-21, "tf32": 2.0**-8, "bfloat16": 2.0**-6}
-AMPLIFIED = 8.0
+AMPLIFIED = 8.0  # times the effect of roundings of the weights: the limit for a whole pass
 FRACTIONS = (1.0, 0.5, 0.1, 0.01)  # of the way to the far point, tried until the outputs are finite
 THETA: Point = (0.0, 0.0)
 
@@ -108,7 +104,7 @@ def _compare(run: Run, model: nn.Module, plane: Plane, point: Point, inputs: Tre
         except Exception as error:  # a kernel or compiler is missing, or does not support the network
             raise Unsuitable(f"it fails ({describe(error)})") from None
     apart = distance(expected, found)
-    if apart <= SAME[device.precision]:
+    if apart <= device.format.variants:
         return
     if point != THETA and apart <= AMPLIFIED * noise(model, plane, point, inputs, expected, device):
         return
@@ -122,7 +118,7 @@ def noise(model: nn.Module, plane: Plane, point: Point, inputs: Tree, expected: 
     No variant can be more exact. Far from theta* some networks amplify the smallest difference. The network ends at
     ``point``.
     """
-    plane.shake(ROUNDINGS[device.precision])
+    plane.shake(device.format.roundings)
     with device.autocast():
         shaken = call(model, inputs)
     plane.move(*point)
@@ -177,6 +173,6 @@ def follows_its_entries(
         fresh[name].copy_(own[name])
     with device.autocast():
         expected, found = call(twin, inputs), call(model, inputs)
-    same = distance(expected, found) <= SAME[device.precision]
+    same = distance(expected, found) <= device.format.variants
     plane.restore()
     return same

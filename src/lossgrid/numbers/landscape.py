@@ -16,13 +16,13 @@ import numpy.typing as npt
 
 from lossgrid.errors import InputError
 from lossgrid.numbers.merging import MergeTree, merge_tree
+from lossgrid.precision import PRECISIONS, precision_of
 from lossgrid.surface import Surface
 from lossgrid.surface.grid import SAME_COORDINATE
 
 Values = npt.NDArray[np.float64]
 
-# Round-off as a fraction of a loss, by precision; for files without a measured one.
-NOISE = {"float64": 1e-12, "float32": 1e-6, "tf32": 1e-3, "bfloat16": 1e-2}
+EXACT = PRECISIONS["float64"].noise  # relative round-off of arrays given in float64
 FEWEST = 3  # points along an axis: fewer have no curvature
 SHORTEST, LONGEST = 1e-100, 1e100  # least step and largest coordinate: squares neither underflow nor overflow
 SMALLEST, LARGEST = 2.0**-300, 2.0**300  # values within: the same for products with squares of coordinates
@@ -92,7 +92,11 @@ class Bound:
 
 
 def of_arrays(
-    values: npt.ArrayLike, alpha: npt.ArrayLike, beta: npt.ArrayLike | None = None, *, noise: float = NOISE["float64"]
+    values: npt.ArrayLike,
+    alpha: npt.ArrayLike,
+    beta: npt.ArrayLike | None = None,
+    *,
+    noise: float = EXACT,
 ) -> Landscape:
     """Return the landscape of arrays.
 
@@ -159,7 +163,7 @@ def of_surface(surface: Surface, name: str, *, vmax: float | None = None) -> Lan
     Raises:
         InputError: The surface has no such quantity, or its grid is too small.
     """
-    values, noise = surface[name], NOISE.get(surface.origin.setting("precision") or "", NOISE["float32"])
+    values, noise = surface[name], precision_of(surface.origin.setting("precision")).noise
     quantity = surface.quantities[name]
     if quantity.better == "higher":
         values = (quantity.bounds[1] or 0.0) - values

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from lossgrid import store
 from lossgrid.errors import InputError
 from lossgrid.origin.identity import axes_of, refuse_strangers, refuse_unknown_origin, warn_of_other_ways
+from lossgrid.precision import precision_of
 from lossgrid.surface import NOT_FINITE, PENDING, Origin, Quantity, Session, Surface, status_of
 from lossgrid.surface.grid import equally_spaced, range_in_words, union
 from lossgrid.surface.origin import Parent
@@ -30,7 +31,6 @@ log = logging.getLogger(__name__)
 
 # Largest difference of a loss computed in two ways, by round-off, as a fraction of the loss. A loss below SMALL_LOSS
 # counts as SMALL_LOSS, as the round-off of the outputs does not shrink with the loss.
-AGREE = {"float64": 1e-9, "float32": 1e-4, "tf32": 2e-2, "bfloat16": 1e-1}
 SMALL_LOSS = 0.01
 AGREE_ACCURACY = 0.05  # absolute: round-off may change the prediction for some samples
 
@@ -194,7 +194,7 @@ def _agree(quantity: Quantity, ours: Values, theirs: Values, surface: Surface) -
     if quantity.varies == "by differences":  # an accuracy of outputs that are not finite is meaningless
         meaningless: npt.NDArray[np.bool_] = _rows(surface, surface.status) == NOT_FINITE
         return meaningless | np.isclose(ours, theirs, rtol=0, atol=AGREE_ACCURACY)
-    fraction = AGREE[surface.origin.setting("precision") or "float32"]
+    fraction = precision_of(surface.origin.setting("precision")).surfaces
     with np.errstate(invalid="ignore"):
         close = np.abs(ours - theirs) <= fraction * np.maximum(np.abs(ours), SMALL_LOSS)
     return (close & np.isfinite(ours) & np.isfinite(theirs)) | ~(np.isfinite(ours) | np.isfinite(theirs))

@@ -17,9 +17,10 @@ import numpy.typing as npt
 
 from lossgrid import store
 from lossgrid.errors import InputError, RankError, agreed
-from lossgrid.evaluation import AMPLIFIED, ROUNDINGS, Evaluator
-from lossgrid.origin.merge import AGREE, AGREE_ACCURACY, SMALL_LOSS
+from lossgrid.evaluation import AMPLIFIED, Evaluator
+from lossgrid.origin.merge import AGREE_ACCURACY, SMALL_LOSS
 from lossgrid.parallel import World, collective, gather, on_root
+from lossgrid.precision import PRECISIONS
 from lossgrid.settings import RunConfig
 from lossgrid.surface import DONE, Origin, Quantity, Surface
 
@@ -28,10 +29,6 @@ log = logging.getLogger(__name__)
 MOST_POINTS = 4  # points of a complete surface that each rank recomputes at most
 FRACTION_OF_RUN = 0.01  # fraction of the run's computing time that the audit may cost
 LEAST_SECONDS = 1.0  # s that the audit may cost in any run
-# Relative difference allowed between two computations of a value: under the same conditions, where equal bits are
-# promised, and under other conditions (another recipe, library or processor).
-SAME_CONDITIONS = {"float64": 1e-12, "float32": 1e-6, "tf32": 1e-6, "bfloat16": 1e-6}
-OTHER_CONDITIONS = {**AGREE, "float32": 1e-5}
 
 Values = npt.NDArray[np.float64]
 Index = tuple[int, int]
@@ -79,7 +76,8 @@ def refuse_other_function(old: Surface, config: RunConfig, evaluator: Evaluator,
             )
         )
     promised = _same_conditions(old.origin, origin)
-    relative = (SAME_CONDITIONS if promised else OTHER_CONDITIONS)[config.precision]
+    precision = PRECISIONS[config.precision]
+    relative = precision.same_conditions if promised else precision.other_conditions
     absolute = 0.0 if promised else AGREE_ACCURACY
     points = _shuffled_points(old, config, config.seed, centre_first=True)
     difference = None
@@ -142,7 +140,8 @@ def audit(config: RunConfig, evaluator: Evaluator, world: World) -> None:
     count = max(1, min(MOST_POINTS, int(affordable)))
     points = _shuffled_points(surface, config, config.seed + 1)[world.rank :: world.size][:count]
     is_plain = evaluator.network.variant == "plain"
-    relative = (SAME_CONDITIONS if is_plain else OTHER_CONDITIONS)[config.precision]
+    precision = PRECISIONS[config.precision]
+    relative = precision.same_conditions if is_plain else precision.other_conditions
     difference = None
     for index in points:
         alpha, beta = config.grid.at(*index)
@@ -226,6 +225,6 @@ def _is_round_off(difference: Difference, evaluator: Evaluator, precision: str) 
     """Return whether round-off of the weights alone changes the value by as much as the difference."""
     column = [quantity.name for quantity in evaluator.quantities].index(difference.name)
     point = (difference.alpha, difference.beta)
-    values = [evaluator.plain_point(*point, shaken=shaken)[column] for shaken in (0.0, ROUNDINGS[precision])]
+    values = [evaluator.plain_point(*point, shaken=shaken)[column] for shaken in (0.0, PRECISIONS[precision].roundings)]
     distance = abs(difference.stored - difference.found)
     return bool(distance <= AMPLIFIED * abs(values[0] - values[1]))

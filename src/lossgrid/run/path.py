@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import fields
 
 from lossgrid.errors import RankError
-from lossgrid.evaluation import Evaluator, arithmetic
+from lossgrid.evaluation import Evaluator, Measured, arithmetic
 from lossgrid.machine.allocator import freed_memory_kept
 from lossgrid.parallel import World, broadcast, collective, collectively, gather, on_root
 from lossgrid.run.audit import audit, refuse_other_function
@@ -124,8 +124,9 @@ def reporter(config: RunConfig, study: Study, evaluator: Evaluator) -> Report:
     quantities = evaluator.quantities
     classes = {name: split.num_classes for name, split in study.splits.items()}
 
-    def report(values: list[float]) -> None:
-        for line in lines_of_centre(quantities, values):
+    def report(measured: Measured) -> None:
+        values = measured.values.tolist()
+        for line in lines_of_centre(quantities, values, measured.errors.tolist()):
             log.info(line)
         if study.weights in ("checkpoint", "given"):
             warn_of_guessing(quantities, values, evaluator.samples, classes, config.data)

@@ -13,11 +13,11 @@ from lossgrid import store
 from lossgrid.errors import InputError, agreed
 from lossgrid.evaluation import Evaluator
 from lossgrid.parallel import World, collective, gather, on_root
+from lossgrid.precision import PRECISIONS
 from lossgrid.settings import RunConfig
 from lossgrid.surface import Grid, Quantity, Surface
 
 log = logging.getLogger(__name__)
-LOWER = ("tf32", "bfloat16")  # precisions that are compared with float32
 RANDOM_POINTS = 4  # compared points besides centre and corners
 FIRST_BATCHES = 2  # batches of each split that are compared before the work
 
@@ -33,7 +33,7 @@ def refuse_rounding(config: RunConfig, evaluator: Evaluator, world: World) -> No
     Raises:
         InputError: The difference is too large; the text gives the numbers and a remedy.
     """
-    if config.precision not in LOWER:
+    if not PRECISIONS[config.precision].is_lower:
         return
     quantities = evaluator.quantities
     own = []
@@ -81,7 +81,7 @@ def measure_rounding(
         False if the time limit or a stop signal came first, else True; and the differences, or None: the precision is
         not lower, or the time was up.
     """
-    if config.precision not in LOWER:
+    if not PRECISIONS[config.precision].is_lower:
         return True, None
     exact = recompute_in_float32(evaluator, config.grid, world, seed=config.seed, seconds_left=seconds_left)
     if exact is None:

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 import numpy as np
 
 from lossgrid import store
-from lossgrid.evaluation import PointEvaluator
+from lossgrid.evaluation import Measured, PointEvaluator
 from lossgrid.parallel import Progress, Task, collective, coordinate
 from lossgrid.progress import ProgressDisplay
 from lossgrid.run.book import Book
@@ -17,7 +17,7 @@ from lossgrid.run.budget import Budget
 from lossgrid.sampling import Everything
 from lossgrid.surface import Grid, Results, Work
 
-Report = Callable[[list[float]], None]
+Report = Callable[[Measured], None]
 
 
 @collective
@@ -28,7 +28,7 @@ def share(book: Book, evaluator: PointEvaluator, budget: Budget, report: Report)
         book: The file.
         evaluator: Computes a point.
         budget: The time that is left.
-        report: Called with the values at the centre of the grid, on the rank that computed them.
+        report: Called with the results at the centre of the grid, on the rank that computed them.
     """
     total = int(np.count_nonzero(book.pending))
     if total == 0:
@@ -71,7 +71,7 @@ def make_task(
     def evaluate(work: Work, tick: Callable[[], object]) -> Results:
         measured = evaluator.point(float(alphas[work.start]), float(betas[work.row]), tick=tick)
         if (work.row, work.start) == centre:
-            report(measured.values.tolist())
+            report(measured)
         return Results.of_point(work, *measured)
 
     def leave_to_root(results: Results, *, rank: int) -> None:

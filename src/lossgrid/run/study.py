@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 
 from lossgrid import data, directions, models, readers, user_code
-from lossgrid.digest import digest
+from lossgrid.data.digest import digest
 from lossgrid.directions import DirectionSource, Entries, source_of
 from lossgrid.errors import InputError
 from lossgrid.evaluation.closure import refuse_aliases

@@ -62,8 +62,8 @@ class ModelConfig(NetworkConfig):
     )
     directions: str = option(
         "random",
-        metavar="random|FILE",
-        help="Random directions, or those of a file.",
+        metavar="random|FILE|pkg.mod:f",
+        help="Random directions, those of a file, or those a function of yours makes.",
         role="directions",
         group=DIRECTIONS,
         min_length=1,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from lossgrid.files import in_use
 from lossgrid.surface.caveats import caveats_of
@@ -17,6 +18,7 @@ from lossgrid.surface.surface import FAILED, NOT_FINITE, PENDING, Surface
 from lossgrid.wording import duration, one_line, ordinal
 
 MOST_RANKS = 16  # lines; of more ranks only those with most and least points are shown
+Value = TypeVar("Value")
 
 
 def summarise(surface: Surface) -> dict[str, Any]:
@@ -76,27 +78,32 @@ def _extremes(surface: Surface, name: str) -> dict[str, float | None]:
     values = surface[name]
     finite = values[np.isfinite(values)]
     if not finite.size:
-        return {"lowest": None, "highest": None, "centre": None}
-    return {"lowest": float(finite.min()), "highest": float(finite.max()), "centre": _at_centre(surface, name)}
+        return {"lowest": None, "highest": None, "centre": None, "centre_error": None}
+    return {
+        "lowest": float(finite.min()),
+        "highest": float(finite.max()),
+        "centre": _at_centre(surface, surface[name]),
+        "centre_error": _at_centre(surface, surface.errors[name]) if name in surface.errors else None,
+    }
 
 
-def _at_centre(surface: Surface, name: str) -> float | None:
+def _at_centre(surface: Surface, values: npt.NDArray[Any]) -> float | None:
     """Return a value at (0, 0), that of the network itself; None where it is not on the grid or not known."""
     centre = surface.centre
     if centre is None:
         return None
-    value = float(surface[name].reshape(-1, len(surface.alpha))[centre])
+    value = float(values.reshape(-1, len(surface.alpha))[centre])
     return value if np.isfinite(value) else None
 
 
 def centre_of(surface: Surface) -> tuple[list[Quantity], list[float]]:
     """Return the quantities with a value at (0, 0), and these values."""
-    values = [(quantity, _at_centre(surface, name)) for name, quantity in surface.quantities.items()]
+    values = [(quantity, _at_centre(surface, surface[name])) for name, quantity in surface.quantities.items()]
     known = [(quantity, value) for quantity, value in values if value is not None]
     return [quantity for quantity, _ in known], [value for _, value in known]
 
 
-def _by_split(quantities: Sequence[Quantity], values: Sequence[float]) -> dict[str, dict[str, float]]:
+def _by_split(quantities: Sequence[Quantity], values: Sequence[Value]) -> dict[str, dict[str, Value]]:
     """Return values by split and kind; train before test, loss first."""
     by_name = {quantity.name: value for quantity, value in zip(quantities, values, strict=True)}
     ordered = in_order(quantities)
@@ -107,21 +114,26 @@ def _by_split(quantities: Sequence[Quantity], values: Sequence[float]) -> dict[s
     }
 
 
-def lines_of_centre(quantities: Sequence[Quantity], values: Sequence[float]) -> list[str]:
-    """Return the values at (0, 0), theta*, a line of text for each split.
+def lines_of_centre(
+    quantities: Sequence[Quantity], values: Sequence[float], errors: Sequence[float | None] | None = None
+) -> list[str]:
+    """Return the values at (0, 0), theta*, with their standard errors where known, a line of text for each split.
 
     >>> from lossgrid.surface.quantity import accuracy, loss
     >>> lines_of_centre([accuracy("train"), loss("train")], [0.894, 0.33017])
     ['at the centre: train loss 0.3302, accuracy 0.8940']
+    >>> lines_of_centre([accuracy("train"), loss("train")], [0.894, 0.33017], [0.0049, 0.0131])
+    ['at the centre: train loss 0.3302 ± 0.013, accuracy 0.8940 ± 0.0049']
     """
     shares = {(quantity.split, quantity.kind) for quantity in quantities if quantity.is_share}
+    texts = [
+        (f"{value:.4f}" if (quantity.split, quantity.kind) in shares else f"{value:#.4g}")
+        + (f" ± {error:.2g}" if error is not None and np.isfinite(error) else "")
+        for quantity, value, error in zip(quantities, values, errors or [None] * len(values), strict=True)
+    ]
     return [
-        f"at the centre: {split} "
-        + ", ".join(
-            f"{one_line(kind)} {value:.4f}" if (split, kind) in shares else f"{one_line(kind)} {value:#.4g}"
-            for kind, value in own.items()
-        )
-        for split, own in _by_split(quantities, values).items()
+        f"at the centre: {split} " + ", ".join(f"{one_line(kind)} {text}" for kind, text in own.items())
+        for split, own in _by_split(quantities, texts).items()
     ]
 
 
@@ -178,9 +190,12 @@ def as_lines(summary: dict[str, Any]) -> list[str]:
         lines.append(f"{summary['rounding']['precision']} differs from float32 at {points} points by at most: {worst}")
     quantities = [from_json(entry) for entry in summary["quantities"]]
     known = [quantity for quantity in quantities if summary["metrics"][quantity.name]["centre"] is not None]
-    lines += lines_of_centre(known, [summary["metrics"][quantity.name]["centre"] for quantity in known])
+    centre, errors = (
+        [summary["metrics"][quantity.name][key] for quantity in known] for key in ("centre", "centre_error")
+    )
+    lines += lines_of_centre(known, centre, errors)
     for name, values in summary["metrics"].items():
         if values["lowest"] is not None:
-            centre = "" if values["centre"] is None else f", at the centre {values['centre']:.6g}"
-            lines.append(f"{name}: {values['lowest']:.6g} to {values['highest']:.6g}{centre}")
+            there = "" if values["centre"] is None else f", at the centre {values['centre']:.6g}"
+            lines.append(f"{name}: {values['lowest']:.6g} to {values['highest']:.6g}{there}")
     return lines + [f"note: {note}" for note in summary["notes"]]
