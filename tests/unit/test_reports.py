@@ -73,7 +73,7 @@ def test_status_counts_points_by_kind_and_rank() -> None:
         "points": 5, "done": 3, "pending": 1, "not_finite": 1, "failed": 1,
     }  # fmt: skip
     assert [(rank["rank"], rank["points"]) for rank in summary["ranks"]] == [(0, 2), (1, 1)]
-    assert summary["metrics"]["train_loss"] == {"lowest": 0.5, "highest": 2.5, "centre": 2.5}
+    assert summary["metrics"]["train_loss"] == {"lowest": 0.5, "highest": 2.5, "centre": 2.5, "centre_error": None}
     lines = as_lines(summary)
     assert "incomplete: the same command resumes it" in lines[0]
     assert "done 3 of 5, not finite 1, failed 1" in lines[1]
@@ -82,7 +82,7 @@ def test_status_counts_points_by_kind_and_rank() -> None:
 def test_status_of_an_empty_surface() -> None:
     summary = summarise(surface([0, 0]))
     assert summary["seconds_per_point"] is None
-    assert summary["metrics"]["train_loss"] == {"lowest": None, "highest": None, "centre": None}
+    assert summary["metrics"]["train_loss"] == {"lowest": None, "highest": None, "centre": None, "centre_error": None}
     assert len(as_lines(summary)) == 2
 
 
