@@ -18,7 +18,7 @@ case "${1:-}" in quick | full | campaign) size=$1; shift ;; esac
 bash jobs/setup.sh test,lint
 export PATH="$PWD/.venv/bin:$PATH"
 # A thread for each process of the unit tests; with more they would stand in each other's way.
-units() { OMP_NUM_THREADS=1 python -m pytest tests/unit --numprocesses "$(nproc)" --dist worksteal "$@"; }
+units() { OMP_NUM_THREADS=1 python -m pytest tests/unit --numprocesses "$(env -u OMP_NUM_THREADS nproc)" --dist worksteal "$@"; }
 
 ruff check .
 ruff format --check .
