@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.errors import InputError, in_short
-from lossgrid.files import fault_of_name, read_file
+from lossgrid.files import read_file
 from lossgrid.readers.arrays import read_pickle
+from lossgrid.readers.location import path_of
 from lossgrid.readers.reader import Options
 from lossgrid.readers.spread import spread
 
@@ -65,7 +65,6 @@ class Cifar10:
     location: str = "FOLDER"
     options: Options = field(default_factory=lambda: {"normalize": MEANINGS})
     splits: tuple[str, ...] = tuple(BATCHES)
-    classes: int | None = CLASSES
 
     def read(
         self, split: str, *, location: str, max_samples: int | None = None, normalize: str = "li"
@@ -75,12 +74,13 @@ class Cifar10:
         Raises:
             InputError: See :func:`read`.
         """
-        folder = Path(location)
-        if fault := fault_of_name(folder):
-            raise InputError(f"--data cifar10:FOLDER: {fault}")
-        with suppress(RuntimeError):  # ~name of an unknown user
-            folder = folder.expanduser()
+        folder = path_of(location, data="cifar10:FOLDER")
         return read(split, folder=folder, normalize=normalize, max_samples=max_samples)
+
+    def classes(self, location: str) -> int:
+        """Return the number of classes."""
+        del location
+        return CLASSES
 
     def identity(self, location: str) -> str:
         """Return the name."""
