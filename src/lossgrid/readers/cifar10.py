@@ -20,6 +20,7 @@ from lossgrid.errors import InputError, in_short
 from lossgrid.files import read_file
 from lossgrid.readers.arrays import read_pickle
 from lossgrid.readers.location import path_of
+from lossgrid.readers.normalisation import NORMALISATIONS, normalised
 from lossgrid.readers.reader import Options
 from lossgrid.readers.spread import spread
 
@@ -40,15 +41,6 @@ PUBLISHED = {
     "data_batch_4": "634d18415352ddfa80567beed471001a",
     "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
     "test_batch": "40351d587109b95175f43aff81a1287e",
-}
-
-# Mean and standard deviation of red, green, blue, for pixels in 0..1.
-NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    # of the paper's code (tomgoldstein/loss-landscape, cifar10/dataloader.py)
-    "li": ((125.3 / 255, 123.0 / 255, 113.9 / 255), (63.0 / 255, 62.1 / 255, 66.7 / 255)),
-    # of ImageNet, used to train many published CIFAR networks (such as those of akamaster/pytorch_resnet_cifar10)
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
 
 MEANINGS = {"li": "default, the paper's", "imagenet": "akamaster's and torchvision's", "none": ""}
@@ -112,12 +104,7 @@ def read(
     if max_samples is not None:
         chosen = spread(len(labels), max_samples)
         pictures, labels = pictures[chosen], labels[chosen]
-    mean, deviation = (np.array(part, dtype=np.float32)[:, None, None] for part in NORMALISATIONS[normalize])
-    scaled = pictures.reshape(-1, 3, 32, 32).astype(np.float32)
-    scaled /= 255
-    scaled -= mean
-    scaled /= deviation
-    return scaled, labels
+    return normalised(pictures.reshape(-1, 3, 32, 32).astype(np.float32), NORMALISATIONS[normalize]), labels
 
 
 def _batch(where: Path, layout: str, name: str) -> tuple[Pictures, Labels, str]:

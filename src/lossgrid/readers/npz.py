@@ -20,7 +20,7 @@ import numpy.typing as npt
 from lossgrid.errors import InputError, in_short
 from lossgrid.files import open_file, shown
 from lossgrid.machine.memory import memory_left
-from lossgrid.readers.location import path_of
+from lossgrid.readers.location import listed, path_of
 from lossgrid.readers.reader import Options
 from lossgrid.wording import of_bytes
 
@@ -30,7 +30,6 @@ ENDING = ".npy"
 INPUTS = re.compile(r"(.+?)_inputs(?:\..*)?", re.DOTALL)
 NUMBERS = "biufc"  # kinds of dtypes: booleans, integers, real and complex numbers
 CHUNK = 2**20  # bytes read at a time, so that a member is in memory once
-MOST_NAMES = 20  # names of arrays in an error
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 Array = npt.NDArray[Any]
@@ -97,8 +96,8 @@ def _chosen(members: Mapping[str, zipfile.ZipInfo], split: str, part: str, path:
     if not chosen:
         splits = _splits(members)
         if split in splits:
-            raise _error(path, f"expected an array {shown(name)}, got {_listed(members)}")
-        has = f"the splits {_listed(splits)}" if splits else f"no split, but {_listed(members)}"
+            raise _error(path, f"expected an array {shown(name)}, got {listed(members)}")
+        has = f"the splits {listed(splits)}" if splits else f"no split, but {listed(members)}"
         raise _error(path, f"expected arrays {shown(split)}_inputs and {shown(split)}_targets; it holds {has}")
     if "" in chosen and len(chosen) > 1:
         raise _error(path, f"expected {shown(name)}, or {shown(name)}.NAME for each of several, got both")
@@ -156,13 +155,6 @@ def _content(member: IO[bytes], size: int, expected: int) -> bytearray:
 
 def _why(error: Exception) -> str:
     return f"{type(error).__name__}: {shown(in_short(error))}"
-
-
-def _listed(names: Iterable[str]) -> str:
-    """Return names for an error, the first ``MOST_NAMES`` of them."""
-    ordered = sorted(names)
-    more = f" and {len(ordered) - MOST_NAMES} more" if len(ordered) > MOST_NAMES else ""
-    return shown(", ".join(ordered[:MOST_NAMES]) + more) if ordered else "none"
 
 
 def _error(path: Path, fault: str) -> InputError:
