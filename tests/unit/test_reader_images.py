@@ -289,6 +289,7 @@ def test_truncated_pictures_are_refused(tmp_path: Path, ending: str) -> None:
         refused(tmp_path, f"x.{ending}: it is (damaged|too large)")
 
 
+@pytest.mark.slow
 def test_flipped_bytes_give_pictures_or_one_line(tmp_path: Path) -> None:
     for ending in ("png", "gif", "jpeg", "tiff", "webp", "bmp"):
         stream = io.BytesIO()
@@ -367,6 +368,7 @@ def test_damaged_metadata_warn_nobody(tmp_path: Path) -> None:
         assert one(tmp_path).shape == (3, 6, 6)
 
 
+@pytest.mark.slow
 def test_a_run_on_pictures_goes_on_from_another_folder(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -239,6 +239,7 @@ def test_the_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert load(Path("~/d.npz")).samples == 12
 
 
+@pytest.mark.slow
 def test_a_run_on_an_archive_goes_on_from_the_same_numbers_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
