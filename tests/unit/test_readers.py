@@ -29,13 +29,15 @@ class Powers:
         default_factory=lambda: {"normalize": {"mean": "default", "none": ""}, "power": {}}
     )
     splits: tuple[str, ...] = ("even", "odd")
-    classes: int | None = 7
 
     def read(
         self, split: str, *, location: str, max_samples: int | None, normalize: str = "mean", power: int = 1
     ) -> tuple[np.ndarray, np.ndarray]:
         numbers = np.loadtxt(location)[:, None][split == "odd" :: 2] ** power
         return numbers - numbers.mean() if normalize == "mean" else numbers, np.arange(len(numbers)) % 3
+
+    def classes(self, location: str) -> int:
+        return 7
 
     def identity(self, location: str) -> str:
         return self.name
@@ -51,7 +53,8 @@ def powers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
 
 def test_a_new_reader_takes_one_line(powers: str) -> None:
     reader: Reader = Powers()  # so mypy would say
-    assert readers.forms() == ["digits", "cifar10:FOLDER", "powers:FILE", "package.module:function"]
+    built_in = ["digits", "cifar10:FOLDER", "npz:FILE", "images:FOLDER"]
+    assert readers.forms() == [*built_in, "powers:FILE", "package.module:function"]
     assert readers.form(reader) in readers.forms("pkg.mod:function")
     splits = data.load(powers, {"power": 2, "normalize": "none"}, splits=("even", "odd"), max_samples=3)
     inputs, targets = splits["odd"].tensors or ()
@@ -64,7 +67,9 @@ def test_a_new_reader_takes_one_line(powers: str) -> None:
 def test_arguments_are_told_by_their_reader(powers: str) -> None:
     assert readers.about_options() == (
         "cifar10 takes normalize=li (default, the paper's), imagenet (akamaster's and torchvision's), none. "
-        "powers takes normalize=mean (default), none, power=V."
+        "images takes resize=N or H,W (N is the shorter side), crop=N or H,W (of the centre), mode=rgb (default), "
+        "l (grey), normalize=none (default), imagenet (torchvision's), li (the paper's, of CIFAR-10), "
+        "[MEANS,DEVIATIONS]. powers takes normalize=mean (default), none, power=V."
     )
 
 
@@ -74,7 +79,7 @@ def test_arguments_are_told_by_their_reader(powers: str) -> None:
         ("{powers}", {"exponent": 2}, "even", "--data-arg: powers takes normalize, power, got 'exponent'"),
         ("{powers}", {}, "train", "--splits: powers has even and odd, got 'train'"),
         ("powers", {}, "even", "got 'powers'; did you mean powers:FILE?"),
-        ("power", {}, "even", "expected digits, cifar10:FOLDER, powers:FILE, package.module:function, got 'power'"),
+        ("power", {}, "even", "npz:FILE, images:FOLDER, powers:FILE, package.module:function, got 'power'"),
         ("digits:x", {}, "train", "importing digits raised ModuleNotFoundError"),
     ],
 )

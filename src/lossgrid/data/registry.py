@@ -37,7 +37,7 @@ def _load_split(name: str, args: dict[str, Any], split: str, max_samples: int | 
         _check(reader, split, args)
         read = reader.read(split, location=location, max_samples=max_samples, **args)
         source = f"data {reader.name}, split {split!r}"
-        return split_of(read, source=source, max_samples=max_samples, num_classes=reader.classes)
+        return split_of(read, source=source, max_samples=max_samples, num_classes=reader.classes(location))
     if user_code.is_reference(name):
         function = user_code.load(name, role="data function")
         given = user_code.call(function, split, name=f"{name} for split {split!r}", role="data function", **args)
@@ -51,7 +51,7 @@ def _load_split(name: str, args: dict[str, Any], split: str, max_samples: int | 
 
 
 def _check(reader: Reader, split: str, args: Mapping[str, Any]) -> None:
-    if split not in reader.splits:
+    if reader.splits and split not in reader.splits:
         raise InputError(f"--splits: {reader.name} has {' and '.join(reader.splits)}, got {split!r}")
     for key in args:
         if key not in reader.options:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.errors import InputError, in_short
-from lossgrid.files import fault_of_name, read_file
+from lossgrid.files import read_file
 from lossgrid.readers.arrays import read_pickle
+from lossgrid.readers.location import path_of
+from lossgrid.readers.normalisation import NORMALISATIONS, normalised
 from lossgrid.readers.reader import Options
 from lossgrid.readers.spread import spread
 
@@ -42,15 +43,6 @@ PUBLISHED = {
     "test_batch": "40351d587109b95175f43aff81a1287e",
 }
 
-# Mean and standard deviation of red, green, blue, for pixels in 0..1.
-NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    # of the paper's code (tomgoldstein/loss-landscape, cifar10/dataloader.py)
-    "li": ((125.3 / 255, 123.0 / 255, 113.9 / 255), (63.0 / 255, 62.1 / 255, 66.7 / 255)),
-    # of ImageNet, used to train many published CIFAR networks (such as those of akamaster/pytorch_resnet_cifar10)
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
-}
-
 MEANINGS = {"li": "default, the paper's", "imagenet": "akamaster's and torchvision's", "none": ""}
 
 Pictures = npt.NDArray[np.uint8]
@@ -65,7 +57,6 @@ class Cifar10:
     location: str = "FOLDER"
     options: Options = field(default_factory=lambda: {"normalize": MEANINGS})
     splits: tuple[str, ...] = tuple(BATCHES)
-    classes: int | None = CLASSES
 
     def read(
         self, split: str, *, location: str, max_samples: int | None = None, normalize: str = "li"
@@ -75,12 +66,13 @@ class Cifar10:
         Raises:
             InputError: See :func:`read`.
         """
-        folder = Path(location)
-        if fault := fault_of_name(folder):
-            raise InputError(f"--data cifar10:FOLDER: {fault}")
-        with suppress(RuntimeError):  # ~name of an unknown user
-            folder = folder.expanduser()
+        folder = path_of(location, data="cifar10:FOLDER")
         return read(split, folder=folder, normalize=normalize, max_samples=max_samples)
+
+    def classes(self, location: str) -> int:
+        """Return the number of classes."""
+        del location
+        return CLASSES
 
     def identity(self, location: str) -> str:
         """Return the name."""
@@ -112,12 +104,7 @@ def read(
     if max_samples is not None:
         chosen = spread(len(labels), max_samples)
         pictures, labels = pictures[chosen], labels[chosen]
-    mean, deviation = (np.array(part, dtype=np.float32)[:, None, None] for part in NORMALISATIONS[normalize])
-    scaled = pictures.reshape(-1, 3, 32, 32).astype(np.float32)
-    scaled /= 255
-    scaled -= mean
-    scaled /= deviation
-    return scaled, labels
+    return normalised(pictures.reshape(-1, 3, 32, 32).astype(np.float32), NORMALISATIONS[normalize]), labels
 
 
 def _batch(where: Path, layout: str, name: str) -> tuple[Pictures, Labels, str]:

@@ -26,7 +26,6 @@ class Digits:
     location: str = ""
     options: Options = field(default_factory=dict)
     splits: tuple[str, ...] = ("train", "test")
-    classes: int | None = CLASSES
 
     def read(
         self, split: str, *, location: str = "", max_samples: int | None = None
@@ -48,6 +47,11 @@ class Digits:
         chosen = is_test if split == "test" else ~is_test
         pictures = (bunch.images[chosen] / BRIGHTEST).astype(np.float32)
         return pictures[:, None], bunch.target[chosen].astype(np.int64)
+
+    def classes(self, location: str) -> int:
+        """Return the number of classes."""
+        del location
+        return CLASSES
 
     def identity(self, location: str) -> str:
         """Return the name."""

@@ -26,11 +26,10 @@ class Reader(Protocol):
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The names of its splits."""
+        """The names of its splits; empty if its location decides. Then :meth:`read` refuses other names."""
 
-    @property
-    def classes(self) -> int | None:
-        """Number of classes; None if the largest class among the targets decides."""
+    def classes(self, location: str) -> int | None:
+        """Return the number of classes; None if the largest class among the targets decides."""
 
     @property
     def read(self) -> Callable[..., tuple[Any, Any]]:

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 
 from lossgrid.readers.cifar10 import Cifar10
 from lossgrid.readers.digits import Digits
+from lossgrid.readers.images import Images
+from lossgrid.readers.npz import Npz
 from lossgrid.readers.reader import Reader
 
 _OWN: tuple[Reader, ...] = (
     Digits(),
     Cifar10(),
+    Npz(),
+    Images(),
 )
 READERS: dict[str, Reader] = {reader.name: reader for reader in _OWN}
 
