@@ -57,7 +57,7 @@ def read_checkpoint(path: Path, layout: Layout = BY_RULE) -> State:
         raise InputError(
             f"checkpoint {shown(path)} holds {_kind(found)}{_where(layout)}; {EXPECTED}{other_keys(content, layout)}"
         )
-    left, ignored = without_ignored(with_versions(OrderedDict(entries), _versions(found)), layout.ignore)
+    left, ignored, unused = without_ignored(with_versions(OrderedDict(entries), _versions(found)), layout.ignore)
     for name, value in left.items():
         if not isinstance(name, str) or not (isinstance(value, torch.Tensor) or is_extra(name)):
             raise InputError(
@@ -69,22 +69,22 @@ def read_checkpoint(path: Path, layout: Layout = BY_RULE) -> State:
         _refuse_unfilled(state, path)
     if layout.prefix and state:
         state = without_given_prefix(state, layout.prefix, path)
-    return _bare(state, layout, ignored, path)
+    return _bare(state, ignored, unused, path)
 
 
-def _bare(state: State, layout: Layout, ignored: list[str], path: Path) -> State:
-    """Return the state without the prefixes of wrappers, and without what is ignored under the names it has then."""
+def _bare(state: State, ignored: list[str], patterns: list[str], path: Path) -> State:
+    """Return the state without the prefixes of wrappers, and without entries whose names match a pattern then."""
     bare = without_prefixes(state)
     if (first := next(iter(state), "")) != (rest := next(iter(bare), "")):
         log.info("checkpoint %s: removed the prefix %r of all names", shown(path), first.removesuffix(rest))
-    bare, more = without_ignored(bare, layout.ignore)
+    bare, more, unused = without_ignored(bare, patterns)
     if not bare:
         raise InputError(f"checkpoint {shown(path)} has no entries but those that --checkpoint-ignore leaves out")
     if ignored or more:
         log.info("checkpoint %s: left out %s", shown(path), listed(map(shown, ignored + more)))
-    elif layout.ignore:
-        patterns = ", ".join(map(shown, layout.ignore))
-        log.warning("checkpoint %s has no entry that --checkpoint-ignore %s leaves out", shown(path), patterns)
+    if unused:
+        without = ", ".join(map(shown, unused))
+        log.warning("checkpoint %s has no entry that --checkpoint-ignore %s leaves out", shown(path), without)
     return bare
 
 

@@ -31,7 +31,8 @@ class Layout:
     Attributes:
         key: The entry that holds the state dict; dots separate the keys of nested entries. None: it is found.
         prefix: Removed from the names that begin with it.
-        ignore: Patterns of the names of entries that are left out, as of ``fnmatch``.
+        ignore: Patterns, as of ``fnmatch``, of the names of entries that are left out: names as in the file; a pattern
+            that no such name matches is compared with the names without prefixes.
     """
 
     key: str | None = None
@@ -80,7 +81,11 @@ def find(content: Any, layout: Layout, path: Path) -> Any:
         return content
     bare = any(isinstance(value, torch.Tensor) and value.dim() for value in entries.values())
     holders = [key for key in (HOLDERS if bare else HOLDERS + MORE_HOLDERS) if plain(entries.get(key)) is not None]
-    others = [key for key, value in entries.items() if is_state(value) and key not in holders[:1]]
+    others = [
+        key
+        for key, value in entries.items()
+        if is_state(value) and key not in holders[:1] and not is_ignored(key, layout.ignore)
+    ]
     named = ", ".join(shown(repr(key)) for key in others)
     if holders and others:
         log.warning(
@@ -142,14 +147,17 @@ def _own(entries: Mapping[Any, Any], key: str) -> list[Any]:
     return [entries[one] for one in (key, number) if one is not None and one in entries]
 
 
-def without_ignored(state: Mapping[Any, Any], patterns: Sequence[str]) -> tuple[State, list[str]]:
-    """Return the state without the entries whose names match a pattern, and the names of those."""
-    left = [name for name in state if isinstance(name, str) and any(fnmatchcase(name, one) for one in patterns)]
-    if not left:
-        return with_versions(OrderedDict(state), getattr(state, "_metadata", None)), []
-    gone = set(left)
+def without_ignored(state: State, patterns: Sequence[str]) -> tuple[State, list[str], list[str]]:
+    """Return the state without the entries whose names match a pattern, those names, and the patterns without any."""
+    gone = dict.fromkeys(name for name in state if is_ignored(name, patterns))
     kept = OrderedDict((name, value) for name, value in state.items() if name not in gone)
-    return with_versions(kept, getattr(state, "_metadata", None)), left
+    unused = [one for one in patterns if not any(is_ignored(name, [one]) for name in gone)]
+    return with_versions(kept, getattr(state, "_metadata", None)), list(gone), unused
+
+
+def is_ignored(name: Any, patterns: Sequence[str]) -> bool:
+    """Return whether a name matches a pattern; case counts."""
+    return isinstance(name, str) and any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def without_given_prefix(state: State, prefix: str, path: Path) -> State:

@@ -55,10 +55,9 @@ def load_renamed(model: torch.nn.Module, state: Mapping[str, Any], *, source: st
         log.info("checkpoint %s fits the network without %s, which is removed", source, removed)
 
 
-def _are_names_of(own: State, given: Mapping[str, Any]) -> bool:
+def _are_names_of(own: State, given: State) -> bool:
     """Return whether names are those of the network; optional entries may be missing."""
-    bare = without_prefixes(given)
-    return bare.keys() <= own.keys() and own.keys() - bare.keys() <= set(_optional(own, bare))
+    return given.keys() <= own.keys() and own.keys() - given.keys() <= set(_optional(own, given))
 
 
 def load_state(model: torch.nn.Module, state: Mapping[str, Any], *, source: str) -> None:
