@@ -30,6 +30,8 @@ from tests.unit.test_compare import run_main
 
 State = dict[str, torch.Tensor]
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.*is deprecated")  # people have networks with it
+
 
 def net(seed: int = 0) -> nn.Sequential:
     torch.manual_seed(seed)
@@ -125,6 +127,21 @@ def test_a_prefix_before_only_some_names_is_not_removed_but_the_options_are_name
     assert "--checkpoint-prefix model. --checkpoint-ignore 'criterion.*' --checkpoint-ignore 'scale*'" in line
     assert equal(loaded(path, Layout(prefix="model.", ignore=("criterion.*", "scale*"))), net())
     assert equal(loaded(path, Layout(ignore=("criterion.*", "scale"))), net())
+
+
+def test_what_else_differs_is_listed_under_the_networks_own_names(tmp_path: Path) -> None:
+    state = net().state_dict() | {"head.bias": torch.ones(5)}
+    del state["encoder.0.bias"]
+    line = refusal(saved(tmp_path, renamed(state, lambda name: f"model.{name}")))
+    assert "1 missing: encoder.0.bias; 1 of another shape: head.bias (5,) instead of (2,)" in line
+
+
+def test_hooks_see_the_names_without_prefix(tmp_path: Path) -> None:
+    older = nn.Sequential(nn.utils.weight_norm(nn.Linear(6, 4)), nn.Linear(4, 2))
+    model = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(6, 4)), nn.Linear(4, 2))
+    loaded(saved(tmp_path, renamed(older.state_dict(), lambda name: f"model.{name}")), model=model)
+    inputs = torch.rand(3, 6)
+    assert torch.allclose(model(inputs), older(inputs))
 
 
 def test_a_larger_network_is_not_taken_for_one_beside_others() -> None:

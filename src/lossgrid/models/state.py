@@ -35,8 +35,8 @@ MOST_PREFIXES = 100  # prefixes that an error tries; a hostile file has millions
 def load_renamed(model: torch.nn.Module, state: Mapping[str, Any], *, source: str) -> None:
     """Load a state into ``model`` as :func:`load_state` does, if need be under other names, which the log reports.
 
-    The other names lack a common prefix, or what wrappers add inside names. They are used if all of them, and no
-    others, are those of the network.
+    The other names lack a common prefix, or what wrappers add. Those are used that fit the network; if none do, those
+    that have most names in common with it, so that the error lists what else differs.
 
     Raises:
         InputError: As of :func:`load_state`.
@@ -47,17 +47,18 @@ def load_renamed(model: torch.nn.Module, state: Mapping[str, Any], *, source: st
         if not all(isinstance(name, str) for name in state):
             raise
         own = without_prefixes(model.state_dict())
-        fitting = ((removed, bare) for removed, bare in candidates(state) if _are_names_of(own, bare))
-        removed, found = next(fitting, ("", None))
-        if found is None:
+        fits = [(*_fit(own, bare), removed, bare) for removed, bare in candidates(state)]
+        is_fit, common, removed, found = max(fits, key=lambda fit: fit[:2], default=(False, 0, "", state))
+        if not is_fit and common <= len(own.keys() & without_prefixes(state).keys()):
             raise
+        log.info("checkpoint %s is loaded without %s", source, removed)
         load_state(model, found, source=source)
-        log.info("checkpoint %s fits the network without %s, which is removed", source, removed)
 
 
-def _are_names_of(own: State, given: State) -> bool:
-    """Return whether names are those of the network; optional entries may be missing."""
-    return given.keys() <= own.keys() and own.keys() - given.keys() <= set(_optional(own, given))
+def _fit(own: State, given: State) -> tuple[bool, int]:
+    """Return whether names are those of the network, of which optional ones may be missing; and how many are."""
+    common = own.keys() & given.keys()
+    return len(common) == len(given) and own.keys() - common <= set(_optional(own, given)), len(common)
 
 
 def load_state(model: torch.nn.Module, state: Mapping[str, Any], *, source: str) -> None:

@@ -15,7 +15,8 @@ class CheckpointConfig(NetworkConfig):
     checkpoint: ReadPath | None = option(
         None,
         metavar="FILE",
-        help="Trained parameters: torch.save of a state dict, or safetensors; without it as built from --model-seed.",
+        help="Trained parameters: torch.save of a state dict, safetensors, or a folder or index of shards; without it "
+        "as built from --model-seed.",
         role="contents",
         group=NETWORK,
     )
