@@ -400,6 +400,17 @@ def test_attributes_that_hide_methods_change_nothing(holder: str | None, tmp_pat
     assert equal(loaded(path, Layout(key="unknown" if holder == "unknown" else None)), net())
 
 
+def test_attributes_of_tensors_and_versions_change_nothing(tmp_path: Path) -> None:
+    state = net().state_dict()
+    state._metadata = Shadowed(state._metadata)  # type: ignore[attr-defined]
+    for name in ("dim", "detach", "isfinite", "cpu"):
+        odd = torch.ones(2)
+        odd.__dict__[name] = 3
+        path = saved(tmp_path, {"net": state | {"head.bias": odd}, "model_state_dict": state, "odd": odd})
+        assert torch.equal(loaded(path, Layout(key="net")).get_parameter("head.bias"), torch.ones(2)), name
+        assert equal(loaded(path), net()), name
+
+
 def test_dicts_that_hold_themselves_are_one_line(tmp_path: Path) -> None:
     content: dict[str, Any] = {f"key{i}": i for i in range(200)}
     for i in range(200):

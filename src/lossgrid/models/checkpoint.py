@@ -142,13 +142,11 @@ def _read_safetensors(path: Path) -> Any:
         ) from None
 
 
-def _versions(state: Any) -> Any:
+def _versions(state: Any) -> dict[str, Any] | None:
     """Return the version of each module, which torch stores in ``_metadata`` for loading hooks; None if damaged."""
-    versions = getattr(state, "_metadata", None)
-    is_sound = isinstance(versions, dict) and all(
-        isinstance(k, str) and isinstance(v, dict) for k, v in versions.items()
-    )
-    return versions if is_sound else None
+    versions = {name: plain(version) for name, version in (plain(getattr(state, "_metadata", None)) or {}).items()}
+    is_sound = all(isinstance(name, str) and version is not None for name, version in versions.items())
+    return versions if versions and is_sound else None
 
 
 def _detached(state: Mapping[str, Any]) -> State:

@@ -51,7 +51,7 @@ BY_RULE = Layout()  # the weights are found by rule
 def plain(value: Any) -> dict[Any, Any] | None:
     """Return the entries of a dict of a file as an ordinary dict; None for anything else.
 
-    A file can give an OrderedDict attributes that hide its methods.
+    A file can give an OrderedDict, and a tensor, attributes that hide its methods.
     """
     if isinstance(value, OrderedDict):
         return dict(OrderedDict.items(value))
@@ -79,7 +79,7 @@ def find(content: Any, layout: Layout, path: Path) -> Any:
         return _at_key(content, layout.key, path)
     if entries is None:
         return content
-    bare = any(isinstance(value, torch.Tensor) and value.dim() for value in entries.values())
+    bare = any(isinstance(value, torch.Tensor) and torch.Tensor.dim(value) for value in entries.values())
     holders = [key for key in (HOLDERS if bare else HOLDERS + MORE_HOLDERS) if plain(entries.get(key)) is not None]
     others = [
         key

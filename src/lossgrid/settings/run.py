@@ -30,14 +30,7 @@ from lossgrid.settings.option import (
     option,
     option_of,
 )
-from lossgrid.settings.types import (
-    MOST,
-    AxisSetting,
-    BatchSize,
-    Paths,
-    Repeated,
-    WrittenPath,
-)
+from lossgrid.settings.types import MOST, AxisSetting, BatchSize, Paths, Repeated, WrittenPath
 from lossgrid.surface import Axis, Grid
 
 Norm = Literal["filter", "layer", "weight", "none"]
