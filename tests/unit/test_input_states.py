@@ -249,7 +249,7 @@ def test_the_index_of_shards_is_explained(tmp_path: Path) -> None:
             models.read_checkpoint(tmp_path / "model.safetensors.index.json")
 
 
-@pytest.mark.parametrize("key", ["net", "params", "weights", "generator"])
+@pytest.mark.parametrize("key", ["params", "weights", "generator"])
 def test_weights_under_an_unknown_key_are_named(key: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"holds weights under '{key}'.*torch.save\(checkpoint\['{key}'\], FILE\)"):
         models.read_checkpoint(saved(tmp_path, {key: net().state_dict(), "acc": 91.2, "epoch": 3}))

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from lossgrid import user_code
+from lossgrid import models, user_code
 from lossgrid.directions.random import Random
 from lossgrid.directions.source import Around, DirectionSource
 from lossgrid.directions.stored import Given, OfFile
@@ -49,7 +49,7 @@ def source_of(
     """
     networks = [(str(path), path) for path in config.to] if to is None else to
     if networks:
-        return Towards(networks, random(config))
+        return Towards(networks, random(config), models.Layout.of(config))
     asked = config.directions if directions is None else directions
     if isinstance(asked, (str, Path)):
         return _named(str(asked), config)

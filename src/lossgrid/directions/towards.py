@@ -26,10 +26,12 @@ class Towards:
     Attributes:
         networks: Modules, state dicts or checkpoint files, each after its name in errors.
         others: The source of the directions of further axes.
+        layout: Where the weights are in checkpoint files.
     """
 
     networks: Sequence[tuple[str, Network]]
     others: Random
+    layout: models.Layout = models.BY_RULE
     needs_data: bool = False
 
     def make(self, around: Around, axes: int) -> list[Entries]:
@@ -38,7 +40,9 @@ class Towards:
         Raises:
             InputError: A network cannot be read, does not fit, or equals the trained network.
         """
-        made = [towards(_state(network), around.model, source=name) for name, network in self.networks[:axes]]
+        made = [
+            towards(_state(network, self.layout), around.model, source=name) for name, network in self.networks[:axes]
+        ]
         return made + [self.others.of_axis(around.model, axis) for axis in range(len(made), axes)]
 
 
@@ -53,15 +57,15 @@ def towards(state: Mapping[str, Any], model: torch.nn.Module, *, source: str) ->
     start = copy.deepcopy(model.state_dict())  # a deep copy, as modules may have extra state of any type
     theta = {name: start[name] for name in states(model)}
     try:
-        models.load_state(model, state, source=source)
+        models.load_renamed(model, state, source=source)
         return difference(theta, states(model), source=source)
     finally:
         model.load_state_dict(start, strict=False)  # not strict: hooks may leave entries out of a state dict
 
 
-def _state(network: Network) -> Mapping[str, Any]:
+def _state(network: Network, layout: models.Layout) -> Mapping[str, Any]:
     if isinstance(network, (str, Path)):
-        return models.read_checkpoint(Path(network))
+        return models.read_checkpoint(Path(network), layout)
     return network.state_dict() if isinstance(network, torch.nn.Module) else network
 
 

@@ -1,8 +1,21 @@
 """Networks, built-in and of users, and their checkpoints."""
 
 from lossgrid.models.checkpoint import read_checkpoint
+from lossgrid.models.layout import BY_RULE, Layout
 from lossgrid.models.module import check_module, copy_of
+from lossgrid.models.names import is_extra
 from lossgrid.models.registry import build, names
-from lossgrid.models.state import is_extra, load_state
+from lossgrid.models.state import load_renamed, load_state
 
-__all__ = ["build", "check_module", "copy_of", "is_extra", "load_state", "names", "read_checkpoint"]
+__all__ = [
+    "BY_RULE",
+    "Layout",
+    "build",
+    "check_module",
+    "copy_of",
+    "is_extra",
+    "load_renamed",
+    "load_state",
+    "names",
+    "read_checkpoint",
+]

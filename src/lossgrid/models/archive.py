@@ -18,16 +18,19 @@ SAFE_FROM = "2.10"  # before torch 2.6 a forged file runs code despite weights_o
 ZIP = b"PK\x03\x04"
 ENCRYPTED, DIRECTORY = 0x1, 0x10  # bits of a member's flags and of its attributes
 PIECE = 2**20  # bytes read at once
-REFUSED = re.compile(r"GLOBAL ([\w.]+)|TorchScript")  # in torch's error for a file that names code
+# In torch's error for a file that names code.
+REFUSED = re.compile(r"GLOBAL ([\w.]{1,200})|``([\w.]+)`` must be imported|TorchScript")
 
 
-class NumPyData:
-    """Stands for a NumPy number or array beside the weights; its value is not needed.
+class StandIn:
+    """Stands for an object beside the weights; its value is not needed.
 
-    NumPy's own functions trust their arguments, so they are never called with those of a file.
+    The functions that make such objects trust their arguments, so they are never called with those of a file.
     """
 
-    def __new__(cls, *_: object) -> NumPyData:
+    kind = "an object"
+
+    def __new__(cls, *_: object) -> StandIn:
         """Ignore all arguments."""
         return object.__new__(cls)
 
@@ -35,11 +38,45 @@ class NumPyData:
         """Ignore the state."""
 
 
+class NumPyData(StandIn):
+    """Stands for a NumPy number or array."""
+
+    kind = "numbers of NumPy"
+
+
+class Arguments(StandIn):
+    """Stands for the arguments of a training script."""
+
+    kind = "a Namespace"
+
+
+class PathName(StandIn):
+    """Stands for a path."""
+
+    kind = "a path"
+
+
+class Moment(StandIn):
+    """Stands for a date, a time or a difference of times."""
+
+    kind = "a date or time"
+
+
+PATHS = ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")
+MOMENTS = ("date", "datetime", "time", "timedelta", "timezone")
+
 _STAND_INS: list[Any] = [
-    (NumPyData, name)
-    for core in ("numpy.core", "numpy._core")
-    for name in (f"{core}.multiarray.scalar", f"{core}.multiarray._reconstruct", f"{core}.numeric._frombuffer")
-] + [(NumPyData, "numpy.dtype"), (NumPyData, "numpy.ndarray")]
+    *(
+        (NumPyData, name)
+        for core in ("numpy.core", "numpy._core")
+        for name in (f"{core}.multiarray.scalar", f"{core}.multiarray._reconstruct", f"{core}.numeric._frombuffer")
+    ),
+    (NumPyData, "numpy.dtype"),
+    (NumPyData, "numpy.ndarray"),
+    (Arguments, "argparse.Namespace"),
+    *((PathName, f"{module}.{name}") for module in ("pathlib", "pathlib._local") for name in PATHS),
+    *((Moment, f"datetime.{name}") for name in MOMENTS),
+]
 
 
 def read_archive(path: Path, *, what: str, expected: str, else_no: str = "no checkpoint") -> Any:
@@ -112,5 +149,5 @@ def _why(error: Exception, else_no: str) -> str:
     refused = REFUSED.search(str(error))
     if refused is None:
         return f"is damaged or {else_no} ({type(error).__name__})"
-    what = refused[1] or "a TorchScript program"
+    what = refused[1] or refused[2] or "a TorchScript program"
     return f"holds {what}, which is not loaded as it could run code; save model.state_dict() instead"

@@ -10,7 +10,7 @@ from torch.nn.parameter import is_lazy
 
 from lossgrid import user_code
 from lossgrid.errors import InputError
-from lossgrid.models.state import is_extra
+from lossgrid.models.names import is_extra
 
 
 def check_module(model: torch.nn.Module, *, name: str) -> None:

@@ -6,47 +6,59 @@ import logging
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 import torch
 
 from lossgrid import user_code
 from lossgrid.errors import InputError
+from lossgrid.files import shown
 from lossgrid.models.cast import cast, loses_digits
+from lossgrid.models.names import (
+    PREFIXES,
+    State,
+    candidates,
+    common_prefixes,
+    is_extra,
+    listed,
+    with_versions,
+    without_prefixes,
+)
 
 log = logging.getLogger(__name__)
 
-PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
-EXTRA = "_extra_state"  # torch's name for the result of a module's get_extra_state
 SHARD = re.compile(r"\d+-of-0*(?!1\D)\d+")  # model-00001-of-00002.safetensors
-NAMED = 4  # entries of each kind that an error lists
-
-State = OrderedDict[str, Any]  # tensors, and extra state of modules, of any type
+MOST_PREFIXES = 100  # prefixes that an error tries; a hostile file has millions
 
 
-def is_extra(name: str) -> bool:
-    """Return whether an entry is the extra state of a module; it can have any type and never moves."""
-    return name.rpartition(".")[2] == EXTRA
+def load_renamed(model: torch.nn.Module, state: Mapping[str, Any], *, source: str) -> None:
+    """Load a state into ``model`` as :func:`load_state` does, if need be under other names, which the log reports.
+
+    The other names lack a common prefix, or what wrappers add. Those are used that fit the network; if none do, those
+    that have most names in common with it, so that the error lists what else differs.
+
+    Raises:
+        InputError: As of :func:`load_state`.
+    """
+    try:
+        load_state(model, state, source=source)
+    except InputError:
+        if not all(isinstance(name, str) for name in state):
+            raise
+        own = without_prefixes(model.state_dict())
+        fits = [(*_fit(own, bare), removed, bare) for removed, bare in candidates(state)]
+        is_fit, common, removed, found = max(fits, key=lambda fit: fit[:2], default=(False, 0, "", state))
+        if not is_fit and common <= len(own.keys() & without_prefixes(state).keys()):
+            raise
+        log.info("checkpoint %s is loaded without %s", source, removed)
+        load_state(model, found, source=source)
 
 
-def without_prefixes(state: Mapping[str, Any]) -> State:
-    """Return the state without the prefixes that wrappers put before every name."""
-    bare: State = OrderedDict(state)
-    versions = getattr(state, "_metadata", None)
-    for prefix in PREFIXES:
-        if state and all(name.startswith(prefix) for name in state):
-            bare = OrderedDict((name.removeprefix(prefix), value) for name, value in state.items())
-            if versions is not None:
-                known = {k: v for k, v in versions.items() if f"{k}.".startswith(prefix)}
-                versions = {f"{k}."[len(prefix) :].removesuffix("."): v for k, v in known.items()}
-            return without_prefixes(_with(bare, versions))
-    return _with(bare, versions)
-
-
-def _with(state: State, versions: Any) -> State:
-    if versions is not None:
-        state._metadata = versions  # type: ignore[attr-defined]
-    return state
+def _fit(own: State, given: State) -> tuple[bool, int]:
+    """Return whether names are those of the network, of which optional ones may be missing; and how many are."""
+    common = own.keys() & given.keys()
+    return len(common) == len(given) and own.keys() - common <= set(_optional(own, given)), len(common)
 
 
 def load_state(model: torch.nn.Module, state: Mapping[str, Any], *, source: str) -> None:
@@ -69,16 +81,11 @@ def load_state(model: torch.nn.Module, state: Mapping[str, Any], *, source: str)
     # Prefixes are removed on both sides, so that a wrapped model can load its own checkpoint.
     own, given = without_prefixes(whole), without_prefixes(state)
     wrapper = next(iter(whole), "").removesuffix(next(iter(own), ""))
-    tensors = {name: tensor for name, tensor in own.items() if isinstance(tensor, torch.Tensor)}
-    filled = {_memory_of(tensors[name]) for name in given if name in tensors}
-    optional = [
-        name
-        for name, tensor in tensors.items()
-        if name not in given and (_memory_of(tensor) in filled or name.endswith("num_batches_tracked"))
-    ]
+    tensors = _tensors(own)
+    optional = _optional(own, given)
     misfit = _misfit(own, given, optional, source)
     try:
-        converted = _converted(tensors, given, source)
+        converted, rounded = _converted(tensors, given, source)
     except InputError as error:
         raise InputError(misfit or str(error)) from None
     ready: State = OrderedDict((wrapper + name, own[name]) for name in optional)
@@ -87,11 +94,11 @@ def load_state(model: torch.nn.Module, state: Mapping[str, Any], *, source: str)
     before = {name: tensor.detach().clone() for name, tensor in tensors.items()}
     try:
         # Also if names do not fit: the model's hooks may rename them.
-        left = model.load_state_dict(_with(ready, versions), strict=False)
+        left = model.load_state_dict(with_versions(ready, versions), strict=False)
         fault = misfit if left.missing_keys or left.unexpected_keys else ""
         broken = [name for name, tensor in tensors.items() if misfit and not tensor.isfinite().all()]
         if broken:
-            fault = f"checkpoint {source} holds numbers that are not finite in {_list(broken)}"
+            fault = f"checkpoint {source} holds numbers that are not finite in {listed(broken)}"
     except Exception as error:  # torch's about shapes, or any of the user's hooks
         fault = misfit or f"checkpoint {source}: loading it into the model raised {user_code.describe(error)}"
     if fault:
@@ -99,6 +106,31 @@ def load_state(model: torch.nn.Module, state: Mapping[str, Any], *, source: str)
             for name, tensor in tensors.items():
                 tensor.copy_(before[name])
         raise InputError(fault)
+    if rounded:
+        log.warning(
+            "checkpoint %s holds more digits than the network's %s, to which it is rounded, in %s; --precision float64 "
+            "keeps them",
+            source, _name(_main_dtype(tensors)), listed(rounded),
+        )  # fmt: skip
+
+
+def _tensors(own: State) -> dict[str, torch.Tensor]:
+    return {name: tensor for name, tensor in own.items() if isinstance(tensor, torch.Tensor)}
+
+
+def _main_dtype(tensors: Mapping[str, torch.Tensor]) -> torch.dtype:
+    return next((t.dtype for t in tensors.values() if t.is_floating_point()), torch.float32)
+
+
+def _optional(own: State, given: State) -> list[str]:
+    """Return the entries of the network that a checkpoint may lack."""
+    tensors = _tensors(own)
+    filled = {_memory_of(tensors[name]) for name in given if name in tensors}
+    return [
+        name
+        for name, tensor in tensors.items()
+        if name not in given and (_memory_of(tensor) in filled or name.endswith("num_batches_tracked"))
+    ]
 
 
 def _memory_of(tensor: torch.Tensor) -> tuple[int, torch.Size]:
@@ -116,7 +148,7 @@ def _misfit(own: State, given: State, optional: Iterable[str], source: str) -> s
         if name in own and isinstance(value, torch.Tensor) and value.shape != getattr(own[name], "shape", None)
     ]
     kinds = (("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen))
-    faults = [f"{len(entries)} {kind}: {_list(entries)}" for kind, entries in kinds if entries]
+    faults = [f"{len(entries)} {kind}: {listed(entries)}" for kind, entries in kinds if entries]
     if not faults:
         return ""
     return f"checkpoint {source} does not fit the model: {'; '.join(faults)}; {_remedy(own, given, source)}"
@@ -137,31 +169,53 @@ def _remedy(own: State, given: State, source: str) -> str:
                 f"a wrapper around a part left {part!r} in its names: save it with name.replace({part!r}, '') as names"
             )
     if SHARD.search(source):
-        return "it is one of several files (shards): load them all, join them into one dict and save that"
+        return (
+            "it is one of several files (shards): give their index, such as model.safetensors.index.json, or load them "
+            "all, join them into one dict and save that"
+        )
+    if inside := _inside(own, given):
+        return inside
     if not names & set(given):
         return "it is of another network, or of one whose entries have other names; check --model"
     return "check --model and --model-arg (such as num_classes, shortcut)"
 
 
-def _common_prefix(state: State) -> str:
-    """Return the longest prefix of all names that ends with a dot; empty if there is none."""
-    first, _, _ = next(iter(state), "").partition(".")
-    prefix = f"{first}."
-    while state and all(name.startswith(prefix) for name in state):
-        rest = next(iter(state))[len(prefix) :].partition(".")
-        if not rest[1] or not all(name.startswith(f"{prefix}{rest[0]}.") for name in state):
-            return prefix
-        prefix += f"{rest[0]}."
+def _inside(own: State, given: State) -> str:
+    """Return the options that select the network in a checkpoint that holds it beside others; "" if none do."""
+    first = next(iter(own), "")
+    needed = own.keys() - set(_optional(own, OrderedDict()))
+    tops = {_top(name, "") for name in own}
+    prefixes = (name.removesuffix(first) for name in given if f".{name}".endswith(f".{first}"))
+    for prefix in islice(prefixes, MOST_PREFIXES):
+        if not all(prefix + name in given for name in needed):
+            continue
+        others = {_top(name, prefix) for name in given if name.removeprefix(prefix) not in own}
+        if others.isdisjoint(prefix + top for top in tops):  # else it is a larger network
+            ignore = [f"--checkpoint-ignore '{shown(other)}*'" for other in sorted(others)]
+            strip = [f"--checkpoint-prefix {shown(prefix)}"] if prefix else []
+            return f"it holds the network beside others: give {listed([*strip, *ignore], separator=' ')}"
     return ""
 
 
-def _converted(tensors: Mapping[str, torch.Tensor], given: State, source: str) -> State:
-    """Return the given tensors in the dtypes of the network, on the CPU.
+def _top(name: str, prefix: str) -> str:
+    """Return the first part of a name, after ``prefix`` if it begins with that, with a dot if more follows."""
+    start = len(prefix) if name.startswith(prefix) else 0
+    part, dot, _ = name[start:].partition(".")
+    return name[:start] + part + dot
+
+
+def _common_prefix(state: State) -> str:
+    """Return the longest prefix of all names that ends with a dot; empty if there is none."""
+    return next(reversed(common_prefixes(state)), "")
+
+
+def _converted(tensors: Mapping[str, torch.Tensor], given: State, source: str) -> tuple[State, list[str]]:
+    """Return the given tensors in the dtypes of the network, on the CPU, and the names of those that lose digits.
 
     Raises:
         InputError: A number is not finite, or the network's dtype cannot hold it.
     """
-    main = next((t.dtype for t in tensors.values() if t.is_floating_point()), torch.float32)
+    main = _main_dtype(tensors)
     converted: State = OrderedDict()
     faults: list[str] = []
     broken: list[str] = []
@@ -188,31 +242,18 @@ def _converted(tensors: Mapping[str, torch.Tensor], given: State, source: str) -
         elif loses_digits(number, converted[name]):
             rounded.append(name)
     if faults:
-        raise InputError(f"checkpoint {source} does not fit the model: {_list(faults, separator='; ')}")
+        raise InputError(f"checkpoint {source} does not fit the model: {listed(faults, separator='; ')}")
     if broken:
         raise InputError(
-            f"checkpoint {source} holds numbers that are not finite in {_list(broken)}; did its training diverge?"
+            f"checkpoint {source} holds numbers that are not finite in {listed(broken)}; did its training diverge?"
         )
     if large:
         raise InputError(
-            f"checkpoint {source} holds numbers too large for the network's {_name(main)} in {_list(large)}; give "
+            f"checkpoint {source} holds numbers too large for the network's {_name(main)} in {listed(large)}; give "
             "--precision float64"
         )
-    if rounded:
-        log.warning(
-            "checkpoint %s holds more digits than the network's %s, to which it is rounded, in %s; --precision float64 "
-            "keeps them",
-            source, _name(main), _list(rounded),
-        )  # fmt: skip
-    return converted
+    return converted, rounded
 
 
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
-
-
-def _list(entries: Iterable[str], *, separator: str = ", ") -> str:
-    """Return the first ``NAMED`` entries as text, and the number of all others."""
-    every = list(entries)
-    more = f" and {len(every) - NAMED} more" if len(every) > NAMED else ""
-    return separator.join(every[:NAMED]) + more

@@ -104,7 +104,8 @@ def load_model(config: ModelConfig, facts: Mapping[str, int]) -> torch.nn.Module
     if getattr(config, "precision", "") == "float64":
         model = model.double()  # before loading, so that a checkpoint in float64 loses no digits
     if config.checkpoint is not None:
-        models.load_state(model, models.read_checkpoint(config.checkpoint), source=str(config.checkpoint))
+        state = models.read_checkpoint(config.checkpoint, models.Layout.of(config))
+        models.load_renamed(model, state, source=str(config.checkpoint))
     return model.eval().requires_grad_(False)
 
 

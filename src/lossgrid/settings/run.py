@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal
 from pydantic import model_validator
 
 from lossgrid.files import fault_of_name
+from lossgrid.settings.checkpoint import CheckpointConfig
 from lossgrid.settings.layers import Settings, resolve
 from lossgrid.settings.network import (
     Device,
     MeasuredConfig,
-    NetworkConfig,
     Precision,
     device_option,
     precision_option,
@@ -30,7 +30,7 @@ from lossgrid.settings.option import (
     option,
     option_of,
 )
-from lossgrid.settings.types import MOST, AxisSetting, BatchSize, Paths, ReadPath, Repeated, WrittenPath
+from lossgrid.settings.types import MOST, AxisSetting, BatchSize, Paths, Repeated, WrittenPath
 from lossgrid.surface import Axis, Grid
 
 Norm = Literal["filter", "layer", "weight", "none"]
@@ -41,16 +41,9 @@ WriterChoice = Literal["auto", "parallel", "root"]
 FLOAT32_MAX = 3.4028234663852886e38
 
 
-class ModelConfig(NetworkConfig):
+class ModelConfig(CheckpointConfig):
     """The trained network and the directions around it: what ``lossgrid directions`` and ``lossgrid run`` share."""
 
-    checkpoint: ReadPath | None = option(
-        None,
-        metavar="FILE",
-        help="Trained parameters: torch.save of a state dict, or safetensors; without it as built from --model-seed.",
-        role="contents",
-        group=NETWORK,
-    )
     model_seed: int = option(
         0,
         metavar="N",
@@ -113,6 +106,8 @@ class ModelConfig(NetworkConfig):
             raise ValueError("give either --to or --directions FILE, not both")
         if self.to and self.checkpoint is None and ":" not in self.model:
             raise ValueError("--to needs --checkpoint, the point its differences start from")
+        if self.checkpoint is None and not self.to and (unused := self.about_checkpoints()):
+            raise ValueError(f"{option_of(unused[0])} needs --checkpoint or --to, whose files it is for")
         if self.directions != "random":
             if fault := fault_of_name(Path(self.directions)):
                 raise ValueError(f"--directions: {fault}")
