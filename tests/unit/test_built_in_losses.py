@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import lossgrid
+from lossgrid.cli.comparison import compare_files
 from lossgrid.cli.options import settings_of
 from lossgrid.errors import InputError
 from lossgrid.evaluation import choose_device
@@ -464,6 +465,18 @@ def test_a_surface_is_resumed_with_the_same_arguments_only(tmp_path: Path) -> No
         surface("cross_entropy", targets, out=out)
     with pytest.raises(InputError, match=r"loss-arg is .*0.1\} there and \{'label_smoothing': 0.2\} now"):
         surface("cross_entropy", targets, out=out, loss_args={"label_smoothing": 0.2})
+
+
+def test_a_comparison_of_other_arguments_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name, arguments in (("plain", {}), ("smooth", {"label_smoothing": 0.1})):
+        surface("cross_entropy", classes(COUNT), out=tmp_path / f"{name}.h5", loss_args=arguments)
+    files = [tmp_path / "plain.h5", tmp_path / "smooth.h5"]
+    compare_files(
+        files, metric=None, radius=0.5, levels=[], log_scale=None, vmax=None, labels=[], out=None, draw=False,
+        overwrite=False,
+    )  # fmt: skip
+    assert "loss-arg differs, and with it the unit of some numbers: none in" in caplog.text
+    assert "{'label_smoothing': 0.1} in" in caplog.text
 
 
 def test_files_from_before_have_no_arguments() -> None:
