@@ -142,18 +142,19 @@ def test_without_arguments_values_have_the_bits_of_the_plain_mean() -> None:
 
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize("kind", list(SHAPES))
-def test_accuracy_counts_the_targets_that_count(kind: str, batch: int) -> None:
+@pytest.mark.parametrize("void", [VOID, 1])
+def test_accuracy_counts_the_targets_that_count(void: int, kind: str, batch: int) -> None:
     more = SHAPES[kind]
-    targets, outputs = classes(COUNT, *more, void=True), drawn(COUNT, CLASSES, *more)
+    targets, outputs = classes(COUNT, *more, void=void == VOID), drawn(COUNT, CLASSES, *more)
     best = outputs.argmax(dim=1)
     pairs = [
-        (float(((b == y) & (y != VOID)).sum()), float((y != VOID).sum())) for b, y in zip(best, targets, strict=True)
+        (float(((b == y) & (y != void)).sum()), float((y != void).sum())) for b, y in zip(best, targets, strict=True)
     ]
-    objective = of("cross_entropy", targets, ignore_index=VOID)
+    objective = of("cross_entropy", targets, ignore_index=void)
     found = accuracy_of(objective, outputs, targets, batch)
-    assert found[0] == pytest.approx(float((best == targets)[targets != VOID].double().mean()), rel=1e-14)
+    assert found[0] == pytest.approx(float((best == targets)[targets != void].double().mean()), rel=1e-14)
     assert found == pytest.approx(ratio(pairs), rel=1e-9)
-    last = of("cross_entropy", targets, ignore_index=VOID, class_dim=-1)
+    last = of("cross_entropy", targets, ignore_index=void, class_dim=-1)
     assert accuracy_of(last, outputs.movedim(1, -1), targets, batch) == pytest.approx(found, rel=1e-14)
     sums = objective.sums(outputs, targets).tolist()
     assert sums[1] == [sum(t for t, _ in pairs), sum(w for _, w in pairs)]
@@ -537,17 +538,17 @@ def test_a_training_takes_arguments_and_resumes_with_the_same_only(tmp_path: Pat
         trained(tmp_path, loss_arg={"ignore_index": 3}, label_noise=0.5, out=tmp_path / "noisy")
 
 
-@pytest.mark.parametrize("targets", [[3, 3, 1, 0], [3, 3, 3, 3]])
+@pytest.mark.parametrize("targets", [[3, 3, 1, 2], [3, 3, 3, 3], [3, 3, 0, 0]])
 def test_the_gradient_is_that_of_torch_and_0_where_no_target_counts(targets: list[int]) -> None:
     truth, inputs = torch.tensor(targets), drawn(4, 6)
     model, other = linear().double(), linear().double()
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     schedule = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-    objective = of("cross_entropy", truth, ignore_index=3, weight=[1.0, 2.0, 3.0, 4.0])
+    objective = of("cross_entropy", truth, ignore_index=3, weight=[0.0, 2.0, 3.0, 4.0])
     device = choose_device("cpu", "float64", local_rank=0)
     Learner(model, optimizer, schedule, {"train": objective}, device, 4, False).update("train", inputs, truth)
-    weight = torch.tensor([1.0, 2.0, 3.0, 4.0]).double()
-    if set(targets) != {3}:
+    weight = torch.tensor([0.0, 2.0, 3.0, 4.0]).double()
+    if 1 in targets:
         F.cross_entropy(other(inputs), truth, ignore_index=3, weight=weight).backward()
         gradient = other.weight.grad
     else:
