@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import json
 import logging
 import re
 import sys
@@ -17,7 +18,7 @@ import torch
 
 from lossgrid import parallel, store
 from lossgrid.directions import Directions, Network
-from lossgrid.errors import LossgridError
+from lossgrid.errors import InputError, LossgridError
 from lossgrid.evaluation import arithmetic
 from lossgrid.machine.launcher import detect
 from lossgrid.parallel import World
@@ -43,6 +44,8 @@ def in_python() -> Iterator[None]:
 def _argument(option: re.Match[str]) -> str:
     """Return the argument for an option, with its value if it is a flag; text that is not an option remains."""
     name = option[1].replace("-", "_")
+    if name == "loss_arg":
+        return "loss_args"
     field = RunConfig.model_fields.get(name)
     if field is None:
         return option[0]
@@ -62,6 +65,7 @@ def evaluate(
     perturb_bias_and_norm: bool = False,
     seed: int = 0,
     loss: str | Callable[..., Any] = "cross_entropy",
+    loss_args: Mapping[str, Any] | None = None,
     metrics: Sequence[str] | Mapping[str, Any] = (),
     max_samples: int | None = None,
     batch_size: int | str = "auto",
@@ -93,9 +97,10 @@ def evaluate(
         norm: ``filter``, ``layer``, ``weight`` or ``none``, for random directions.
         perturb_bias_and_norm: Random directions also move biases and the parameters of normalisation layers.
         seed: Seed of random directions.
-        loss: ``cross_entropy``, ``mse``, or ``loss(outputs, targets)`` that returns a number per sample, the pair
-            (total, weight) of the batch, or the plain mean over its samples. A parameter ``model`` gets the moving
-            copy of the network.
+        loss: ``cross_entropy``, ``mse``, ``bce``, ``l1``, ``smooth_l1``, ``huber``, ``poisson_nll``; or
+            ``loss(outputs, targets)`` that returns a number per sample, the pair (total, weight) of the batch, or the
+            plain mean over its samples. A parameter ``model`` gets the moving copy of the network.
+        loss_args: Arguments of a built-in loss, such as ``{"ignore_index": -100}``; docs/losses.md lists them.
         metrics: Further measures: names such as ``"top5"``, ``"error"``, ``"ece"``; or a dict of your own by name:
             ``f(outputs, targets)`` with the same results as a loss, or an object with ``update``, ``compute`` and
             ``reset``, as in torchmetrics.
@@ -127,7 +132,7 @@ def evaluate(
     """
     splits = data if isinstance(data, Mapping) else {"train": data}
     networks = [to] if isinstance(to, (torch.nn.Module, Mapping, str, Path)) else list(to)
-    given = Given(model, splits, loss, _by_name(metrics), directions, networks, max_samples)
+    given = Given(model, splits, loss, _plain(loss_args), _by_name(metrics), directions, networks, max_samples)
     settings = {
         **given.settings(),
         "alpha": _axis(alpha),
@@ -198,6 +203,27 @@ def _by_name(metrics: Sequence[str] | Mapping[str, Any]) -> list[tuple[str, Any]
     if isinstance(metrics, Mapping):
         return list(metrics.items())
     return [(name, name) for name in ([metrics] if isinstance(metrics, str) else metrics)]
+
+
+def _plain(arguments: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return arguments as JSON types; arrays and tensors become lists.
+
+    Raises:
+        InputError: An argument is none of them.
+    """
+    given = {} if arguments is None else arguments
+    if not isinstance(given, Mapping):
+        raise InputError(f"loss_args: expected a dict such as {{'ignore_index': -100}}, got {type(given).__name__}")
+    found = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in given.items()}
+    for name, value in found.items():
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError, RecursionError):
+            raise InputError(
+                f"loss_args: expected a number, true or false, or a list of numbers as {name}, got "
+                f"{type(value).__name__}"
+            ) from None
+    return found
 
 
 def _axis(given: Range) -> Axis:

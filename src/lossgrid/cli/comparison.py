@@ -29,7 +29,8 @@ LEVELS = ("+0.1", "+0.5", "+1", "2x")
 RADIUS = 0.5
 SHOWN_MINIMA = 5  # of each surface
 RECORD = ("label", "file", "shape", "lower_bounds", "notes", "minima_found")  # in JSON beside the numbers
-UNIT_OF = ("loss", "norm")  # settings that decide the units of loss and lengths
+# Settings that decide the units of loss and lengths, and the word for a file without them.
+UNIT_OF = {"loss": "unknown", "loss_arg": "none", "norm": "unknown"}
 
 
 def compare_files(
@@ -113,11 +114,12 @@ def _refuse_taken(own: Sequence[Definition], radius: float, levels: Sequence[Lev
 
 def _warn_of_units(files: Sequence[Path], surfaces: Sequence[Surface]) -> None:
     """Log a warning if numbers of the surfaces have different units."""
-    for name in UNIT_OF:
-        found = {surface.origin.setting(name) or "unknown": file for file, surface in zip(files, surfaces, strict=True)}
+    for name, without in UNIT_OF.items():
+        values = (str(surface.origin.settings.get(name) or without) for surface in surfaces)
+        found = dict(zip(values, files, strict=True))
         if len(found) > 1:
             pairs = ", ".join(f"{one_line(value)} in {file}" for value, file in found.items())
-            log.warning("%s differs, and with it the unit of some numbers: %s", name, pairs)
+            log.warning("%s differs, and with it the unit of some numbers: %s", name.replace("_", "-"), pairs)
 
 
 def as_table(measured: Sequence[Measured]) -> str:

@@ -113,7 +113,7 @@ def settings_of(kind: Any, given: dict[str, Any], file: Path | None) -> Any:
     """Return the settings of the file and the command line; the command line wins."""
     given = {name: value for name, value in given.items() if value is not None and value != []}
     try:
-        for name in ("model_arg", "data_arg"):
+        for name in ("model_arg", "data_arg", "loss_arg"):
             if name in given:
                 given[name] = dict(_pair(text, option_of(name)) for text in given[name])
         return resolve(kind, read_toml(file) if file is not None else {}, given)

@@ -16,10 +16,11 @@ from lossgrid.errors import InputError
 from lossgrid.evaluation.calling import call
 from lossgrid.evaluation.device import Device
 from lossgrid.evaluation.sameness import distance
-from lossgrid.measures import Metric, Objective, refuse_loss_that_does_not_add_up
+from lossgrid.measures import Labels, Metric, Objective, of_labels, refuse_loss_that_does_not_add_up
 
 log = logging.getLogger(__name__)
 NO_GRADIENT = "does not require grad"
+ARGUMENTS = ", give --loss-arg ignore_index=N for a target that does not count, class_dim=-1 for classes that come last"
 WITHOUT_GRADIENT = "points are evaluated without gradients: take derivatives by torch.func.jvp or torch.func.jacrev"
 
 
@@ -74,6 +75,8 @@ def check_fit(
                 f"{split!r}, got {given}{advice}"
             )
         fitting[split] = own = _with_accuracy_where_it_can_be(name, split, splits[split], objective, outputs, targets)
+        if own.check is not None:
+            own.check(outputs, targets, getattr(splits[split], "targets", None))
         own.sums(outputs, targets)
         _try_measures(more, split, own, outputs, targets)
         again = _forward(name, model, inputs, device)
@@ -99,8 +102,9 @@ def _try_measures(
         InputError: A measure needs classes and the split has none, or a user's measure fails.
     """
     for measure in (metric.measure for metric in more):
-        if measure.of_classes and not objective.counts_correct:
+        if measure.of_classes and objective.labels is None:
             raise InputError(f"--metric {measure.name} is of classes, and split {split!r} has none; leave it out")
+        measure = of_labels(measure, objective.labels)
         state = measure.start(outputs.device)
         measure.add(state, outputs, targets)
         measure.values(state)
@@ -127,23 +131,28 @@ def _with_accuracy_where_it_can_be(
     Raises:
         InputError: A built-in loss does not accept these outputs and targets.
     """
-    if not objective.counts_correct:
+    labels = objective.labels
+    if labels is None:
         return objective
-    fault = _axis_fault(outputs, targets) or _class_fault(name, split, batches, outputs, targets)
+    fault = _axis_fault(outputs, targets, labels) or _class_fault(name, split, batches, outputs, targets, labels)
     if fault is None:
         return objective
     if objective.is_users:
         log.warning("no accuracy of split %r: %s", split, fault)
         return objective.without_accuracy()
+    advice = "" if objective.name != "cross_entropy" else ARGUMENTS
     raise InputError(
-        f"model {name}: {fault}; check --model-arg num_classes, or give your own loss as package.module:function, "
-        "which returns a number per sample or the pair (total, weight) of the batch"
+        f"model {name}: {fault}; check --model-arg num_classes{advice}, or give your own loss as "
+        "package.module:function, which returns a number per sample or the pair (total, weight) of the batch"
     )
 
 
-def _axis_fault(outputs: torch.Tensor, targets: torch.Tensor) -> str | None:
-    """Return why dimension 1 of the outputs is not the only candidate for the classes; None where it is."""
+def _axis_fault(outputs: torch.Tensor, targets: torch.Tensor, labels: Labels) -> str | None:
+    """Return why the classes are not in the dimension of the labels, or dimension 1 is not the only candidate."""
     shape, wanted = tuple(outputs.shape), tuple(targets.shape)
+    if labels.dimension == -1:
+        expected = f"({', '.join(map(str, (*wanted, 'classes')))})"
+        return None if shape[:-1] == wanted else f"expected a score for every class, shape {expected}, got {shape}"
     ends = sorted({1, len(shape) - 1} - {0, -1})  # the classes are in dimension 1, as in torch, or in the last one
     axes = [axis for axis in ends if shape[:axis] + shape[axis + 1 :] == wanted]
     if 1 not in axes:
@@ -153,7 +162,7 @@ def _axis_fault(outputs: torch.Tensor, targets: torch.Tensor) -> str | None:
             f"expected a score for every class, shape {expected}, for integer targets of shape {wanted}, got "
             f"{shape}{where}"
         )
-    if len(axes) > 1:
+    if len(axes) > 1 and labels.dimension is None:
         return (
             f"outputs of shape {shape} can be read in {len(axes)} ways for targets of shape {wanted}: classes in "
             f"dimension {' or in dimension '.join(map(str, axes))}"
@@ -161,16 +170,21 @@ def _axis_fault(outputs: torch.Tensor, targets: torch.Tensor) -> str | None:
     return None
 
 
-def _class_fault(name: str, split: str, batches: Batches, outputs: torch.Tensor, targets: torch.Tensor) -> str | None:
-    """Return an error text if targets are outside the classes of the outputs; None otherwise."""
-    if batches.resident:  # all targets are in memory: the check is cheap
-        extremes = torch.stack([torch.stack(targets.aminmax()) for _, targets in batches])
-        lowest, highest = int(extremes.min()), int(extremes.max())
-    else:
-        lowest, highest = int(targets.min()), int(targets.max())
-    if lowest >= 0 and highest < outputs.shape[1]:
+def _class_fault(
+    name: str, split: str, batches: Batches, outputs: torch.Tensor, targets: torch.Tensor, labels: Labels
+) -> str | None:
+    """Return an error text if targets that count are outside the classes of the outputs; None otherwise."""
+    known = [targets for _, targets in batches] if batches.resident else [targets]  # in memory: the check is cheap
+    counted = [part if labels.ignored is None else part[labels.counted(part)] for part in known]
+    extremes = [torch.stack(part.aminmax()) for part in counted if part.numel()]
+    classes = labels.scores(outputs).shape[1]
+    if not extremes:
         return None
-    return f"split {split!r} has classes {lowest}..{highest}, but model {name} gives scores for {outputs.shape[1]}"
+    ends = torch.stack(extremes)
+    lowest, highest = int(ends.min()), int(ends.max())
+    if lowest >= 0 and highest < classes:
+        return None
+    return f"split {split!r} has classes {lowest}..{highest}, but model {name} gives scores for {classes}"
 
 
 def _forward(name: str, model: torch.nn.Module, inputs: Tree, device: Device) -> torch.Tensor:

@@ -20,7 +20,7 @@ from lossgrid.evaluation.passes import Tick, measure
 from lossgrid.evaluation.point import Measured, Values
 from lossgrid.evaluation.sameness import THETA, Differs, Point, Unsuitable, describe, refuse_other_function
 from lossgrid.evaluation.subject import Subject
-from lossgrid.measures import Measure, Metric, Objective, accuracy, loss_of
+from lossgrid.measures import Measure, Metric, Objective, measures_of
 from lossgrid.surface import Quantity
 
 
@@ -85,11 +85,7 @@ class Evaluator:
     def measures(self) -> dict[str, list[Measure]]:
         """The measures of each split, in the order of :attr:`quantities`."""
         return {
-            split: [
-                loss_of(objective),
-                *([accuracy()] if objective.counts_correct else []),
-                *(metric.measure for metric in self.more),
-            ]
+            split: measures_of(objective, [metric.measure for metric in self.more])
             for split, objective in self.objectives.items()
         }
 
@@ -212,8 +208,9 @@ class Evaluator:
             raise Unsuitable("this is no CUDA device")
         if not all(batches.resident for batches in self.batches.values()):
             raise Unsuitable("the data are not kept on the device")
-        if looking := [metric.measure.name for metric in self.more if not metric.measure.is_recordable]:
-            raise Unsuitable(f"metric {looking[0]} keeps its sums itself")
+        every = (measure for own in self.measures.values() for measure in own)
+        if looking := [measure.name for measure in every if not measure.is_recordable]:
+            raise Unsuitable(f"metric {looking[0]} keeps its sums itself, or reads numbers on the host")
         self.subject.plane.restore()
         try:
             expected = self._measure(self.network, self.device)[0]

@@ -2,20 +2,25 @@
 
 from lossgrid.measures.additive import refuse_loss_that_does_not_add_up
 from lossgrid.measures.classes import accuracy
-from lossgrid.measures.mean import loss_of
+from lossgrid.measures.labels import Labels
+from lossgrid.measures.losses import LOSSES, make_objective
 from lossgrid.measures.measure import Measure
 from lossgrid.measures.metric import Metric
-from lossgrid.measures.objective import Objective, make_objective
+from lossgrid.measures.objective import Objective
+from lossgrid.measures.of_objective import measures_of, of_labels
 from lossgrid.measures.registry import make_metric, users_metric
 
 __all__ = [
+    "LOSSES",
+    "Labels",
     "Measure",
     "Metric",
     "Objective",
     "accuracy",
-    "loss_of",
     "make_metric",
     "make_objective",
+    "measures_of",
+    "of_labels",
     "refuse_loss_that_does_not_add_up",
     "users_metric",
 ]

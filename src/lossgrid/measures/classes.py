@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import torch
 
 from lossgrid.data.batch import Tree
+from lossgrid.measures.labels import Labels
 from lossgrid.measures.mean import Mean
-from lossgrid.measures.objective import Terms, fraction_of_sample, full_precision
+from lossgrid.measures.measure import Measure
+from lossgrid.measures.objective import Terms, fraction_of_sample, full_precision, right_of_sample, sum_of_sample
 from lossgrid.surface import Quantity, quantity
 from lossgrid.surface.quantity import Better
 
@@ -23,14 +25,27 @@ BINS = 15  # bins of confidence, as in Guo et al. 2017; other numbers give other
 Recognised = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
+def recognised(labels: Labels) -> Callable[[torch.Tensor, torch.Tensor], Terms]:
+    """Return the terms of the fraction of targets whose class has the highest score.
+
+    They are the fraction of each sample, and n; if a target is ignored, the number of each sample's targets that are
+    recognised, and the number that count, ``(n,)`` each.
+    """
+
+    def terms(outputs: torch.Tensor, targets: torch.Tensor) -> Terms:
+        highest, classes = labels.scores(outputs).max(dim=1)
+        which = classes == targets
+        if labels.ignored is None:
+            return fraction_of_sample(which, highest), len(targets)
+        counted = labels.counted(targets)
+        return right_of_sample(which & counted, highest), sum_of_sample(counted)
+
+    return terms
+
+
 def accuracy() -> Mean:
     """Return the measure of the fraction of samples whose class has the highest score."""
-
-    def recognised(outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        highest, classes = outputs.max(dim=1)
-        return classes == targets, highest
-
-    return _fraction("accuracy", recognised, "higher")
+    return Mean("accuracy", recognised(Labels()), lambda split: quantity.accuracy(split), of_classes=True)
 
 
 def error() -> Mean:
@@ -46,16 +61,16 @@ def error() -> Mean:
 def top(count: int) -> Mean:
     """Return the measure of the fraction of samples whose class is among the ``count`` highest scores."""
 
-    def recognised(outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def among(outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         scores, best = outputs.topk(min(count, outputs.shape[1]), dim=1)
         return (best == targets.unsqueeze(1)).any(dim=1), scores.select(1, 0)
 
-    return _fraction(f"top{count}", recognised, "higher")
+    return _fraction(f"top{count}", among, "higher")
 
 
-def _fraction(name: str, recognised: Recognised, better: Better) -> Mean:
+def _fraction(name: str, found: Recognised, better: Better) -> Mean:
     def terms(outputs: torch.Tensor, targets: torch.Tensor) -> Terms:
-        which, highest = recognised(outputs, targets)
+        which, highest = found(outputs, targets)
         return fraction_of_sample(which, highest), len(targets)
 
     return Mean(name, terms, lambda split: quantity.fraction(split, name, better), of_classes=True)
@@ -96,3 +111,39 @@ class Calibration:
         """Return the calibration error, shape ``(1,)``, float64, and NaN: its standard error has no simple form."""
         error = ((state[2] - state[1]).abs().sum() / state[0].sum()).reshape(1)
         return error, torch.full_like(error, torch.nan)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A measure of classes over the targets that count, each once; its standard error is not known if some do not."""
+
+    measure: Measure
+    labels: Labels
+    of_classes: bool = True
+
+    @property
+    def name(self) -> str:
+        """Its name in quantities and errors."""
+        return self.measure.name
+
+    @property
+    def is_recordable(self) -> bool:
+        """Whether it computes on the device only: the number of targets that count is read by the host."""
+        return self.measure.is_recordable and self.labels.ignored is None
+
+    def quantities(self, split: str) -> Sequence[Quantity]:
+        """Return the quantities of a split."""
+        return self.measure.quantities(split)
+
+    def start(self, device: torch.device) -> torch.Tensor:
+        """Return the state before the first batch."""
+        return self.measure.start(device)
+
+    def add(self, state: torch.Tensor, outputs: torch.Tensor, targets: Tree) -> None:
+        """Add the targets of a batch that count."""
+        self.measure.add(state, *self.labels.read(outputs, targets))
+
+    def values(self, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the values and their standard errors; NaN for the errors if a target is ignored."""
+        values, errors = self.measure.values(state)
+        return values, errors if self.labels.ignored is None else torch.full_like(errors, torch.nan)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from lossgrid.data.batch import Tree
-from lossgrid.measures.objective import Objective, Terms, as_number
-from lossgrid.surface import Quantity, quantity
+from lossgrid.measures.objective import Terms, as_number
+from lossgrid.surface import Quantity
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,3 @@ class Mean:
         total, count, squares = state[:1], state[1:2], state[2:]
         variance = (squares - total.square() / count) / (count - 1)
         return total / count, (variance.clamp(min=0) / count).sqrt()
-
-
-def loss_of(objective: Objective) -> Mean:
-    """Return the measure of a loss."""
-    return Mean("loss", objective.terms, lambda split: quantity.loss(split, objective.units))

@@ -17,7 +17,7 @@ from lossgrid.data.batch import Tree
 from lossgrid.errors import InputError
 from lossgrid.measures.mean import Mean
 from lossgrid.measures.metric import Metric
-from lossgrid.measures.objective import of_user
+from lossgrid.measures.own_loss import of_user
 from lossgrid.surface import Quantity
 from lossgrid.surface.quantity import from_json
 

@@ -27,6 +27,7 @@ class Given:
         model: The trained network; it is copied and stays as it is.
         splits: The data by split, each a pair of inputs and targets or a Dataset.
         loss: A name or a function.
+        loss_args: Arguments of a built-in loss, as JSON types.
         metrics: What to measure too, by name; what stands for itself is given by its name alone.
         directions: ``"random"``, a file, tensors by entry, or a function that makes these.
         to: Networks towards which the axes lead.
@@ -36,6 +37,7 @@ class Given:
     model: torch.nn.Module
     splits: Mapping[str, Any]
     loss: str | Callable[..., Any]
+    loss_args: Mapping[str, Any]
     metrics: Sequence[tuple[str, Any]]
     directions: Directions
     to: Sequence[Network]
@@ -48,6 +50,7 @@ class Given:
             "data": "given",
             "splits": tuple(self.splits),
             "loss": self.loss if isinstance(self.loss, str) else name_of(self.loss),
+            "loss_arg": dict(self.loss_args),
             "metric": tuple(name if thing == name else f"{name}={name_of(thing)}" for name, thing in self.metrics),
             "directions": str(self.directions) if isinstance(self.directions, (str, Path)) else "given",
             "max_samples": self.max_samples,
@@ -79,4 +82,6 @@ class Given:
         asked = [
             make_metric(name) if thing == name else users_metric(name, thing, name) for name, thing in self.metrics
         ]
-        return Study(own, loaded, objectives_of(self.loss, loaded), source, sources=sources, metrics=asked)
+        return Study(
+            own, loaded, objectives_of(self.loss, loaded, self.loss_args), source, sources=sources, metrics=asked
+        )

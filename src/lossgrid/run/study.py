@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -62,19 +63,24 @@ def load_study(config: RunConfig) -> Study:
     metrics = [make_metric(text) for text in config.metric]
     without = "factory" if user_code.is_reference(config.model) else "random"
     weights = without if config.checkpoint is None else "checkpoint"
-    objectives = objectives_of(config.loss, splits)
+    objectives = objectives_of(config.loss, splits, config.loss_arg)
     return Study(model, splits, objectives, source, weights, _sources_of(config), metrics)
 
 
-def objectives_of(loss: str | Callable[..., object], splits: Mapping[str, data.Split]) -> dict[str, Objective]:
-    """Return the loss of each split.
+def objectives_of(
+    loss: str | Callable[..., object], splits: Mapping[str, data.Split], arguments: Mapping[str, Any]
+) -> dict[str, Objective]:
+    """Return the loss of each split; ``arguments`` are those of a built-in loss.
 
     Raises:
-        InputError: The loss is unknown or does not fit the targets.
+        InputError: The loss or an argument is unknown, or does not fit the targets.
     """
     for name, split in splits.items():
         refuse_several_targets(loss, name, split)
-    return {name: make_objective(loss, classification=split.classification) for name, split in splits.items()}
+    return {
+        name: make_objective(loss, classification=split.classification, arguments=arguments)
+        for name, split in splits.items()
+    }
 
 
 def refuse_several_targets(loss: str | Callable[..., object], name: str, split: data.Split) -> None:

@@ -80,10 +80,13 @@ class MeasuredConfig(NetworkConfig):
     )
     loss: str = option(
         "cross_entropy",
-        metavar="cross_entropy|mse|pkg.mod:function",
-        help="The loss.",
+        metavar="NAME|pkg.mod:function",
+        help="The loss: cross_entropy, mse, bce, l1, smooth_l1, huber, poisson_nll, or a function of yours.",
         group=DATA,
         min_length=1,
+    )
+    loss_arg: Arguments = arguments(
+        "Argument of a built-in loss, such as ignore_index=-100 or label_smoothing=0.1; repeatable.", DATA
     )
 
     @model_validator(mode="after")

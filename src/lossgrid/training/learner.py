@@ -55,6 +55,9 @@ class Learner:
             with self.device.autocast():
                 outputs = self.model(x)
             terms, weight = self.objectives[split].terms(outputs, y)
+            if isinstance(weight, torch.Tensor):
+                weight = weight.sum()
+                weight = torch.where(weight > 0, weight, torch.inf)  # no target counts: no gradient
             loss = terms.sum() * (len(y) / weight) / len(inputs)
             loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()

@@ -31,6 +31,7 @@ from lossgrid.training.resumption import resume
 from lossgrid.wording import duration
 
 log = logging.getLogger(__name__)
+BEFORE: Mapping[str, Any] = {"loss_arg": {}}  # settings that older trainings do not have
 
 
 def train(config: TrainConfig, stop: Stop) -> bool:
@@ -48,7 +49,7 @@ def train(config: TrainConfig, stop: Stop) -> bool:
     with locked(config.out), freed_memory_kept():
         old = folder.read(config.out) if folder.check(config.out) else None
         if old is not None:
-            refuse_other(config, old.settings, config.identity())
+            refuse_other(config, {**BEFORE, **old.settings}, config.identity())
         device = choose_device(config.device, config.precision, local_rank=0)
         own = own_resources(rank=0, host=socket.gethostname(), device=device.model, uuid=device.uuid, launched=False)
         threads = share_threads([own], 0)

@@ -52,9 +52,16 @@ def prepare(config: TrainConfig, splits: Mapping[str, data.Split], device: Devic
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     samples = {name: _resident(name, split, device, part, channels_last) for name, split in splits.items()}
     objectives = {
-        name: make_objective(config.loss, classification=split.classification).bound_to(model)
+        name: make_objective(config.loss, classification=split.classification, arguments=config.loss_arg).bound_to(
+            model
+        )
         for name, split in splits.items()
     }
+    if part < config.batch_size and any(one.by_weight for one in objectives.values()):
+        raise InputError(
+            f"--loss-arg {', '.join(config.loss_arg)}: --micro-batch makes a mean of each part, and parts weigh "
+            "differently; leave --micro-batch out"
+        )
     objectives = dict(check_fit(config.model, model.eval(), samples, objectives, device).objectives)
     if config.label_noise:
         samples[config.splits[0]] = _with_noise(config, first, samples[config.splits[0]])
@@ -119,6 +126,8 @@ def _with_noise(config: TrainConfig, split: data.Split, samples: Resident) -> Re
     Raises:
         InputError: The targets are no classes.
     """
+    if "ignore_index" in config.loss_arg:
+        raise InputError("--label-noise draws ignored targets anew too; leave it or --loss-arg ignore_index out")
     if not split.classification:
         raise InputError(f"--label-noise {config.label_noise}: the targets of the data are no classes; leave it out")
     classes = split.num_classes or int(samples.targets.max()) + 1
