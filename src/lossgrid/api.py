@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ from lossgrid.parallel import World
 from lossgrid.run import Budget, Given, run
 from lossgrid.settings import RunConfig, resolve
 from lossgrid.settings.option import is_flag
-from lossgrid.surface import Axis, Surface
+from lossgrid.surface import Axis
+from lossgrid.views import Surface
 
 Range = str | tuple[float, float, int] | Axis
 OPTION = re.compile(r"--([a-z][a-z-]*[a-z])")
@@ -168,7 +170,8 @@ def evaluate(
             interrupted = any(parallel.gather(world, stop.signal is signal.SIGINT))
         if interrupted:
             raise KeyboardInterrupt(_interruption(out, overwrite=overwrite))
-        return parallel.on_root(world, lambda: store.read(config.out))
+        surface = Surface.of(parallel.on_root(world, lambda: store.read(config.out)))
+        return replace(surface, path=None) if out is None else surface  # the temporary file vanishes
 
 
 def _interruption(out: str | Path | None, *, overwrite: bool) -> str:
@@ -185,7 +188,7 @@ def open(path: str | Path) -> Surface:
     Raises:
         InputError: The file does not exist, is damaged, or is not a surface.
     """
-    return store.read(path)
+    return Surface.of(store.read(path))
 
 
 @contextmanager

@@ -93,7 +93,7 @@ def _display_of_notebook() -> Any:
     if not hasattr(builtins, "__IPYTHON__"):
         return None
     try:
-        from IPython.display import display  # type: ignore[import-not-found,unused-ignore]
+        from IPython.display import display
     except ImportError:
         return None
     return display
