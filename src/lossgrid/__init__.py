@@ -1,22 +1,30 @@
 """lossgrid: loss surfaces L(theta* + alpha delta + beta eta) of trained networks, computed by MPI ranks."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from lossgrid.api import evaluate, open
-    from lossgrid.surface import Surface
+from lossgrid.errors import InputError, RankError
 
-__all__ = ["Surface", "evaluate", "open"]
+if TYPE_CHECKING:
+    from lossgrid import numbers, plot
+    from lossgrid.api import evaluate, open
+    from lossgrid.views import Surface, compare
+
+__all__ = ["InputError", "RankError", "Surface", "compare", "evaluate", "numbers", "open", "plot"]
+
+_MODULE_OF = {"Surface": "views", "compare": "views", "evaluate": "api", "open": "api"}
+_MODULES = ("numbers", "plot")
 
 
 def __getattr__(name: str) -> Any:
     """Return an attribute, loaded on first use: importing lossgrid must not load torch, start MPI or need a display."""
-    if name == "Surface":
-        from lossgrid.surface import Surface
-
-        return Surface
-    if name in ("evaluate", "open"):
-        from lossgrid import api
-
-        return getattr(api, name)
+    if name in _MODULES:
+        return import_module(f"lossgrid.{name}")
+    if name in _MODULE_OF:
+        return getattr(import_module(f"lossgrid.{_MODULE_OF[name]}"), name)
     raise AttributeError(f"module 'lossgrid' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names, for completion, and those of every module."""
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])

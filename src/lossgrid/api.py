@@ -6,10 +6,12 @@ import builtins
 import json
 import logging
 import re
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,8 @@ from lossgrid.parallel import World
 from lossgrid.run import Budget, Given, run
 from lossgrid.settings import RunConfig, resolve
 from lossgrid.settings.option import is_flag
-from lossgrid.surface import Axis, Surface
+from lossgrid.surface import Axis
+from lossgrid.views import Surface
 
 Range = str | tuple[float, float, int] | Axis
 OPTION = re.compile(r"--([a-z][a-z-]*[a-z])")
@@ -77,11 +80,16 @@ def evaluate(
     out: str | Path | None = None,
     overwrite: bool = False,
     time_limit: float | None = None,
+    progress: bool | None = None,
 ) -> Surface:
     """Compute the loss surface of ``model``, L(theta* + alpha delta + beta eta), as ``lossgrid run`` does.
 
     In a script under mpirun or srun, all ranks must call it with equal arguments. They share the points, and each gets
     the surface.
+
+    Ctrl-C, or the stop button of a notebook, ends it after the current point and raises KeyboardInterrupt. With ``out``
+    the points are stored, and the same call resumes them. Without it nothing is returned or stored. A second Ctrl-C
+    does not wait for the point.
 
     Args:
         model: The trained network; it is copied and never changed.
@@ -115,13 +123,15 @@ def evaluate(
         out: A surface file, resumed if it exists; without one the surface is only returned.
         overwrite: Replace a surface of another run in ``out``.
         time_limit: Seconds after which the run stops; None for no limit.
+        progress: Whether to display a bar. None for a bar in a notebook and on a terminal; in logs there is none.
 
     Returns:
-        The surface. If the run was interrupted, pending points are NaN and ``complete`` is False.
+        The surface. After the time limit or SIGTERM, pending points are NaN and ``complete`` is False.
 
     Raises:
         InputError: An argument cannot work; the text names it and the reason.
         RankError: The computation failed.
+        KeyboardInterrupt: A rank got Ctrl-C.
 
     Example:
         >>> import torch, lossgrid
@@ -159,9 +169,21 @@ def evaluate(
         config = resolve(RunConfig, settings)
         cleanup.enter_context(arithmetic.restored())
         cleanup.enter_context(printed_in_notebooks())
-        with parallel.stop_on_signals() as stop, parallel.guarded(world, config.heartbeat):
-            run(config, world, Budget.of(config.time_limit, stop), load=given.load)
-        return parallel.on_root(world, lambda: store.read(config.out))
+        alone = world.size == 1  # else a second Ctrl-C must end the process: others wait for it
+        with parallel.stop_on_signals(interrupts=alone) as stop, parallel.guarded(world, config.heartbeat):
+            run(config, world, Budget.of(config.time_limit, stop), load=given.load, progress=progress)
+            interrupted = any(parallel.gather(world, stop.signal is signal.SIGINT))
+        if interrupted:
+            raise KeyboardInterrupt(_interruption(out, overwrite=overwrite))
+        surface = Surface.of(parallel.on_root(world, lambda: store.read(config.out)))
+        return replace(surface, path=None) if out is None else surface  # the temporary file vanishes
+
+
+def _interruption(out: str | Path | None, *, overwrite: bool) -> str:
+    """Return the text of KeyboardInterrupt: how to go on."""
+    if out is None:
+        return "evaluate was interrupted and stored nothing; give out= to store points and to resume"
+    return f"evaluate was interrupted; the same call{' without overwrite' if overwrite else ''} resumes {out}"
 
 
 @in_python()
@@ -171,7 +193,7 @@ def open(path: str | Path) -> Surface:
     Raises:
         InputError: The file does not exist, is damaged, or is not a surface.
     """
-    return store.read(path)
+    return Surface.of(store.read(path))
 
 
 @contextmanager

@@ -19,9 +19,14 @@ class Stop:
     The first signal asks the run to finish its point and leave; a second one ends the process at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, interrupts: bool = False) -> None:
+        """Return a flag that no signal has set.
+
+        Args:
+            interrupts: The second Ctrl-C raises KeyboardInterrupt, so that a notebook keeps its variables.
+        """
         self.signal: signal.Signals | None = None
-        self._since = 0.0
+        self._since, self._interrupts = 0.0, interrupts
 
     def __bool__(self) -> bool:
         return self.signal is not None
@@ -32,16 +37,18 @@ class Stop:
             self.signal = signal.Signals(number)
             self._since = time.monotonic()
         elif time.monotonic() - self._since > REPEAT_WINDOW:
+            if self._interrupts and number == signal.SIGINT:
+                raise KeyboardInterrupt("interrupted a second time, within a point")
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
 
-def listen() -> Stop:
+def listen(*, interrupts: bool = False) -> Stop:
     """Return a flag that stop signals set from now on; they no longer kill a program that is already done.
 
     Outside the main thread Python cannot handle signals: there the flag is never set.
     """
-    stop = Stop()
+    stop = Stop(interrupts=interrupts)
     with suppress(ValueError):
         for number in SIGNALS:
             signal.signal(number, stop.handle)
@@ -49,11 +56,14 @@ def listen() -> Stop:
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[Stop]:
-    """Yield a flag that stop signals set while the block runs; then restore the old handlers. See :func:`listen`."""
+def stop_on_signals(*, interrupts: bool = False) -> Iterator[Stop]:
+    """Yield a flag that stop signals set while the block runs; then restore the old handlers.
+
+    See :func:`listen` and, for ``interrupts``, :class:`Stop`.
+    """
     old = {number: signal.getsignal(number) for number in SIGNALS}
     try:
-        yield listen()
+        yield listen(interrupts=interrupts)
     finally:
         with suppress(ValueError):
             for number, handler in old.items():

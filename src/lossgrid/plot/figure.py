@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import fields, replace
+from typing import Any, overload
 
 import matplotlib
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
 
 from lossgrid.errors import InputError
 from lossgrid.plot.coordinates import refuse_coordinates
 from lossgrid.plot.labels import title_of
 from lossgrid.plot.line import draw_lines
 from lossgrid.plot.options import KINDS, PictureOptions
+from lossgrid.plot.own_axes import draw_into, is_solid, refuse_other_axes
 from lossgrid.plot.panels import draw_planes
+from lossgrid.plot.picture import Picture
 from lossgrid.surface import Surface
 from lossgrid.surface.lattice import whole_part
 
@@ -42,23 +44,52 @@ def kinds_of(surface: Surface) -> tuple[str, ...]:
     return KINDS[1:] if min(surface.shape) >= 2 else ("heat",)
 
 
-def draw(surface: Surface, *, title: str | None = None, **options: Any) -> Figure:
-    """Draw one surface.
+@overload
+def draw(surface: Surface, *, title: str | None = None, ax: None = None, **options: Any) -> Picture: ...
+@overload
+def draw(surface: Surface, *, title: str | None = None, ax: Axes, **options: Any) -> Axes: ...
+def draw(surface: Surface, *, title: str | None = None, ax: Axes | None = None, **options: Any) -> Picture | Axes:
+    """Draw one surface, as a new figure or into your axes.
 
     Args:
         surface: What to draw; points not finite or not computed stay blank.
         title: Text above; by default the model and the grid.
+        ax: Your axes, in your style; the projection ``3d`` for ``kind="surface"``. None for a new figure.
         **options: Fields of :class:`~lossgrid.plot.options.PictureOptions`, such as ``kind="heat"``.
 
+    Returns:
+        The figure, which a notebook shows; ``ax`` if you gave them.
+
     Raises:
-        InputError: The surface has no such metric or cannot be drawn with these options.
+        InputError: The surface has no such metric, or cannot be drawn with these options or into these axes.
     """
-    return compose([surface], [title_of(surface) if title is None else title], PictureOptions(**options))
+    label, wanted = title_of(surface) if title is None else title, _options(options)
+    if ax is None:
+        return compose([surface], [label], wanted)
+    fitting = kinds_of(surface)
+    by_axes = "surface" if is_solid(ax) and "surface" in fitting else None  # where no kind is given
+    kind = _choose_kind([surface], wanted.kind or by_axes)
+    refuse_other_axes(ax, kind)
+    refuse_coordinates([surface])
+    draw_into(ax, whole_part(surface), replace(wanted, kind=kind), title=label)
+    return ax
+
+
+def _options(given: dict[str, Any]) -> PictureOptions:
+    """Return the options of a picture.
+
+    Raises:
+        InputError: There is no such option.
+    """
+    names = [one.name for one in fields(PictureOptions)]
+    if unknown := [name for name in given if name not in names]:
+        raise InputError(f"a picture has no option {unknown[0]!r}; it has {', '.join(sorted(names))}")
+    return PictureOptions(**given)
 
 
 def side_by_side(
     surfaces: Sequence[Surface], labels: Sequence[str], *, title: str | None = None, **options: Any
-) -> Figure:
+) -> Picture:
     """Draw several surfaces with one scale for all: planes in a row, lines in the same axes.
 
     Args:
@@ -70,10 +101,10 @@ def side_by_side(
     Raises:
         InputError: The surfaces cannot be drawn with these options, or not together.
     """
-    return compose(surfaces, labels, PictureOptions(**options), title=title or "")
+    return compose(surfaces, labels, _options(options), title=title or "")
 
 
-def compose(surfaces: Sequence[Surface], labels: Sequence[str], options: PictureOptions, *, title: str = "") -> Figure:
+def compose(surfaces: Sequence[Surface], labels: Sequence[str], options: PictureOptions, *, title: str = "") -> Picture:
     """Draw surfaces into one figure; see :func:`side_by_side`."""
     if not surfaces or len(labels) != len(surfaces):
         raise InputError(f"expected one label for each surface, got {len(labels)} for {len(surfaces)}")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import NullFormatter, PercentFormatter
 
@@ -18,6 +18,7 @@ from lossgrid.plot.labels import ALPHA, plain, text_of, with_unit
 from lossgrid.plot.legend import BAND, LABEL, entry, named, with_band
 from lossgrid.plot.notes import notes_of, room_for, write_notes
 from lossgrid.plot.options import PictureOptions
+from lossgrid.plot.picture import Picture
 from lossgrid.plot.scale import FAR, Scale, ScaleOptions, choose_scale, power_of
 from lossgrid.plot.trace import Trace, mean_of, thinned, thinned_marks
 from lossgrid.surface import Quantity, Surface
@@ -39,7 +40,7 @@ def draw_lines(
     options: PictureOptions,
     *,
     title: str,
-) -> Figure:
+) -> Picture:
     """Draw lines into one figure, with a dash per split.
 
     A single label with two kinds of quantities has losses on the left axis and accuracies on the right, as in figures
@@ -56,7 +57,7 @@ def draw_lines(
     """
     pairs = zip(surfaces, labels, strict=True)
     traces = _by_label(surfaces, labels) if options.band else [Trace(label, (surface,)) for surface, label in pairs]
-    panels = _panels(surfaces, options.metric)
+    panels = panels_of(surfaces, options.metric)
     notes = notes_of(surfaces, labels, width=WIDTH)
     draw = _on_two_axes if len(traces) == 1 and len(panels) == 2 else _in_panels
     figure = draw(traces, panels, options, room_for(notes))
@@ -102,7 +103,7 @@ def _span(alpha: npt.NDArray[np.float64]) -> str:
     return f"{len(alpha)} points from {alpha[0]:g} to {alpha[-1]:g}"
 
 
-def _panels(surfaces: Sequence[Surface], metric: str | None) -> list[list[Quantity]]:
+def panels_of(surfaces: Sequence[Surface], metric: str | None) -> list[list[Quantity]]:
     """Return the quantities of each panel: all of one kind, or only ``metric``."""
     chosen = [surface.quantity(metric) for surface in surfaces]
     if metric is not None:
@@ -114,35 +115,44 @@ def _panels(surfaces: Sequence[Surface], metric: str | None) -> list[list[Quanti
     return list(panels.values())
 
 
-def _on_two_axes(traces: Sequence[Trace], panels: list[list[Quantity]], options: ScaleOptions, room: float) -> Figure:
+def _on_two_axes(traces: Sequence[Trace], panels: list[list[Quantity]], options: ScaleOptions, room: float) -> Picture:
     """Draw the losses of one trace on the left axis and its accuracies on the right, in the colours of the axes."""
     figure = _frame(LOSS_HEIGHT + 0.9, room)
     left = figure.subplots()
-    handles, texts = [], []
-    for axes, quantities, colour in zip((left, left.twinx()), panels, (LOSS, ACCURACY), strict=True):
-        _fill(axes, traces, quantities, options if axes is left else ScaleOptions(), colour=colour)
-        axes.yaxis.label.set_color(colour)
-        axes.tick_params(axis="y", colors=colour)
-        own, _ = axes.get_legend_handles_labels()
-        handles += own
-        texts += [plain(text_of(one.name)) for one in quantities if traces[0].has(one.name)]
+    handles, texts = fill_two(left, traces, panels, options)
     left.grid(axis="y")
-    _share_alpha([left], traces)
+    share_alpha([left], traces)
     # Below the axes: inside them a legend would cover lines.
     handles, texts = with_band(handles, texts, traces)
     figure.legend(handles, texts, loc="outside lower center", ncols=math.ceil(len(texts) / 2), frameon=False)
     return figure
 
 
-def _in_panels(traces: Sequence[Trace], panels: list[list[Quantity]], options: ScaleOptions, room: float) -> Figure:
+def fill_two(
+    left: Axes, traces: Sequence[Trace], panels: list[list[Quantity]], options: ScaleOptions
+) -> tuple[list[Any], list[str]]:
+    """Draw one trace on ``left`` and on a twin at its right; return the entries of a legend."""
+    handles: list[Any] = []
+    texts: list[str] = []
+    for axes, quantities, colour in zip((left, left.twinx()), panels, (LOSS, ACCURACY), strict=True):
+        fill(axes, traces, quantities, options if axes is left else ScaleOptions(), colour=colour)
+        axes.yaxis.label.set_color(colour)
+        axes.tick_params(axis="y", colors=colour)
+        own, _ = axes.get_legend_handles_labels()
+        handles += own
+        texts += [plain(text_of(one.name)) for one in quantities if traces[0].has(one.name)]
+    return handles, texts
+
+
+def _in_panels(traces: Sequence[Trace], panels: list[list[Quantity]], options: ScaleOptions, room: float) -> Picture:
     """Draw a panel for each kind of quantity; the first is the highest."""
     heights = [LOSS_HEIGHT, *[LOWER_HEIGHT] * (len(panels) - 1)]
     figure = _frame(sum(heights) + 0.6, room)
     all_axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0].tolist()
     for axes, quantities in zip(all_axes, panels, strict=True):
-        _fill(axes, traces, quantities, options if axes is all_axes[0] else ScaleOptions())
+        fill(axes, traces, quantities, options if axes is all_axes[0] else ScaleOptions())
         axes.grid(axis="y")
-    _share_alpha(all_axes, traces)
+    share_alpha(all_axes, traces)
     handles, texts = all_axes[0].get_legend_handles_labels()
     if len(handles) > 1 or any(len(trace.surfaces) > 1 for trace in traces):
         legend = all_axes[0].legend(*with_band(*named(handles, texts), traces), frameon=False)
@@ -150,14 +160,14 @@ def _in_panels(traces: Sequence[Trace], panels: list[list[Quantity]], options: S
     return figure
 
 
-def _frame(height: float, room: float) -> Figure:
+def _frame(height: float, room: float) -> Picture:
     """Return an empty figure with room for notes at its top; both heights in inches."""
-    figure = Figure(figsize=(WIDTH, height + room))
+    figure = Picture(figsize=(WIDTH, height + room))
     figure.set_layout_engine(ConstrainedLayoutEngine(rect=(0, 0, 1, height / (height + room))))
     return figure
 
 
-def _fill(
+def fill(
     axes: Axes, traces: Sequence[Trace], quantities: list[Quantity], options: ScaleOptions, *, colour: str | None = None
 ) -> None:
     """Draw ``quantities``, all of one kind, of all traces that have them.
@@ -225,7 +235,7 @@ def _power(traces: Sequence[Trace]) -> int:
     return power_of(min(float(trace.alpha[0]) for trace in traces), max(float(trace.alpha[-1]) for trace in traces))
 
 
-def _share_alpha(all_axes: Sequence[Axes], traces: Sequence[Trace]) -> None:
+def share_alpha(all_axes: Sequence[Axes], traces: Sequence[Trace]) -> None:
     """Set the alpha range of all panels to that of the lines; draw a hairline at theta*."""
     ends = np.array([min(trace.alpha[0] for trace in traces), max(trace.alpha[-1] for trace in traces)])
     alpha = drawn_axis(ends, ALPHA)

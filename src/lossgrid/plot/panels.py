@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
@@ -12,7 +13,6 @@ import numpy.typing as npt
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.contour import ContourSet
-from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
@@ -20,6 +20,7 @@ from lossgrid.plot.coordinates import are_alike, drawn_axis
 from lossgrid.plot.labels import ALPHA, BETA, TITLE, clipping, missing, plain, text_of, with_unit
 from lossgrid.plot.notes import notes_of, room_for, write_notes
 from lossgrid.plot.options import PictureOptions
+from lossgrid.plot.picture import Picture
 from lossgrid.plot.plane import draw_plane, thinning
 from lossgrid.plot.relief import draw_relief
 from lossgrid.plot.scale import Scale, choose_scale
@@ -36,7 +37,7 @@ def draw_planes(
     options: PictureOptions,
     *,
     title: str,
-) -> Figure:
+) -> Picture:
     """Draw planes into one figure, in rows of panels.
 
     Args:
@@ -45,30 +46,58 @@ def draw_planes(
         options: Those of the picture, with a kind of planes.
         title: Text above all panels.
     """
-    assert options.kind is not None
-    kind, quantity = options.kind, surfaces[0].quantity(options.metric)
-    values = np.concatenate([surface[quantity.name].ravel() for surface in surfaces])
-    scale = choose_scale(values, options, by_factors=quantity.varies == "by factors")
-    colours = _colours(quantity, kind)
+    look = look_of(surfaces, options)
     notes = notes_of(surfaces, labels, width=PANEL * _columns(len(surfaces)) + BAR)
-    figure, panels = _frame(surfaces, kind, room_for(notes))
-    mappable = ScalarMappable(scale.norm, colours)
+    figure, panels = _frame(surfaces, look.kind, room_for(notes))
+    mappable = ScalarMappable(look.scale.norm, look.colours)
     for axes, surface, label in zip(panels, surfaces, labels, strict=True):
-        names = (r"$\alpha$", r"$\beta$") if kind == "surface" else (ALPHA, BETA)
-        alpha, beta = drawn_axis(surface.alpha, names[0]), drawn_axis(np.asarray(surface.beta), names[1])
-        if kind == "surface":
-            mappable = draw_relief(axes, alpha, beta, surface[quantity.name], scale=scale, colours=colours)
-        else:
-            mappable = draw_plane(axes, alpha, beta, surface[quantity.name], kind=kind, scale=scale, colours=colours)
+        mappable, remarks = fill_panel(axes, surface, look)
         axes.set_title(plain(label, TITLE_OF_PANEL if len(surfaces) > 1 else TITLE))
-        remarks = [missing(surface, [quantity.name]), thinning(surface) if kind in ("contour", "contourf") else ""]
-        _note(axes, "\n".join(filter(None, remarks)))
+        write_note(axes, "\n".join(remarks))
         _drop_inner_labels(axes)
     figure.suptitle(plain(title))
-    text = plain(with_unit(text_of(quantity.name), quantity, surfaces)) + clipping(scale)
-    _add_bar(figure, panels, mappable, scale, kind, quantity).set_label(text)
+    add_bar(figure, panels, mappable, look, surfaces)
     write_notes(figure, notes, at_top=False)
     return figure
+
+
+@dataclass(frozen=True)
+class Look:
+    """How all panels of a figure show their planes.
+
+    Attributes:
+        kind: The kind of picture, one of planes.
+        quantity: The quantity that is drawn.
+        scale: The scale of its values.
+        colours: The colours along the scale.
+    """
+
+    kind: str
+    quantity: Quantity
+    scale: Scale
+    colours: Colormap
+
+
+def look_of(surfaces: Sequence[Surface], options: PictureOptions) -> Look:
+    """Return the look of planes on one scale; ``options`` have a kind of planes."""
+    assert options.kind is not None
+    quantity = surfaces[0].quantity(options.metric)
+    values = np.concatenate([surface[quantity.name].ravel() for surface in surfaces])
+    scale = choose_scale(values, options, by_factors=quantity.varies == "by factors")
+    return Look(options.kind, quantity, scale, _colours(quantity, options.kind))
+
+
+def fill_panel(axes: Any, surface: Surface, look: Look) -> tuple[ScalarMappable, list[str]]:
+    """Draw a plane into ``axes``; return the mappable for a colour bar, and remarks on its points."""
+    kind, name = look.kind, look.quantity.name
+    names = (r"$\alpha$", r"$\beta$") if kind == "surface" else (ALPHA, BETA)
+    alpha, beta = drawn_axis(surface.alpha, names[0]), drawn_axis(np.asarray(surface.beta), names[1])
+    if kind == "surface":
+        mappable = draw_relief(axes, alpha, beta, surface[name], scale=look.scale, colours=look.colours)
+    else:
+        mappable = draw_plane(axes, alpha, beta, surface[name], kind=kind, scale=look.scale, colours=look.colours)
+    remarks = [missing(surface, [name]), thinning(surface) if kind in ("contour", "contourf") else ""]
+    return mappable, [text for text in remarks if text]
 
 
 def _columns(count: int) -> int:
@@ -76,7 +105,7 @@ def _columns(count: int) -> int:
     return math.ceil(count / math.ceil(count / MOST_COLUMNS))
 
 
-def _frame(surfaces: Sequence[Surface], kind: str, room: float) -> tuple[Figure, list[Any]]:
+def _frame(surfaces: Sequence[Surface], kind: str, room: float) -> tuple[Picture, list[Any]]:
     """Return an empty figure with room for notes below, and its panels, one per surface; equal axes are shared."""
     count = len(surfaces)
     columns = _columns(count)
@@ -84,7 +113,7 @@ def _frame(surfaces: Sequence[Surface], kind: str, room: float) -> tuple[Figure,
     solid = kind == "surface"
     aspect = _aspect(surfaces)
     height = PANEL * rows * (0.9 if solid else aspect or 0.8) + 0.8
-    figure = Figure(figsize=(PANEL * columns + BAR, height + room))
+    figure = Picture(figsize=(PANEL * columns + BAR, height + room))
     share = room / (height + room)
     if solid:
         # No layout engine in 3-D: before matplotlib 3.11 it reserves the whole figure for the axes' decorations.
@@ -105,12 +134,11 @@ def _frame(surfaces: Sequence[Surface], kind: str, room: float) -> tuple[Figure,
     return figure, list(panels[:count])
 
 
-def _add_bar(
-    figure: Figure, panels: list[Any], mappable: ScalarMappable, scale: Scale, kind: str, quantity: Quantity
-) -> Any:
-    """Return the colour bar, added beside the panels, with ticks at round values."""
+def add_bar(figure: Any, panels: list[Any], mappable: ScalarMappable, look: Look, surfaces: Sequence[Surface]) -> None:
+    """Add the colour bar beside the panels, with ticks at round values, and label it."""
+    scale, quantity = look.scale, look.quantity
     options: dict[str, Any] = {"ax": panels, "pad": 0.02, "aspect": 22 * math.ceil(len(panels) / MOST_COLUMNS)}
-    if kind == "surface":
+    if look.kind == "surface":
         options |= {"shrink": 0.6, "pad": 0.08}
     if not isinstance(mappable, ContourSet):  # a ContourSet has its own
         options["extend"] = scale.extend
@@ -120,7 +148,7 @@ def _add_bar(
     in_percent = quantity.is_share and scale.power == 0
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1) if in_percent else FuncFormatter(scale.write))
     bar.outline.set_linewidth(0.6)
-    return bar
+    bar.set_label(plain(with_unit(text_of(quantity.name), quantity, surfaces)) + clipping(scale))
 
 
 def _aspect(surfaces: Sequence[Surface]) -> float | None:
@@ -156,7 +184,7 @@ def _drop_inner_labels(axes: Any) -> None:
         axes.set_xlabel("")
 
 
-def _note(axes: Any, text: str) -> None:
+def write_note(axes: Any, text: str) -> None:
     """Write ``text`` into a corner of the panel."""
     if text:
         solid = hasattr(axes, "text2D")

@@ -31,7 +31,14 @@ log = logging.getLogger(__name__)
 
 
 @collective
-def run(config: RunConfig, world: World, budget: Budget, *, load: Callable[[RunConfig], Study] = load_study) -> bool:
+def run(
+    config: RunConfig,
+    world: World,
+    budget: Budget,
+    *,
+    load: Callable[[RunConfig], Study] = load_study,
+    progress: bool | None = None,
+) -> bool:
     """Compute the pending points of the surface that ``config`` describes; return whether it is complete.
 
     Call it inside :func:`lossgrid.parallel.guarded`, with equal settings on all ranks.
@@ -41,6 +48,7 @@ def run(config: RunConfig, world: World, budget: Budget, *, load: Callable[[RunC
         world: The ranks.
         budget: The time limit, and whether this rank got a stop signal.
         load: Loads the network and the data.
+        progress: Whether root displays a bar; see :class:`lossgrid.progress.ProgressDisplay`.
 
     Raises:
         InputError: The input is wrong; no file has been changed.
@@ -77,7 +85,8 @@ def run(config: RunConfig, world: World, budget: Budget, *, load: Callable[[RunC
                 refuse_rounding(config, evaluator, world)
             on_root(world, lambda: announce(config, study, axes))
             book = Book.create_or_resume(claim, evaluator.quantities, origin)
-            complete, rounding = share(book, evaluator, budget, reporter(config, study, evaluator)), None
+            complete = share(book, evaluator, budget, reporter(config, study, evaluator), progress=progress)
+            rounding = None
             if complete and not (old is not None and old.complete):
                 if steady:
                     audit(config, evaluator, world)

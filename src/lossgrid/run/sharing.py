@@ -21,7 +21,9 @@ Report = Callable[[Measured], None]
 
 
 @collective
-def share(book: Book, evaluator: PointEvaluator, budget: Budget, report: Report) -> bool:
+def share(
+    book: Book, evaluator: PointEvaluator, budget: Budget, report: Report, *, progress: bool | None = None
+) -> bool:
     """Compute the pending points into the file; return whether all are done.
 
     Args:
@@ -29,6 +31,7 @@ def share(book: Book, evaluator: PointEvaluator, budget: Budget, report: Report)
         evaluator: Computes a point.
         budget: The time that is left.
         report: Called with the results at the centre of the grid, on the rank that computed them.
+        progress: Whether root displays a bar; see :class:`lossgrid.progress.ProgressDisplay`.
     """
     total = int(np.count_nonzero(book.pending))
     if total == 0:
@@ -37,7 +40,7 @@ def share(book: Book, evaluator: PointEvaluator, budget: Budget, report: Report)
     file = book.open_file()
     task = make_task(book.config.grid, evaluator, file, collects=book.writer == "root", budget=budget, report=report)
     began = time.monotonic()
-    with ProgressDisplay(total) if book.world.is_root else nullcontext() as display:
+    with ProgressDisplay(total, bar=progress) if book.world.is_root else nullcontext() as display:
 
         def show(progress: Progress) -> None:
             if display is not None:

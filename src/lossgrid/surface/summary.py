@@ -125,16 +125,20 @@ def lines_of_centre(
     >>> lines_of_centre([accuracy("train"), loss("train")], [0.894, 0.33017], [0.0049, 0.0131])
     ['at the centre: train loss 0.3302 ± 0.013, accuracy 0.8940 ± 0.0049']
     """
-    shares = {(quantity.split, quantity.kind) for quantity in quantities if quantity.is_share}
     texts = [
-        (f"{value:.4f}" if (quantity.split, quantity.kind) in shares else f"{value:#.4g}")
-        + (f" ± {error:.2g}" if error is not None and np.isfinite(error) else "")
+        value_in_words(quantity, value, error)
         for quantity, value, error in zip(quantities, values, errors or [None] * len(values), strict=True)
     ]
     return [
         f"at the centre: {split} " + ", ".join(f"{one_line(kind)} {text}" for kind, text in own.items())
         for split, own in _by_split(quantities, texts).items()
     ]
+
+
+def value_in_words(quantity: Quantity, value: float, error: float | None = None) -> str:
+    """Return a value as text, with its standard error if it is known and finite: ``0.3302 ± 0.013``."""
+    text = f"{value:.4f}" if quantity.is_share else f"{value:#.4g}"
+    return text if error is None or not np.isfinite(error) else f"{text} ± {error:.2g}"
 
 
 def lines_of_ranks(ranks: list[dict[str, Any]]) -> list[str]:

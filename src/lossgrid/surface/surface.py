@@ -15,11 +15,13 @@ from lossgrid.surface.grid import zero_of
 from lossgrid.surface.origin import Origin
 from lossgrid.surface.quantity import Quantity, in_order
 from lossgrid.surface.sessions import Session
+from lossgrid.wording import of_shape, one_line
 
 PENDING, DONE, NOT_FINITE, FAILED, INTERPOLATED = 0, 1, 2, 3, 4  # the values of /status
+NAME = 40  # characters of a split or kind in text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Surface:
     """Loss and accuracy over a grid; every array is ``[beta, alpha]``, or ``(n_alpha,)`` for a line.
 
@@ -66,6 +68,17 @@ class Surface:
     stride: int = 1
     path: Path | None = None
     id: str = ""
+
+    def __repr__(self) -> str:
+        """Return one line: shape, quantities by split, what is pending, file."""
+        kinds: dict[str, list[str]] = {}
+        for quantity in in_order(self.quantities.values()):
+            kinds.setdefault(quantity.split, []).append(one_line(quantity.kind, NAME))
+        parts = [f"{one_line(split, NAME)} {', '.join(of_split)}".strip() for split, of_split in kinds.items()]
+        unfinished = f"{self.pending} of {self.status.size} points pending" if self.pending else "incomplete"
+        parts.append("complete" if self.complete else unfinished)
+        parts += [] if self.path is None else [one_line(str(self.path))]
+        return f"<Surface {of_shape(self.shape)}: {'; '.join(parts)}>"
 
     @property
     def config(self) -> Mapping[str, Any]:
