@@ -59,7 +59,9 @@ def test_their_loss_and_accuracy_are_those_of_independent_code(
     loss, accuracy = PUBLISHED[network]
     assert float(surface["test_loss"][0]) == pytest.approx(loss, abs=5.1e-7)
     assert float(surface["test_accuracy"][0]) == pytest.approx(accuracy, abs=1e-9)
-    assert f"at the centre: test loss {loss:.4f}, accuracy {accuracy:.4f}" in done.stderr
+    error = (accuracy * (1 - accuracy) / 9_999) ** 0.5  # of 10,000 pictures
+    assert f"at the centre: test loss {loss:.4f} ± " in done.stderr
+    assert f", accuracy {accuracy:.4f} ± {error:.2g}\n" in done.stderr
 
 
 @pytest.mark.timeout(300)
