@@ -174,7 +174,7 @@ def evaluator(case: Case, world: World, precision: str) -> tuple[Callable[..., M
     divide_cores(world, device)
     splits = {"train": data.split_of((case.inputs(), case.labels), source=case.name)}
     axes = Axes(case.delta, case.eta)
-    study = Study(case.network(), splits, objectives_of("cross_entropy", splits), source=Random())
+    study = Study(case.network(), splits, objectives_of("cross_entropy", splits, {}), source=Random())
     made, _ = make_evaluator(config, study, axes, device, share=world.local_size)
     with freed_memory_kept():
         chosen, made = choose_recipe(config, made, None, world, points=POINTS, seconds_left=lambda: math.inf)

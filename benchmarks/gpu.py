@@ -60,7 +60,7 @@ def problem(pictures: int, precision: str) -> tuple[RunConfig, Study, Axes]:
     model = network()
     noise = torch.randn(pictures, 3, 32, 32), torch.arange(pictures) % 10
     splits = {"train": data.split_of(noise, source="noise")}
-    study = Study(model, splits, objectives_of("cross_entropy", splits), source=Random())
+    study = Study(model, splits, objectives_of("cross_entropy", splits, {}), source=Random())
     return config, study, make_axes(study.source, model, splits, parallel.alone(), axes=2)
 
 

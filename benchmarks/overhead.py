@@ -89,7 +89,7 @@ def measure(world: parallel.World, points: int, writer: str, path: Path) -> dict
     model = models.build("resnet20", {}, facts={"in_channels": 3, "num_classes": 10}).eval()
     noise = torch.randn(PICTURES, 3, 32, 32), torch.arange(PICTURES) % 10
     splits = {"train": data.split_of(noise, source="noise")}
-    study = Study(model, splits, objectives_of("cross_entropy", splits), source=Random())
+    study = Study(model, splits, objectives_of("cross_entropy", splits, {}), source=Random())
     axes = make_axes(study.source, model, splits, world, axes=2)
     evaluator, _ = make_evaluator(config, study, axes, device, share=world.local_size)
     recipe, evaluator = choose_recipe(config, evaluator, None, world, points=points, seconds_left=lambda: math.inf)
