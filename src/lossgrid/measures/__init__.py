@@ -1,7 +1,6 @@
 """Measures of a point: the loss, for classes the accuracy, top-k and calibration, and those of users."""
 
 from lossgrid.measures.additive import refuse_loss_that_does_not_add_up
-from lossgrid.measures.classes import accuracy
 from lossgrid.measures.labels import Labels
 from lossgrid.measures.losses import LOSSES, make_objective
 from lossgrid.measures.measure import Measure
@@ -16,7 +15,6 @@ __all__ = [
     "Measure",
     "Metric",
     "Objective",
-    "accuracy",
     "make_metric",
     "make_objective",
     "measures_of",

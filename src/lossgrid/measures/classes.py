@@ -43,11 +43,6 @@ def recognised(labels: Labels) -> Callable[[torch.Tensor, torch.Tensor], Terms]:
     return terms
 
 
-def accuracy() -> Mean:
-    """Return the measure of the fraction of samples whose class has the highest score."""
-    return Mean("accuracy", recognised(Labels()), lambda split: quantity.accuracy(split), of_classes=True)
-
-
 def error() -> Mean:
     """Return the measure of the fraction of samples whose class does not have the highest score."""
 

@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from lossgrid.data.batch import Tree
-from lossgrid.measures.objective import Terms, as_number
-from lossgrid.surface import Quantity
+from lossgrid.measures.objective import as_number
+from lossgrid.measures.summed import Summed
 
 
 @dataclass(frozen=True)
-class Mean:
+class Mean(Summed):
     """A weighted mean.
 
-    Attributes:
-        name: Its name in quantities and errors.
-        terms: ``terms(outputs, targets)`` returns numbers whose sum is the mean of the batch times its weight, and the
-            weight.
-        meaning: ``meaning(split)`` returns the quantity of a split.
-        of_classes: It needs classes as targets, and a score of each class as outputs.
+    ``terms(outputs, targets)`` returns numbers whose sum is the mean of the batch times its weight, and the weight.
     """
-
-    name: str
-    terms: Callable[..., Terms]
-    meaning: Callable[[str], Quantity]
-    of_classes: bool = False
-    is_recordable: bool = True
-
-    def quantities(self, split: str) -> Sequence[Quantity]:
-        """Return the quantity of a split."""
-        return (self.meaning(split),)
 
     def start(self, device: torch.device) -> torch.Tensor:
         """Return zeros for total, weight and sum of squares, shape ``(3,)``, float64."""

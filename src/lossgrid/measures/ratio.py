@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from lossgrid.data.batch import Tree
-from lossgrid.measures.objective import Terms
-from lossgrid.surface import Quantity
+from lossgrid.measures.summed import Summed
 
 
 @dataclass(frozen=True)
-class Ratio:
+class Ratio(Summed):
     """The sum of the totals of all samples, divided by the sum of their weights.
 
-    Attributes:
-        name: Its name in quantities and errors.
-        terms: ``terms(outputs, targets)`` returns the totals and the weights of the samples, shape ``(n,)`` each.
-        meaning: ``meaning(split)`` returns the quantity of a split.
-        of_classes: It needs classes as targets, and a score of each class as outputs.
+    ``terms(outputs, targets)`` returns the totals and the weights of the samples, shape ``(n,)`` each.
     """
-
-    name: str
-    terms: Callable[..., Terms]
-    meaning: Callable[[str], Quantity]
-    of_classes: bool = False
-    is_recordable: bool = True
-
-    def quantities(self, split: str) -> Sequence[Quantity]:
-        """Return the quantity of a split."""
-        return (self.meaning(split),)
 
     def start(self, device: torch.device) -> torch.Tensor:
         """Return zeros for the sums of t, w, t^2, t w, w^2 and 1 over samples, shape ``(6,)``, float64."""
