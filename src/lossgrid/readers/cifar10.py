@@ -74,11 +74,6 @@ class Cifar10:
         del location
         return CLASSES
 
-    def identity(self, location: str) -> str:
-        """Return the name."""
-        del location
-        return self.name
-
 
 def read(
     split: str, *, folder: Path, normalize: str = "li", max_samples: int | None = None

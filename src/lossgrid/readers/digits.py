@@ -52,8 +52,3 @@ class Digits:
         """Return the number of classes."""
         del location
         return CLASSES
-
-    def identity(self, location: str) -> str:
-        """Return the name."""
-        del location
-        return self.name

@@ -80,11 +80,6 @@ class Images:
         """Return the number of classes: those of the split that numbers them."""
         return len(_numbering(path_of(location, data=FORM))[1])
 
-    def identity(self, location: str) -> str:
-        """Return the name."""
-        del location
-        return self.name
-
 
 def _stacked(files: Sequence[Path], form: Form) -> npt.NDArray[np.float32]:
     """Return pictures ``(n, c, h, w)``, float32 in 0..255.

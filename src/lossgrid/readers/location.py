@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from lossgrid import files
 from lossgrid.errors import InputError
 from lossgrid.files import fault_of_name, shown
 
@@ -36,6 +37,4 @@ def listed(names: Iterable[str]) -> str:
     >>> listed(["b", "a"]), listed([])
     ('a, b', 'none')
     """
-    ordered = sorted(names)
-    more = f" and {len(ordered) - MOST_NAMES} more" if len(ordered) > MOST_NAMES else ""
-    return shown(", ".join(ordered[:MOST_NAMES]) + more) if ordered else "none"
+    return shown(files.listed(sorted(names), MOST_NAMES)) or "none"

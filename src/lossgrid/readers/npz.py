@@ -59,11 +59,6 @@ class Npz:
     def classes(self, location: str) -> None:
         """Return None: the largest class among the targets decides."""
 
-    def identity(self, location: str) -> str:
-        """Return the name."""
-        del location
-        return self.name
-
 
 def _read(stream: IO[bytes], split: str, path: Path) -> tuple[Tree, Tree]:
     archive = _archive(stream, path)

@@ -40,9 +40,3 @@ class Reader(Protocol):
         evenly; the function may return more. It raises InputError if data are missing or damaged, or the value of an
         option is wrong.
         """
-
-    def identity(self, location: str) -> str:
-        """Return a text that is equal for surfaces of the same data, usually the name.
-
-        The location is left out: equal data may lie in different folders, and digests compare the samples.
-        """

@@ -33,9 +33,12 @@ def find(data: str) -> tuple[Reader, str] | None:
 
 
 def identity(data: str) -> str:
-    """Return the identity of the data of ``--data``: equal for two texts that may name the same samples."""
+    """Return the identity of the data of ``--data``: equal for two texts that may name the same samples.
+
+    The location is left out: equal data may lie in different folders, and digests compare the samples.
+    """
     found = find(data)
-    return data if found is None else found[0].identity(found[1])
+    return data if found is None else found[0].name
 
 
 def form(reader: Reader) -> str:
