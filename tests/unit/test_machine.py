@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lossgrid.machine.cores import core_quota, cores_of, cpus_in, offered_cpus, own_cores, own_cpus, processor
+from lossgrid.machine.cores import core_quota, cores_of, cpus_in, offered_cpus, own_cpus, processor
 from lossgrid.machine.groups import own_groups
 from lossgrid.machine.kernel import amount, fields_of, text_of
 from lossgrid.machine.memory import memory_left
@@ -142,7 +142,7 @@ def test_lists_of_cpus_are_read_as_the_kernel_writes_them() -> None:
 
 
 def test_this_computer_has_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert 1 <= len(own_cores()) <= len(own_cpus())
+    assert 1 <= len(cores_of(own_cpus())) <= len(own_cpus())
     monkeypatch.setattr("os.getppid", lambda: 2**30)  # no such process
     assert offered_cpus() == own_cpus()
 

@@ -48,8 +48,17 @@ class Device:
 
         In other precisions autocast is disabled explicitly: a user's module may have enabled it.
         """
-        is_low = self.format.autocast is not None
-        return torch.autocast(self.type, dtype=torch.bfloat16, enabled=is_low, cache_enabled=False)
+        return torch.autocast(self.type, dtype=torch.bfloat16, enabled=self.is_cast, cache_enabled=False)
+
+    @property
+    def is_cast(self) -> bool:
+        """Whether layers compute in another dtype than that of the parameters."""
+        return self.format.autocast is not None
+
+    @property
+    def layer_dtype(self) -> torch.dtype:
+        """The dtype in which layers compute."""
+        return getattr(torch, self.format.autocast or self.format.parameters)  # type: ignore[no-any-return]
 
     @property
     def format(self) -> Precision:
@@ -86,7 +95,7 @@ def choose_device(device: str, precision: str, *, local_rank: int) -> Device:
     use_cuda = gpus > 0 and device != "cpu"
     if precision == "tf32" and not use_cuda:
         raise InputError("--precision tf32 is an arithmetic of NVIDIA GPUs; on the CPU use float32 or bfloat16")
-    dtype = torch.float64 if precision == "float64" else torch.float32
+    dtype = getattr(torch, PRECISIONS[precision].parameters)
     arithmetic.set_to(arithmetic.wanted(precision))
     if not use_cuda:
         return Device(torch.device("cpu"), precision, dtype, "cpu")

@@ -223,10 +223,6 @@ class Evaluator:
             raise Differs(f"its values are {found.tolist()} instead of {expected.tolist()}")
         return replace(self, graph=graph)
 
-    def without_graph(self) -> Evaluator:
-        """Return an evaluator without a CUDA graph."""
-        return replace(self, graph=None)
-
     def check(self, name: str) -> Fit:
         """Try the network and the losses on some batches; see :func:`.check_fit`; ``name`` is for errors."""
         return check_fit(name, self.subject.model, self.batches, self.objectives, self.device, more=self.more)

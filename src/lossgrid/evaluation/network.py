@@ -101,11 +101,10 @@ def _rewritten(variant: str, model: nn.Module, sample: Tree, device: Device) -> 
         steps.append(Folds(folds))
         about.append(f"{_count(folds, 'normalisation')} folded")
     if variant == "fused":
-        dtype = torch.bfloat16 if device.format.autocast is not None else device.dtype
-        library = library_for(device.torch_device, dtype)
+        library = library_for(device.torch_device, device.layer_dtype)
         if library is None:
             raise Unsuitable(f"there are no fused kernels for {device.precision} on this device")
-        packs = fuse_layers(graph, library, dtype)
+        packs = fuse_layers(graph, library, device.layer_dtype)
         if not packs:
             raise Unsuitable("the network has no layer with a fused kernel")
         steps += packs

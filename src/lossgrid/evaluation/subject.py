@@ -74,6 +74,6 @@ class Subject:
 
 def _converted(model: nn.Module, device: Device, few: Tree) -> nn.Module:
     model = to_device(model, device)
-    if device.format.autocast is not None:
+    if device.is_cast:
         keep_head_in_float32(model, at(few, slice(1)), device)
     return model

@@ -31,11 +31,6 @@ def offered_cpus() -> frozenset[int]:
     return own_cpus()
 
 
-def own_cores() -> frozenset[int]:
-    """Return the cores that this process may run on, each as the first of its CPUs."""
-    return cores_of(own_cpus())
-
-
 def cores_of(cpus: Iterable[int], root: Path = ROOT) -> frozenset[int]:
     """Return the cores of ``cpus``, each as the first of its CPUs.
 

@@ -8,6 +8,7 @@ is missing after that many seconds, or in another function, is an error. Without
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import time
 from collections.abc import Callable
@@ -29,9 +30,8 @@ def collective(function: F) -> F:
 
     The world is an argument of the function, or the attribute ``world`` of an argument.
     """
-    summary, _, rest = (function.__doc__ or "").partition("\n")
-    indent = " " * 4
-    function.__doc__ = f"{summary}\n\n{indent}{SENTENCE}\n{rest}" if rest else f"{summary}\n\n{indent}{SENTENCE}"
+    summary, *rest = inspect.cleandoc(function.__doc__ or "").split("\n")
+    function.__doc__ = "\n".join([summary, "", SENTENCE, *rest])
     if not PATIENCE:
         return function
 
@@ -51,10 +51,11 @@ def meet(world: Any, name: str, patience: float) -> None:
     Raises:
         RuntimeError: A rank has not called it within ``patience`` seconds, or has called another function.
     """
-    comm = _meetings.setdefault(id(world.comm), None) or _own(world)
+    if id(world.comm) not in _meetings:
+        _meetings[id(world.comm)] = world.comm.Dup()
     said = np.frombuffer(name.encode()[:NAME_BYTES].ljust(NAME_BYTES), dtype=np.uint8)
     heard = np.empty((world.size, NAME_BYTES), dtype=np.uint8)
-    request, end = comm.Iallgather(said, heard), time.monotonic() + patience
+    request, end = _meetings[id(world.comm)].Iallgather(said, heard), time.monotonic() + patience
     while not request.Test():
         if time.monotonic() > end:
             raise RuntimeError(f"{world} waits in {name}, to which not all ranks have come within {patience:g} s")
@@ -62,11 +63,6 @@ def meet(world: Any, name: str, patience: float) -> None:
     others = {rank: bytes(row).decode().strip() for rank, row in enumerate(heard)}
     if elsewhere := [f"rank {rank} in {other}" for rank, other in others.items() if other != others[world.rank]]:
         raise RuntimeError(f"{world} is in {name}, {', '.join(elsewhere)}")
-
-
-def _own(world: Any) -> Any:
-    _meetings[id(world.comm)] = world.comm.Dup()
-    return _meetings[id(world.comm)]
 
 
 def _world_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
