@@ -41,7 +41,9 @@ def precision_option(group: str) -> Any:
 class NetworkConfig(BaseModel):
     """The settings of a network and its data, which all verbs share."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, protected_namespaces=(), defer_build=True
+    )
 
     model: str = option(
         metavar="NAME|pkg.mod:factory",
