@@ -1,6 +1,8 @@
 """The errors for users, each with its exit code of the program."""
 
+import difflib
 import re
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 EXIT_COMPLETE = 0
@@ -33,6 +35,16 @@ class InputError(LossgridError, ValueError):
 
 class RankError(LossgridError, RuntimeError):
     """One or more ranks failed; the text names rank, host and cause."""
+
+
+def did_you_mean(name: str, choices: Iterable[str], *, most: int = 1, form: Callable[[str], str] = str) -> str:
+    """Return the end of an error about an unknown name: up to ``most`` similar choices; "" if there are none.
+
+    >>> did_you_mean("top55", ["ece", "top5"]), did_you_mean("x", ["ece"])
+    ('; did you mean top5?', '')
+    """
+    close = difflib.get_close_matches(name, list(choices), n=most)
+    return f"; did you mean {' or '.join(map(form, close))}?" if close else ""
 
 
 def in_short(error: BaseException) -> str:

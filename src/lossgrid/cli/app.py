@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -13,7 +12,7 @@ import typer
 
 from lossgrid import parallel
 from lossgrid.cli.voice import say
-from lossgrid.errors import EXIT_BAD_INPUT, EXIT_COMPLETE, EXIT_FAILED, LossgridError
+from lossgrid.errors import EXIT_BAD_INPUT, EXIT_COMPLETE, EXIT_FAILED, LossgridError, did_you_mean
 
 # Typer depends on click or contains it, by version: the base class of its own error finds click's.
 UsageError: type[typer.BadParameter] = next(b for b in typer.BadParameter.__mro__ if b.__name__ == "UsageError")
@@ -105,5 +104,5 @@ def _of_usage(error: Any) -> str:
         return text.replace("Input should be a valid integer", "expected a whole number").replace(
             "Input should be a valid number", "expected a number"
         )
-    close = difflib.get_close_matches(error.option_name, error.possibilities or [], n=1)
-    return f"no such option: {error.option_name}; " + (f"did you mean {close[0]}?" if close else "see --help")
+    hint = did_you_mean(error.option_name, error.possibilities or []) or "; see --help"
+    return f"no such option: {error.option_name}{hint}"

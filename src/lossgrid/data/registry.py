@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lossgrid import user_code
 from lossgrid.data.split import Split, split_of
-from lossgrid.errors import InputError
+from lossgrid.errors import InputError, did_you_mean
 from lossgrid.readers import READERS, Reader, find, form, forms
 
 
@@ -45,8 +44,7 @@ def _load_split(name: str, args: dict[str, Any], split: str, max_samples: int | 
             split_of, given, source=f"data function {name} for split {split!r}", max_samples=max_samples,
             name=name, role="the Dataset of data function",
         )  # fmt: skip
-    close = difflib.get_close_matches(name, READERS, n=1)
-    hint = f"; did you mean {form(READERS[close[0]])}?" if close else ""
+    hint = did_you_mean(name, READERS, form=lambda close: form(READERS[close]))
     raise InputError(f"--data: expected {', '.join(forms())}, got {name!r}{hint}")
 
 

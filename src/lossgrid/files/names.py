@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from lossgrid.wording import one_line
@@ -24,6 +24,17 @@ KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 def shown(text: object) -> str:
     """Return a user's text for an error: on one line, shortened in the middle to ``SHOWN`` characters."""
     return one_line(str(text), SHOWN)
+
+
+def listed(names: Iterable[str], most: int, *, separator: str = ", ") -> str:
+    """Return the first ``most`` names for an error, and the number of all others.
+
+    >>> listed(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    every = list(names)
+    more = f" and {len(every) - most} more" if len(every) > most else ""
+    return separator.join(every[:most]) + more
 
 
 def fault_of_name(path: Path, *, written: bool = False) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from contextlib import suppress
 from pathlib import Path
 
-from lossgrid.errors import InputError
+from lossgrid.errors import InputError, did_you_mean
 from lossgrid.files import writing
 from lossgrid.formats import page, reference, table, users, vtp, xdmf
 from lossgrid.formats.format import Format
@@ -80,9 +79,8 @@ def find(name: str) -> Format:
         return users.given(name)
     if name in FORMATS:
         return FORMATS[name]
-    close = difflib.get_close_matches(name, FORMATS, n=1)
-    hint = f"did you mean {close[0]}?" if close else "one of your own is package.module:name"
-    raise InputError(f"--to: expected one of {', '.join(FORMATS)}, got {name!r}; {hint}")
+    hint = did_you_mean(name, FORMATS) or "; one of your own is package.module:name"
+    raise InputError(f"--to: expected one of {', '.join(FORMATS)}, got {name!r}{hint}")
 
 
 def _refuse_to_write(path: Path, surface: Path, format: Format, *, overwrite: bool) -> None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from lossgrid.formats.format import Format
 from lossgrid.formats.points import coordinates
 from lossgrid.surface import DONE, FAILED, INTERPOLATED, NOT_FINITE, PENDING, Surface
-from lossgrid.surface.quantity import in_order
+from lossgrid.surface.quantity import error_of, in_order
 
 STATUS = {PENDING: "pending", DONE: "done", NOT_FINITE: "not finite", FAILED: "failed", INTERPOLATED: "interpolated"}
 
@@ -31,7 +31,7 @@ def write(surface: Surface, path: Path) -> None:
         "status": [STATUS[number] for number in surface.status.ravel().tolist()],
         "seconds": _written(surface.seconds, ~np.isnan(surface.seconds)),
         "rank": _written(surface.rank, surface.rank >= 0),
-        **{f"{name}_error": _written(surface.errors[name], ~np.isnan(surface.errors[name])) for name in with_errors},
+        **{error_of(name): _written(surface.errors[name], ~np.isnan(surface.errors[name])) for name in with_errors},
     }
     with path.open("x", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)

@@ -5,12 +5,11 @@ Such a function raises ValueError with the text of what it expected.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lossgrid.errors import InputError
+from lossgrid.errors import InputError, did_you_mean
 from lossgrid.files import shown
 
 Argument = Callable[[Any], Any]
@@ -31,8 +30,7 @@ def checked(loss: str, known: Mapping[str, Argument], given: Mapping[str, Any]) 
     found = {}
     for name, value in given.items():
         if name not in known:
-            close = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
+            hint = did_you_mean(str(name), known)
             takes = ", ".join(known) or "no arguments"
             raise InputError(f"--loss-arg: {loss} takes {takes}, got {shown(repr(name))}{hint}")
         try:

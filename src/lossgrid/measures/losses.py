@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from lossgrid import user_code
-from lossgrid.errors import InputError
+from lossgrid.errors import InputError, did_you_mean
 from lossgrid.measures.argument import checked
 from lossgrid.measures.binary import BCE
 from lossgrid.measures.classes import recognised
@@ -54,9 +53,8 @@ def make_objective(
     if loss in LOSSES:
         found = LOSSES[loss]
         return found.make(checked(loss, found.arguments, given), classification)
-    close = difflib.get_close_matches(loss, LOSSES, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    raise InputError(f"--loss: expected {', '.join(LOSSES)} or package.module:function, got {loss!r}{hint}")
+    expected = f"{', '.join(LOSSES)} or package.module:function"
+    raise InputError(f"--loss: expected {expected}, got {loss!r}{did_you_mean(loss, LOSSES)}")
 
 
 def _users(function: Callable[..., object], name: str, classification: bool, arguments: Mapping[str, Any]) -> Objective:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable
 from typing import Any
 
 from lossgrid import user_code
-from lossgrid.errors import InputError
+from lossgrid.errors import InputError, did_you_mean
 from lossgrid.measures.classes import Calibration, error, top
 from lossgrid.measures.measure import Measure
 from lossgrid.measures.metric import Metric
 from lossgrid.measures.users import of_function_or_object
+from lossgrid.surface.quantity import ERROR
 
 BUILT_IN: dict[str, Callable[[], Measure]] = {"error": error, "ece": Calibration}
 TOP = re.compile(r"top([1-9]\d{0,5})")
@@ -33,8 +33,7 @@ def make_metric(text: str) -> Metric:
         return Metric(top(int(found[1])))
     if name in BUILT_IN:
         return Metric(BUILT_IN[name]())
-    close = difflib.get_close_matches(name, [*BUILT_IN, "top5"], n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
+    hint = did_you_mean(name, [*BUILT_IN, "top5"])
     raise InputError(
         f"--metric: expected {', '.join(BUILT_IN)}, top5 or another number, or NAME=package.module:function, got "
         f"{name!r}{hint}"
@@ -54,6 +53,6 @@ def users_metric(name: str, given: Any, source: str) -> Metric:
     """
     if not NAME.fullmatch(name):
         raise InputError(f"--metric: expected a name of letters, digits and _, got {name!r}")
-    if name in TAKEN or name in BUILT_IN or TOP.fullmatch(name) or name.endswith("_error"):
+    if name in TAKEN or name in BUILT_IN or TOP.fullmatch(name) or name.endswith(ERROR):
         raise InputError(f"--metric: the name {name} is taken; choose another one for {source}")
     return of_function_or_object(name, given, source)

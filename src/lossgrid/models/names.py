@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from lossgrid import files
+
 PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
 PARTS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")  # of wrappers around a part
 AVERAGED = "n_averaged"  # the counter of torch's AveragedModel
@@ -106,6 +108,4 @@ def _without_parts(state: State, parts: list[str]) -> State:
 
 def listed(names: Iterable[str], *, separator: str = ", ") -> str:
     """Return the first ``NAMED`` names as text, and the number of all others."""
-    every = list(names)
-    more = f" and {len(every) - NAMED} more" if len(every) > NAMED else ""
-    return separator.join(every[:NAMED]) + more
+    return files.listed(names, NAMED, separator=separator)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from lossgrid import user_code
-from lossgrid.errors import InputError
+from lossgrid.errors import InputError, did_you_mean
 from lossgrid.models.densenet import DenseNet
 from lossgrid.models.mlp import MLP
 from lossgrid.models.resnet import IMAGENET, ResNet, cifar_resnet, imagenet_resnet
@@ -96,7 +95,6 @@ def _check_counts(given: Mapping[str, Any]) -> None:
 def _built_in(name: str) -> Factory:
     if name in REGISTRY:
         return REGISTRY[name]
-    close = difflib.get_close_matches(name, REGISTRY, n=3)
-    some = f"there are {', '.join(names()[:SHOWN])} and {len(REGISTRY) - SHOWN} more."
-    hint = f"did you mean {' or '.join(close)}?" if close else some
-    raise InputError(f"--model: unknown model {name!r}; {hint} Your own goes as package.module:factory")
+    some = f"; there are {', '.join(names()[:SHOWN])} and {len(REGISTRY) - SHOWN} more."
+    hint = did_you_mean(name, REGISTRY, most=3) or some
+    raise InputError(f"--model: unknown model {name!r}{hint} Your own goes as package.module:factory")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from lossgrid.errors import did_you_mean
 from lossgrid.files import shown
 
 # Error type of pydantic -> text; fields in braces are of its ctx.
@@ -57,11 +57,9 @@ def in_one_line(kind: type[BaseModel], error: ValidationError) -> str:
 
 def _unknown(kind: type[BaseModel], key: str, value: Any) -> str:
     names = [name.replace("_", "-") for name in kind.model_fields]
-    close = difflib.get_close_matches(key.replace("_", "-"), names, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else "see --help"
-    if isinstance(value, dict) and not close:
-        hint = "settings stand at the top, under no [table]"
-    return f"unknown key {shown(repr(key))}; {hint}"
+    otherwise = "; settings stand at the top, under no [table]" if isinstance(value, dict) else "; see --help"
+    hint = did_you_mean(key.replace("_", "-"), names, form=repr) or otherwise
+    return f"unknown key {shown(repr(key))}{hint}"
 
 
 def _expected(fault: Mapping[str, Any]) -> str:

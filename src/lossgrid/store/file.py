@@ -24,7 +24,6 @@ from lossgrid.store.room import refuse_too_large
 from lossgrid.store.schema import (
     BOOKKEEPING,
     DIGEST_BYTES,
-    ERROR,
     FORMAT,
     FORMAT_VERSION,
     OPTIONAL,
@@ -33,6 +32,7 @@ from lossgrid.store.schema import (
 from lossgrid.store.trust import attributes_of
 from lossgrid.store.whole import appearing
 from lossgrid.surface import Grid, Quantity, Session, Surface, sessions
+from lossgrid.surface.quantity import error_of
 
 
 def now() -> str:
@@ -89,7 +89,7 @@ def save(path: Path, surface: Surface, *, overwrite: bool = False) -> None:
     coordinates = {name: values for name, values in axes.items() if values is not None}
     quantities = list(surface.quantities.values())
     bookkeeping = {name: getattr(surface, name) for name in BOOKKEEPING}
-    errors = {f"{name}{ERROR}": array for name, array in surface.errors.items()}
+    errors = {error_of(name): array for name, array in surface.errors.items()}
     more = {name: getattr(surface, name) for name in OPTIONAL if getattr(surface, name) is not None}
     with appearing(path, overwrite=overwrite) as file:
         about = {"config": surface.config, "provenance": surface.provenance}
@@ -153,10 +153,10 @@ def _build(
         dataset = _create_dataset(file, name, shape, dtype, fill)
     file["seconds"].attrs["units"] = "s"
     for name in errors_of:
-        dataset = _create_dataset(file, f"{name}{ERROR}", shape, np.float32, np.nan)
+        dataset = _create_dataset(file, error_of(name), shape, np.float32, np.nan)
         dataset.attrs["long_name"] = f"standard error of {name} over its samples"
     names = [quantity.name for quantity in quantities]
-    for name in (*names, *(f"{name}{ERROR}" for name in errors_of), *BOOKKEEPING):
+    for name in (*names, *(error_of(name) for name in errors_of), *BOOKKEEPING):
         for dimension, scale in enumerate(scales):
             file[name].dims[dimension].attach_scale(scale)
     return key

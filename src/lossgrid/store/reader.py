@@ -16,9 +16,9 @@ from lossgrid.files import in_use
 from lossgrid.store.agreement import check_axes, check_kinds, check_rounding, check_splits
 from lossgrid.store.contents import Contents, DamagedError, DeadlyError, contents, refuse_no_file
 from lossgrid.store.digest import digest
-from lossgrid.store.schema import BOOKKEEPING, COORDINATES, ERROR, FORMAT, FORMAT_VERSION, ID_BYTES, OPTIONAL
+from lossgrid.store.schema import BOOKKEEPING, COORDINATES, FORMAT, FORMAT_VERSION, ID_BYTES, OPTIONAL
 from lossgrid.surface import DONE, FAILED, INTERPOLATED, PENDING, Origin, Quantity, Surface, sessions
-from lossgrid.surface.quantity import from_json, named
+from lossgrid.surface.quantity import error_of, from_json, named
 from lossgrid.wording import one_line
 
 ATTEMPTS = 3
@@ -104,7 +104,7 @@ def _surface(held: Contents, path: Path) -> Surface:
         finished=_text(about, "finished").strip() or None,
         sessions=computed_by,
         rounding=rounding,
-        errors={name: arrays[f"{name}{ERROR}"] for name in quantities if f"{name}{ERROR}" in arrays},
+        errors={name: arrays[error_of(name)] for name in quantities if error_of(name) in arrays},
         samples=arrays.get("samples"),
         level=arrays.get("level"),
         path=path,
@@ -144,7 +144,7 @@ def known_names(held: Contents, quantities: Collection[str]) -> list[str]:
     wanted = ["alpha", *BOOKKEEPING, *quantities]
     if absent := [name for name in wanted if name not in held.arrays]:
         raise DamagedError(f"it has no /{one_line(absent[0])}")
-    optional = ["beta", *OPTIONAL, *(f"{name}{ERROR}" for name in quantities)]
+    optional = ["beta", *OPTIONAL, *(error_of(name) for name in quantities)]
     if held.attributes[""].get("format_version") == 1:
         optional = ["beta"]
     return [*wanted, *(name for name in optional if name in held.arrays)]

@@ -44,7 +44,6 @@ FORMAT_VERSION = 2
 ID_BYTES, DIGEST_BYTES = 32, 64  # hexadecimal
 ROUNDING_BYTES = 2000
 COORDINATES = ("alpha", "beta")
-ERROR = "_error"
 OPTIONAL: dict[str, Any] = {"samples": np.int32, "level": np.uint8}
 BOOKKEEPING: dict[str, tuple[Any, Any]] = {  # dataset -> dtype, value where pending
     "status": (np.uint8, 0),

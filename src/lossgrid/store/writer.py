@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from lossgrid.errors import RankError, in_short
 from lossgrid.store.identity import identify
-from lossgrid.store.schema import ERROR
 from lossgrid.surface import DONE, NOT_FINITE, Quantity, Results
+from lossgrid.surface.quantity import error_of
 
 LOOK_SECONDS = 2.0  # between two checks of the file's identity
 
@@ -42,7 +42,7 @@ class SurfaceFile:
         self._identity = identify(path, bytes(self._file.attrs.get("id", b"")).decode())
         # Handles stay open: opening a dataset is a metadata operation, which parallel HDF5 makes collective.
         self._datasets = [self._file[quantity.name] for quantity in quantities]
-        self._errors = [self._file.get(f"{quantity.name}{ERROR}") for quantity in quantities]  # older files have none
+        self._errors = [self._file.get(error_of(quantity.name)) for quantity in quantities]  # older files have none
         self._seconds, self._rank, self._status = (self._file[name] for name in ("seconds", "rank", "status"))
         self._is_line = self._status.ndim == 1
 

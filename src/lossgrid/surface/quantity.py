@@ -9,6 +9,7 @@ from typing import Any, Literal
 Better = Literal["lower", "higher"]
 Varies = Literal["by factors", "by differences"]
 
+ERROR = "_error"  # ends the name of the standard errors of a quantity
 FIRST_KINDS, FIRST_SPLITS = ("loss", "accuracy"), ("train", "test")
 
 
@@ -98,6 +99,15 @@ def from_json(stored: Any) -> Quantity:
 
 def _is_bound(value: object) -> bool:
     return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300)
+
+
+def error_of(name: str) -> str:
+    """Return the name of the standard errors of a quantity, in files and tables.
+
+    >>> error_of("train_loss")
+    'train_loss_error'
+    """
+    return f"{name}{ERROR}"
 
 
 def in_order(quantities: Iterable[Quantity]) -> list[Quantity]:

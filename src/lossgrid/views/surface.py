@@ -11,7 +11,7 @@ from lossgrid import store
 from lossgrid.errors import InputError
 from lossgrid.surface import Surface as Values
 from lossgrid.surface.caveats import caveats_of
-from lossgrid.surface.quantity import in_order
+from lossgrid.surface.quantity import error_of, in_order
 from lossgrid.surface.summary import summarise, value_in_words
 from lossgrid.views import html
 from lossgrid.views.comparison import Comparison, compare
@@ -105,7 +105,7 @@ class Surface(Values):
         axes = {name: axis for name, axis in (("beta", self.beta), ("alpha", self.alpha)) if axis is not None}
         arrays = {
             **self.values,
-            **{f"{name}_error": array for name, array in self.errors.items()},
+            **{error_of(name): array for name, array in self.errors.items()},
             **{name: getattr(self, name) for name in ("status", "seconds", "rank", "samples", "level")},
         }
         about = {name: {"units": one.units, "better": one.better} for name, one in self.quantities.items()}
