@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import nn
@@ -81,7 +81,14 @@ def as_number(weight: torch.Tensor | int, like: torch.Tensor) -> torch.Tensor:
     """Return a weight, or the sum of weights, as a tensor of shape ``()``, float64, on the device of ``like``."""
     if isinstance(weight, torch.Tensor):
         return weight.to(torch.float64).reshape(()) if weight.numel() == 1 else weight.sum(dtype=torch.float64)
-    return torch.full((), weight, dtype=torch.float64, device=like.device)
+    return _number(weight, like.device)
+
+
+@cache
+def _number(value: int, device: torch.device) -> torch.Tensor:
+    """Return a whole number on a device; made once, as nearly all batches have as many samples."""
+    with torch.inference_mode(False):  # a training needs it too
+        return torch.full((), value, dtype=torch.float64, device=device)
 
 
 def per_sample(function: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Callable[..., Terms]:
