@@ -20,6 +20,7 @@ from lossgrid.errors import InputError
 from lossgrid.models import Layout
 from lossgrid.models.shards import INDEX, read_shards
 from tests.builders import a_perceptron
+from tests.refusals import refusal_of
 from tests.unit.test_compare import run_main
 
 State = Mapping[str, torch.Tensor]
@@ -50,16 +51,6 @@ def sharded(folder: Path, shards: Mapping[str, State], name: str = INDEX, **chan
 
 def equal(one: State, other: State) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-def refusal(path: Path) -> str:
-    with pytest.raises(InputError) as caught:
-        models.read_checkpoint(path)
-    line = str(caught.value)
-    assert str(path) in line
-    assert "\n" not in line
-    assert len(line) < 3000
-    return line
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
@@ -101,7 +92,7 @@ def test_of_several_indices_the_usual_one_is_read(tmp_path: Path) -> None:
     sharded(tmp_path, split(net(1).state_dict(), 3), "other.safetensors.index.json")
     assert equal(models.read_checkpoint(tmp_path), net(1).state_dict())
     sharded(tmp_path, split(net(2).state_dict(), 4), "third.index.json")
-    assert "several indices of shards; expected the path of one: other.safetensors.index.json, third" in refusal(
+    assert "several indices of shards; expected the path of one: other.safetensors.index.json, third" in refusal_of(
         tmp_path
     )
     sharded(tmp_path, split(net().state_dict()))
@@ -110,7 +101,7 @@ def test_of_several_indices_the_usual_one_is_read(tmp_path: Path) -> None:
 
 def test_a_folder_without_index_is_refused(tmp_path: Path) -> None:
     safetensors.torch.save_file(net().state_dict(), tmp_path / "model.safetensors")
-    assert f"it is a directory without {INDEX}" in refusal(tmp_path)
+    assert f"it is a directory without {INDEX}" in refusal_of(tmp_path)
 
 
 def test_prefixes_and_ignored_entries_are_those_of_the_joined_names(
@@ -133,7 +124,7 @@ def test_missing_shards_are_named(tmp_path: Path) -> None:
     index = sharded(tmp_path, split(net().state_dict(), 4))
     (tmp_path / "model-00002-of-00004.safetensors").unlink()
     (tmp_path / "model-00004-of-00004.safetensors").unlink()
-    line = refusal(index)
+    line = refusal_of(index)
     assert "2 of 4 shards are missing beside it: model-00002-of-00004.safetensors, model-00004-of-00004" in line
 
 
@@ -143,7 +134,7 @@ def test_missing_shards_are_named(tmp_path: Path) -> None:
 def test_files_outside_the_folder_are_refused(file: str, tmp_path: Path) -> None:
     safetensors.torch.save_file(net().state_dict(), tmp_path / "model.safetensors")
     index = sharded(tmp_path / "inside", {}, weight_map=dict.fromkeys(net().state_dict(), file))
-    assert "expected names of files beside it, without a folder" in refusal(index)
+    assert "expected names of files beside it, without a folder" in refusal_of(index)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +143,7 @@ def test_files_outside_the_folder_are_refused(file: str, tmp_path: Path) -> None
     ids=str,
 )
 def test_an_index_without_files_is_refused(where: Any, tmp_path: Path) -> None:
-    assert 'no index of shards; expected {"weight_map"' in refusal(sharded(tmp_path, {}, weight_map=where))
+    assert 'no index of shards; expected {"weight_map"' in refusal_of(sharded(tmp_path, {}, weight_map=where))
 
 
 @pytest.mark.parametrize(
@@ -173,17 +164,17 @@ def test_an_index_without_files_is_refused(where: Any, tmp_path: Path) -> None:
 )
 def test_text_that_is_no_index_is_one_line(text: str, tmp_path: Path) -> None:
     (tmp_path / INDEX).write_bytes(text.encode(errors="surrogateescape"))
-    assert "is text, and no index of shards" in refusal(tmp_path / INDEX)
+    assert "is text, and no index of shards" in refusal_of(tmp_path / INDEX)
 
 
 def test_an_index_larger_than_any_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lossgrid.models.shards.LARGEST", 100)
-    assert "more than 100 bytes" in refusal(sharded(tmp_path, split(net().state_dict())))
+    assert "more than 100 bytes" in refusal_of(sharded(tmp_path, split(net().state_dict())))
 
 
 def test_an_index_that_names_itself_is_refused(tmp_path: Path) -> None:
     index = sharded(tmp_path, {}, weight_map={"0.weight": INDEX})
-    assert "is damaged or no checkpoint" in refusal(index)
+    assert "is damaged or no checkpoint" in refusal_of(index)
 
 
 def test_shards_that_hold_other_entries_are_refused(tmp_path: Path) -> None:
@@ -200,7 +191,7 @@ def test_shards_that_hold_other_entries_are_refused(tmp_path: Path) -> None:
             dict(zip(names, shards, strict=True)),
             weight_map={entry: file for file, entries in split(state).items() for entry in entries},
         )
-        assert words in refusal(index)
+        assert words in refusal_of(index)
 
 
 def test_shards_that_are_no_state_dicts_are_refused(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 import os
 import pickle
 import struct
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from lossgrid import models
 from lossgrid.errors import InputError
 from lossgrid.files import reading
 from tests.builders import a_network
+from tests.refusals import refusal_of
 
 State = dict[str, torch.Tensor]
 TRAINED = {20: "12fca82f", 32: "d509ac18", 44: "014dd654", 56: "4bfd9763"}
@@ -31,21 +31,6 @@ def equal(one: State, other: State) -> bool:
 
 def prefixed(state: State, prefix: str) -> State:
     return {f"{prefix}{name}": tensor for name, tensor in state.items()}
-
-
-@pytest.fixture
-def refused(tmp_path: Path) -> Callable[[Path], str]:
-    """Read a checkpoint that must be refused; return the one line that says why."""
-
-    def why(path: Path) -> str:
-        with pytest.raises(InputError) as caught:
-            models.read_checkpoint(path)
-        line = str(caught.value)
-        assert str(path) in line
-        assert "\n" not in line
-        return line
-
-    return why
 
 
 @pytest.mark.parametrize("depth", TRAINED)
@@ -128,7 +113,7 @@ class Hostile:
 
 
 @pytest.mark.parametrize("how", ["zip", "legacy", "pickle", "in a holder"])
-def test_code_in_a_file_is_not_run(how: str, tmp_path: Path, refused: Callable[[Path], str]) -> None:
+def test_code_in_a_file_is_not_run(how: str, tmp_path: Path) -> None:
     path, made = tmp_path / "net.pt", tmp_path / "made"
     hostile = Hostile(made)
     if how == "pickle":
@@ -136,7 +121,7 @@ def test_code_in_a_file_is_not_run(how: str, tmp_path: Path, refused: Callable[[
     else:
         content = {"state_dict": small().state_dict(), "extra": hostile} if how == "in a holder" else hostile
         torch.save(content, path, _use_new_zipfile_serialization=how != "legacy")
-    line = refused(path)
+    line = refusal_of(path)
     assert not made.exists()
     assert ("expected" if how == "pickle" else "mkdir, which is not loaded") in line
     with path.open("rb") as stream:  # it is hostile indeed: without the safeguard it makes its folder
@@ -148,16 +133,14 @@ def test_code_in_a_file_is_not_run(how: str, tmp_path: Path, refused: Callable[[
 
 
 @pytest.mark.parametrize("holder", [None, "model"])
-def test_a_pickled_network_is_refused_with_the_way_out(
-    holder: str | None, tmp_path: Path, refused: Callable[[Path], str]
-) -> None:
+def test_a_pickled_network_is_refused_with_the_way_out(holder: str | None, tmp_path: Path) -> None:
     torch.save(small() if holder is None else {holder: small()}, tmp_path / "net.pt")
-    assert "save model.state_dict() instead" in refused(tmp_path / "net.pt")
+    assert "save model.state_dict() instead" in refusal_of(tmp_path / "net.pt")
 
 
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, 0.999])
 @pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
-def test_files_cut_short(kind: str, kept: float, tmp_path: Path, refused: Callable[[Path], str]) -> None:
+def test_files_cut_short(kind: str, kept: float, tmp_path: Path) -> None:
     path = tmp_path / "net"
     if kind == "safetensors":
         safetensors.torch.save_file(small().state_dict(), path)
@@ -165,7 +148,7 @@ def test_files_cut_short(kind: str, kept: float, tmp_path: Path, refused: Callab
         torch.save(small().state_dict(), path, _use_new_zipfile_serialization=kind == "zip")
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
-    assert "expected" in refused(path)
+    assert "expected" in refusal_of(path)
 
 
 FOREIGN = {
@@ -184,15 +167,15 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("kind", FOREIGN)
-def test_foreign_files(kind: str, tmp_path: Path, refused: Callable[[Path], str]) -> None:
+def test_foreign_files(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "net.pt"
     path.write_bytes(FOREIGN[kind])
-    assert "expected" in refused(path)
+    assert "expected" in refusal_of(path)
 
 
-def test_arrays_of_numpy_are_not_a_checkpoint(tmp_path: Path, refused: Callable[[Path], str]) -> None:
+def test_arrays_of_numpy_are_not_a_checkpoint(tmp_path: Path) -> None:
     np.savez(tmp_path / "net.npz", weight=np.ones(3))
-    assert "expected" in refused(tmp_path / "net.npz")
+    assert "expected" in refusal_of(tmp_path / "net.npz")
 
 
 @pytest.mark.parametrize(
@@ -208,43 +191,41 @@ def test_arrays_of_numpy_are_not_a_checkpoint(tmp_path: Path, refused: Callable[
     ],
     ids=str,
 )
-def test_files_without_a_state_dict(content: Any, tmp_path: Path, refused: Callable[[Path], str]) -> None:
+def test_files_without_a_state_dict(content: Any, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "net.pt")
-    assert "expected" in refused(tmp_path / "net.pt")
+    assert "expected" in refusal_of(tmp_path / "net.pt")
 
 
-def test_values_in_a_state_dict_that_are_no_tensors(tmp_path: Path, refused: Callable[[Path], str]) -> None:
+def test_values_in_a_state_dict_that_are_no_tensors(tmp_path: Path) -> None:
     torch.save({"state_dict": {**small().state_dict(), "epoch": 3}}, tmp_path / "net.pt")
-    assert "'epoch'" in refused(tmp_path / "net.pt")
+    assert "'epoch'" in refusal_of(tmp_path / "net.pt")
 
 
-def test_missing_files_and_folders(tmp_path: Path, refused: Callable[[Path], str]) -> None:
+def test_missing_files_and_folders(tmp_path: Path) -> None:
     for path in (tmp_path / "absent.pt", tmp_path, tmp_path / "absent" / "net.pt", tmp_path / ("long" * 100)):
-        assert "expected" in refused(path)
+        assert "expected" in refusal_of(path)
 
 
-def test_files_under_a_file(tmp_path: Path, refused: Callable[[Path], str]) -> None:
+def test_files_under_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    refused(tmp_path / "file" / "net.pt")
+    refusal_of(tmp_path / "file" / "net.pt")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="NOT RUN: root may read everything")
-def test_files_without_permission(tmp_path: Path, refused: Callable[[Path], str]) -> None:
+def test_files_without_permission(tmp_path: Path) -> None:
     torch.save(small().state_dict(), tmp_path / "net.pt")
     (tmp_path / "net.pt").chmod(0)
-    refused(tmp_path / "net.pt")
+    refusal_of(tmp_path / "net.pt")
 
 
-def test_permission_denied_by_the_system(
-    tmp_path: Path, refused: Callable[[Path], str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_permission_denied_by_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.save(small().state_dict(), tmp_path / "net.pt")
 
     def denied(path: Path, *args: object, **kwargs: object) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(reading.os, "open", denied)
-    refused(tmp_path / "net.pt")
+    refusal_of(tmp_path / "net.pt")
 
 
 def test_state_is_put_into_the_model() -> None:
