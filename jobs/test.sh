@@ -5,10 +5,12 @@
 #
 #   quick      style, types, imports, and the unit tests that are not slow: under two minutes, before each commit
 #   full       style, types, imports, shell scripts, all tests: what is run where no size is named
-#   campaign   full, then faults at random moments, a soak, every MPI and the smallest experiments: hours, before a release
+#   campaign   full, then faults at random moments, a soak, every MPI, the smallest experiments and the recipes: hours,
+#              before a release
 #
-# Unit tests share the cores; all others start ranks of their own and run one after the other. PYTEST ARGUMENTS, such as
-# a folder, replace that choice: what they name runs in one process. Sets up .venv first, where it is missing.
+# Unit tests share the cores, and so do whole jobs that wait for no moment (marked beside); all others run one after the
+# other. PYTEST ARGUMENTS, such as a folder, replace that choice: what they name runs in one process. Sets up .venv first,
+# where it is missing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -17,15 +19,17 @@ case "${1:-}" in quick | full | campaign) size=$1; shift ;; esac
 
 bash jobs/setup.sh test,lint
 export PATH="$PWD/.venv/bin:$PATH"
-# A thread for each process of the unit tests; with more they would stand in each other's way.
-units() { OMP_NUM_THREADS=1 python -m pytest tests/unit --numprocesses "$(env -u OMP_NUM_THREADS nproc)" --dist worksteal "$@"; }
+# A thread for each process; with more they would stand in each other's way.
+shared() {
+    OMP_NUM_THREADS=1 python -m pytest --numprocesses "$(env -u OMP_NUM_THREADS nproc)" --maxprocesses 8 --dist worksteal "$@"
+}
 
 ruff check .
 ruff format --check .
 mypy
 lint-imports
 if [ "$size" = quick ]; then
-    if [ $# -gt 0 ]; then python -m pytest -m "not slow" "$@"; else units -m "not slow"; fi
+    if [ $# -gt 0 ]; then python -m pytest -m "not slow" "$@"; else shared tests/unit -m "not slow"; fi
     exit
 fi
 
@@ -33,8 +37,9 @@ shellcheck jobs/*.sh jobs/slurm/* jobs/sites/*.env tests/slurm/*.sh benchmarks/*
 if [ $# -gt 0 ]; then
     python -m pytest "$@"
 else
-    units --durations 20
-    python -m pytest --ignore tests/unit --durations 40
+    shared tests/unit --durations 20
+    shared tests/parallel tests/system -m beside --durations 40
+    python -m pytest --ignore tests/unit --ignore tests/recipes -m "not beside" --durations 40
 fi
 [ "$size" = campaign ] || exit 0
 
@@ -42,3 +47,4 @@ python -m tests.campaign
 python -m tests.soak
 bash jobs/test_mpis.sh
 bash jobs/test_experiments.sh
+bash jobs/test_recipes.sh

@@ -8,16 +8,23 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 import torch
 from torch import nn
 
 from lossgrid import data, directions
 from lossgrid.evaluation import Evaluator, choose_device
+from lossgrid.evaluation.fused import library_for
 from lossgrid.measures import make_objective
 from lossgrid.surface import DONE, NOT_FINITE, PENDING, Axis, Grid, Origin, Quantity, Results, Surface, Work
 from lossgrid.surface.quantity import accuracy, named
 
 NATS = "nats per sample"
+
+# A mark of tests of layers that are fused in bfloat16.
+fuses_bfloat16 = pytest.mark.skipif(
+    library_for(torch.device("cpu"), torch.bfloat16) is None, reason="oneDNN has no kernels in bfloat16 for this CPU"
+)
 
 
 def quantity(name: str, units: str = NATS) -> Quantity:

@@ -26,6 +26,9 @@ SHARED = ROOT.parent / "shared" / "data"
 # Of what tests draw at random, such as the moment of a fault. Processes of pytest-xdist inherit it.
 SEED = os.environ.setdefault("LOSSGRID_TEST_SEED", str(random.SystemRandom().randrange(10**6)))
 
+# A shell ignores SIGINT for what it starts in the background, and jobs that inherit that cannot be interrupted.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 HANDLERS = {number: signal.getsignal(number) for number in SIGNALS}
 
 Finished = subprocess.CompletedProcess[str]

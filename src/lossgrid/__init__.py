@@ -7,12 +7,15 @@ from lossgrid.errors import InputError, RankError
 
 if TYPE_CHECKING:
     from lossgrid import numbers, plot
-    from lossgrid.api import evaluate, open
-    from lossgrid.views import Surface, compare
+    from lossgrid.api.comparison import compare
+    from lossgrid.api.compute import evaluate
+    from lossgrid.api.surface import Surface
+    from lossgrid.api.surface import open as open  # public, though not in __all__
 
-__all__ = ["InputError", "RankError", "Surface", "compare", "evaluate", "numbers", "open", "plot"]
+# Without "open": `from lossgrid import *` must not replace Python's own.
+__all__ = ["InputError", "RankError", "Surface", "compare", "evaluate", "numbers", "plot"]
 
-_MODULE_OF = {"Surface": "views", "compare": "views", "evaluate": "api", "open": "api"}
+_MODULE_OF = {"Surface": "surface", "compare": "comparison", "evaluate": "compute", "open": "surface"}
 _MODULES = ("numbers", "plot")
 
 
@@ -21,10 +24,10 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(f"lossgrid.{name}")
     if name in _MODULE_OF:
-        return getattr(import_module(f"lossgrid.{_MODULE_OF[name]}"), name)
+        return getattr(import_module(f"lossgrid.api.{_MODULE_OF[name]}"), name)
     raise AttributeError(f"module 'lossgrid' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     """Return the public names, for completion, and those of every module."""
-    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])
+    return sorted({*__all__, *_MODULE_OF, *(name for name in globals() if name.startswith("__"))})

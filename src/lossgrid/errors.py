@@ -1,14 +1,20 @@
-"""The errors for users, each with its exit code of the program."""
+"""The errors for users, each with its exit code of the program; and what their texts are made of."""
+
+from __future__ import annotations
 
 import difflib
 import re
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from lossgrid.wording import one_line
+
 EXIT_COMPLETE = 0
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 EXIT_RESUMABLE = 75  # EX_TEMPFAIL of sysexits.h: "run me again"
+
+SHOWN = 600  # most characters of a user's text in an error
 
 
 class LossgridError(Exception):
@@ -35,6 +41,22 @@ class InputError(LossgridError, ValueError):
 
 class RankError(LossgridError, RuntimeError):
     """One or more ranks failed; the text names rank, host and cause."""
+
+
+def shown(text: object) -> str:
+    """Return a user's text for an error: on one line, shortened in the middle to ``SHOWN`` characters."""
+    return one_line(str(text), SHOWN)
+
+
+def listed(names: Iterable[str], most: int, *, separator: str = ", ") -> str:
+    """Return the first ``most`` names for an error, and the number of all others.
+
+    >>> listed(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    every = list(names)
+    more = f" and {len(every) - most} more" if len(every) > most else ""
+    return separator.join(every[:most]) + more
 
 
 def did_you_mean(name: str, choices: Iterable[str], *, most: int = 1, form: Callable[[str], str] = str) -> str:

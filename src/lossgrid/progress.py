@@ -24,8 +24,8 @@ BAR_SECONDS = 0.1  # between two updates of a bar
 class AnyBar(Protocol):
     """A bar of a terminal or of a notebook."""
 
-    def show(self, done: int, pace: str) -> None:
-        """Display ``done`` units and their pace."""
+    def show(self, done: int, total: int, pace: str) -> None:
+        """Display ``done`` of ``total`` units and their pace."""
 
     def end(self, done: int, seconds: float) -> None:
         """End, with ``done`` units after ``seconds``."""
@@ -59,9 +59,9 @@ class ProgressDisplay:
         if self._bar is not None:
             self._bar.end(self._done, time.monotonic() - self._began)
 
-    def update(self, done: int) -> None:
-        """Display that ``done`` units are done; cheap enough for frequent calls."""
-        self._done = done
+    def update(self, done: int, total: int | None = None) -> None:
+        """Display that ``done`` units are done, of ``total`` if that has changed; cheap enough for frequent calls."""
+        self._done, self._total = done, self._total if total is None else total
         now = time.monotonic()
         if self._wanted is False or now - self._shown < (LINE_SECONDS if self._bar is None else BAR_SECONDS):
             return
@@ -69,7 +69,7 @@ class ProgressDisplay:
         if self._bar is None:
             log.info("%d of %d %s, %s", done, self._total, self._units, self._pace(now))
         else:
-            self._bar.show(done, self._pace(now))
+            self._bar.show(done, self._total, self._pace(now))
 
     def _pace(self, now: float) -> str:
         if not self._done:
@@ -109,9 +109,9 @@ class TerminalBar:
         self._task = self._bar.add_task(units, total=total, pace="")
         self._bar.start()
 
-    def show(self, done: int, pace: str) -> None:
-        """Display ``done`` units and their pace."""
-        self._bar.update(self._task, completed=done, pace=pace, refresh=True)
+    def show(self, done: int, total: int, pace: str) -> None:
+        """Display ``done`` of ``total`` units and their pace."""
+        self._bar.update(self._task, completed=done, total=total, pace=pace, refresh=True)
 
     def end(self, done: int, seconds: float) -> None:  # noqa: ARG002
         """Remove the bar."""
@@ -125,8 +125,9 @@ class NotebookBar:
         self._total, self._units = total, units
         self._handle = display(self._shape(0, ""), raw=True, display_id=True)
 
-    def show(self, done: int, pace: str) -> None:
-        """Display ``done`` units and their pace."""
+    def show(self, done: int, total: int, pace: str) -> None:
+        """Display ``done`` of ``total`` units and their pace."""
+        self._total = total
         self._update(done, pace)
 
     def end(self, done: int, seconds: float) -> None:

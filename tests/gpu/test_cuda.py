@@ -1,5 +1,6 @@
 """What only a CUDA device shows; without one all of it is skipped."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from lossgrid import models, store
 from lossgrid.evaluation import Evaluator, Unsuitable
 from lossgrid.measures import make_objective
 from tests.builders import a_batch, a_direction, an_evaluator
+from tests.programs import ragged
 from tests.programs.several import Reader, texts
 from tests.system.conftest import assert_same_bytes
 
@@ -77,7 +79,7 @@ def test_points_replayed_as_cuda_graphs_are_the_same_bits(variant: str, precisio
 def test_a_loss_that_looks_at_values_cannot_be_captured() -> None:
     made = evaluator("cuda", "float32")
     looking = make_objective(lambda outputs, targets: outputs.sum() * float(outputs.mean().item()), classification=True)
-    made = made.with_objectives({"train": looking})
+    made = replace(made, objectives={"train": looking})
     with pytest.raises(Unsuitable, match="it fails"):
         made.with_graph()
     assert np.isfinite(losses(made)).all()  # the device goes on
@@ -107,6 +109,24 @@ def test_trees_of_tensors_are_kept_streamed_and_captured_with_the_same_values(mo
     assert values(resident.with_graph()).tobytes() == kept.tobytes()
     monkeypatch.setattr("lossgrid.data.batches._memory_left", lambda device: 1.0)
     assert values(made("cuda")).tobytes() == kept.tobytes()
+
+
+def test_batches_of_different_widths_are_kept_streamed_and_captured_with_the_same_values(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def made(device: str, precision: str = "float64") -> Evaluator:
+        model = ragged.trained()
+        return an_evaluator(model, ragged.loader("train"), delta=a_direction(model), device=device, precision=precision)
+
+    expected = np.array([made("cpu").point(alpha).values for alpha in (0.0, 0.5)])
+    kept = made("cuda")
+    captured = kept.with_graph()
+    monkeypatch.setattr("lossgrid.data.batches.gpu_memory_left", lambda device: 0.0)
+    streamed = made("cuda")
+    assert not streamed.batches["train"].resident
+    for found in (kept, captured, streamed):
+        values = np.array([found.point(alpha).values for alpha in (0.0, 0.5)])
+        np.testing.assert_allclose(values, expected, rtol=1e-11)
 
 
 def test_float32_on_cuda_is_told_from_tf32() -> None:

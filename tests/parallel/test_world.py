@@ -8,7 +8,7 @@ import pytest
 from tests.pace import soon
 
 RANKS = (1, 2, 3, 4)
-pytestmark = pytest.mark.any_mpi
+pytestmark = [pytest.mark.any_mpi, pytest.mark.beside]
 
 
 @pytest.mark.parametrize("ranks", RANKS)

@@ -61,6 +61,13 @@ def net(in_channels: int, num_classes: int, width: int = 4) -> torch.nn.Module:
     return model
 
 
+def half_frozen(in_channels: int, num_classes: int) -> torch.nn.Module:
+    """Build the network with a linear layer that is not trained."""
+    model = net(in_channels, num_classes)
+    model.linear.requires_grad_(False)
+    return model
+
+
 def breaks() -> torch.nn.Module:
     raise RuntimeError("no network today")
 

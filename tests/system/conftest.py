@@ -18,7 +18,7 @@ import pytest
 from lossgrid import store
 from lossgrid.machine.launcher import detect
 from lossgrid.surface import PENDING
-from tests.conftest import command_line, environment
+from tests.conftest import command_line, environment, launch
 
 METRICS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
@@ -111,6 +111,15 @@ def wait_for_points(job: subprocess.Popen[str], path: Path, count: int, timeout:
             return done
         time.sleep(0.02)
     raise AssertionError(f"no {count} points within {timeout} s")
+
+
+def seconds_to_start(ranks: int, folder: Path) -> float:
+    """Return how long a run of a single point takes now, which is its start and its end."""
+    began = time.monotonic()
+    line = ("lossgrid", "run", "--model", "users:net", "--data", "users:pictures", "--alpha", "0:0:1")
+    done = launch(ranks, *line, "--out", folder / "start.h5", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return time.monotonic() - began
 
 
 @pytest.fixture

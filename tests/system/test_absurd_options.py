@@ -15,6 +15,8 @@ import typer
 from lossgrid import cli, models
 from lossgrid.cli.app import program
 
+pytestmark = pytest.mark.beside
+
 TEXTS = ["", "1e400", "nan", "-1", "10" * 200, str(2**70), "x" * 5000, "\udcff\udc80", "a\x1b[31mb\n\nc", "=", "a=[["]
 TEXTS += ["os:system", "1:2:3", "-1:1:99999999999999", "-1.7e308:1.7e308:5", ",,", "/"]
 PATHS = ["", "\udcff\udc80", "a\x1b[31mb\n\nc", "/", ".", "..", "fifo", "folder", "dangling", "loop", "socket"]

@@ -15,6 +15,8 @@ import torch
 from lossgrid import cli, models, parallel, store
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.beside
+
 Refused = Callable[..., str]
 
 

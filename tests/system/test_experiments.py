@@ -18,6 +18,8 @@ from lossgrid.settings import RunConfig, TrainConfig, read_value, resolve
 from tests.conftest import ROOT, environment
 from tests.system.conftest import running
 
+pytestmark = pytest.mark.beside
+
 SCRIPTS = ("batch_size", "shortcuts")
 SIZES = ("smoke", "small", "paper")
 FOLDER = ROOT / "benchmarks" / "experiments"

@@ -1,5 +1,6 @@
 """What happens to a job, its file and its rerun when a rank dies, fails, or is told to stop."""
 
+import math
 import os
 import random
 import re
@@ -22,6 +23,7 @@ from tests.system.conftest import (
     mpirun_may_forget_exit_codes,
     pid_of,
     running,
+    seconds_to_start,
     values,
     wait_for_points,
 )
@@ -79,6 +81,7 @@ def test_a_killed_rank_costs_a_few_points_and_nothing_else(
     resume(start, out, undisturbed, writer)
 
 
+@pytest.mark.beside
 @pytest.mark.parametrize(
     ("writer", "stage", "rank"),
     [
@@ -118,6 +121,7 @@ def test_a_failing_rank_ends_the_job_with_its_reason(
         resume(start, out, undisturbed, "auto", ranks=0)
 
 
+@pytest.mark.beside
 @pytest.mark.parametrize("stage", ["load", "first point", "write"])
 def test_a_failure_alone_has_its_traceback_too(
     start: Any, program: Any, out: Path, undisturbed: Path, stage: str
@@ -175,21 +179,22 @@ def test_a_signal_to_mpirun_reaches_all_ranks(start: Any, out: Path, undisturbed
 
 @pytest.mark.parametrize("ranks", [0, RANKS])
 def test_the_time_limit_is_kept_and_resumable(start: Any, out: Path, undisturbed: Path, ranks: int) -> None:
+    limit = 3 + math.ceil(seconds_to_start(ranks, out.parent))
     began = time.monotonic()
-    slow = {"SECONDS_PER_POINT": "0.5"}
-    stopped = start(ranks, "lossgrid", "run", *SLOW, "--time-limit", 6, env=slow)
+    slow = {"SECONDS_PER_POINT": str(limit / 12)}
+    stopped = start(ranks, "lossgrid", "run", *SLOW, "--time-limit", limit, env=slow)
     assert stopped.returncode == 75, stopped.stderr
-    assert time.monotonic() - began < 6 + soon(SECONDS_TO_END)
+    assert time.monotonic() - began < limit + soon(SECONDS_TO_END)
     assert done_points(out) < POINTS
     assert_readable(out, undisturbed)
     resume(start, out, undisturbed, "auto", ranks=ranks)
 
 
 def test_the_end_of_a_slurm_job_is_kept(start: Any, out: Path, undisturbed: Path) -> None:
-    pace = stretch()
-    ends = time.time() + 30 * pace
-    told = {"SECONDS_PER_POINT": str(2 * pace), "SLURM_JOB_END_TIME": str(int(ends))}
-    stopped = start(RANKS, "lossgrid", "run", *SLOW, "--time-limit", 1000, env=told, timeout=60 * pace)
+    takes = 30 * stretch() + seconds_to_start(RANKS, out.parent)
+    ends = time.time() + takes
+    told = {"SECONDS_PER_POINT": str(takes / 15), "SLURM_JOB_END_TIME": str(int(ends))}
+    stopped = start(RANKS, "lossgrid", "run", *SLOW, "--time-limit", 1000, env=told, timeout=2 * takes)
     assert stopped.returncode == 75, stopped.stderr
     assert time.time() < ends
     assert "this job ends in" in stopped.stderr
@@ -275,6 +280,7 @@ def test_a_second_signal_ends_a_rank_at_once(start: Any, out: Path, undisturbed:
     resume(start, out, undisturbed, "auto", ranks=0)
 
 
+@pytest.mark.beside
 @pytest.mark.parametrize("ranks", [0, RANKS])
 def test_a_file_that_is_moved_away_ends_the_run_and_goes_on_when_it_is_back(
     start: Any, out: Path, undisturbed: Path, ranks: int
@@ -292,6 +298,7 @@ def test_a_file_that_is_moved_away_ends_the_run_and_goes_on_when_it_is_back(
     resume(start, out, undisturbed, "auto", ranks=ranks)
 
 
+@pytest.mark.beside
 def test_a_disk_that_is_full_is_found_before_any_work_and_never_later(
     start: Any, tmp_path: Path, disk_of: Callable[[str], Path], undisturbed: Path
 ) -> None:
@@ -316,6 +323,7 @@ def test_a_disk_that_is_full_is_found_before_any_work_and_never_later(
     assert_same_bytes(out, undisturbed)
 
 
+@pytest.mark.beside
 def test_another_number_of_ranks_and_another_writer_go_on_with_a_file(start: Any, out: Path, undisturbed: Path) -> None:
     need_writer("parallel")
     with running(2, "lossgrid", "run", *SLOW, "--writer", "parallel", cwd=out.parent) as job:
@@ -325,6 +333,7 @@ def test_another_number_of_ranks_and_another_writer_go_on_with_a_file(start: Any
     resume(start, out, undisturbed, "root", ranks=4)
 
 
+@pytest.mark.beside
 def test_ranks_that_hold_different_networks_are_found(start: Any, out: Path) -> None:
     done = start(RANKS, "lossgrid", "run", "--model", "users:other_on_rank_1", "--alpha", "0:1:2")
     assert done.returncode == 1
@@ -333,6 +342,7 @@ def test_ranks_that_hold_different_networks_are_found(start: Any, out: Path) -> 
     assert not out.exists()
 
 
+@pytest.mark.beside
 def test_a_network_that_one_rank_cannot_make_names_the_rank(start: Any, out: Path) -> None:
     done = start(RANKS, "lossgrid", "run", "--model", "users:breaks_on_rank_1", "--alpha", "0:1:2")
     assert done.returncode == 1
@@ -341,6 +351,7 @@ def test_a_network_that_one_rank_cannot_make_names_the_rank(start: Any, out: Pat
     assert not out.exists()
 
 
+@pytest.mark.beside
 def test_a_second_job_on_a_file_in_use_is_refused(start: Any, out: Path, undisturbed: Path) -> None:
     slow = {"SECONDS_PER_POINT": "0.5"}
     with running(2, "lossgrid", "run", *SLOW, cwd=out.parent, env=slow) as job:

@@ -20,6 +20,8 @@ from lossgrid.surface import PENDING
 from tests.pace import soon
 from tests.system.conftest import running, wait_for_points
 
+pytestmark = pytest.mark.beside
+
 SLOW = ("--model", "mlp", "--data", "users:pictures", "--loss", "users:slow_loss", "--alpha", "-1:1:12")
 POINTS = 12
 QUICK = ("--model", "mlp", "--data", "users:pictures", "--alpha", "-1:1:3")
@@ -85,7 +87,7 @@ def test_too_many_points_are_one_line_before_anything_is_loaded(
 ) -> None:
     refused = start(ranks, "lossgrid", "run", "--model", "users:breaks_on_rank_1", *axes)
     assert refused.returncode == 2
-    assert "a surface of 1,000,000,000,000 points needs" in refused.stderr
+    assert "a surface of 1,000,000,000,000 points takes" in refused.stderr
     assert len([line for line in refused.stderr.splitlines() if "lossgrid" in line]) == 1  # the others are mpirun's
     assert not out.exists()
 

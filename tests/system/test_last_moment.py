@@ -12,6 +12,8 @@ from lossgrid import store
 from tests.pace import soon
 from tests.system.conftest import pid_of, running, wait_for_points
 
+pytestmark = pytest.mark.beside
+
 RUN = ("run", "--model", "users:net", "--data", "users:pictures", "--loss", "users:slow_loss", "--alpha", "-1:1:20")
 
 

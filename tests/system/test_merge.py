@@ -9,6 +9,8 @@ from lossgrid import cli, store
 from tests.conftest import ROOT, launch
 from tests.system.conftest import assert_same_bytes, values
 
+pytestmark = pytest.mark.beside
+
 ALPHA, BETA, SPLITS = ("--alpha", "-1:1:5"), ("--beta", "-0.5:0.25:4"), ("--splits", "train,test")
 NETWORK = ("--model", "users:net", "--data", "users:pictures", "--seed", "3")
 

@@ -7,6 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.beside
+
 NET = """
 import torch
 from torch.nn import functional as F

@@ -13,6 +13,8 @@ from torch.nn import functional as F
 import lossgrid
 from tests.conftest import ROOT, launch
 
+pytestmark = pytest.mark.beside
+
 OUTSIDE = {"PYTHONPATH": f"{ROOT / 'tests' / 'outside'}:{ROOT}"}
 RUN = (
     "lossgrid", "run", "--model", "extras.waves:waves", "--model-arg", "width=6", "--data", "extras.rings:rings",

@@ -12,6 +12,8 @@ import pytest
 
 from lossgrid import store
 
+pytestmark = pytest.mark.beside
+
 # network -> test loss and accuracy, float32, measured by independent code too
 PUBLISHED = {"resnet56": (0.771870, 0.8415), "resnet56_noshort": (0.832975, 0.7570)}
 

@@ -18,6 +18,8 @@ from tests.programs import users
 from tests.stream import number
 from tests.system.conftest import METRICS, assert_same_bytes, values
 
+pytestmark = pytest.mark.beside
+
 PLANE = ("--alpha", "-1:1:5", "--beta", "-0.5:0.25:4")
 SEEDS = ("--seed", "3", "--model-seed", "3")
 RUN = ("--model", "users:net", "--data", "users:pictures", "--splits", "train,test", *PLANE, *SEEDS)
@@ -389,3 +391,12 @@ def test_crowded_cores_are_said_once_before_the_work(start: Any, ranks: int) -> 
     assert f"OMP_NUM_THREADS={threads} asks for them: unset it" in done.stderr
     assert done.stderr.index(CROWD) < done.stderr.index("computing surface.h5")
     assert "surface.h5 is complete" in done.stderr
+
+
+def test_a_run_loads_no_library_that_it_does_not_need(start: Any, program: Any) -> None:
+    """They take seconds at every start: SymPy comes with parts of torch.fx, scikit-learn with its digits."""
+    done = start(0, program("loaded.py"), "run", "--model", "mlp", "--data", "digits", "--alpha", "-1:1:3")
+    assert done.returncode == 0, done.stderr
+    loaded = done.stdout.partition("loaded: ")[2].split()
+    assert "torch" in loaded
+    assert not {"sympy", "sklearn", "scipy", "pandas", "matplotlib", "plotly"} & set(loaded)

@@ -13,6 +13,8 @@ from lossgrid import store
 from lossgrid.settings import read_toml
 from tests.system.conftest import assert_same_bytes
 
+pytestmark = pytest.mark.beside
+
 NAME = "größe \"a\" 'b' # 1.h5"
 PLANE = ("--alpha=-1:1:4", "--beta=-0.5:0.25:3", "--splits", "train,test")
 MODEL = ("--model", "mlp", "--model-arg", "hidden=[7, 5]", "--model-seed", "4", "--seed", "5", "--norm", "layer")
@@ -93,7 +95,7 @@ def test_surfaces_whose_settings_nobody_knows_are_refused(start: Any, tmp_path: 
     assert refusal(start, "a.h5", "--config", "--json") == "--config is TOML and --json is not; give one of them"
     for name, value, words in (
         ("data", "given", "f.h5 was computed from Python, of a network and data that no settings name"),
-        ("later", 1, "f.h5 has settings that this lossgrid does not take: unknown key 'later'; see --help"),
+        ("later", 1, "f.h5 has settings that this lossgrid does not take: unknown key 'later'; did you mean 'label'?"),
         ("model_arg", {"x": None}, "model_arg cannot be written as TOML: it holds null"),
     ):
         (tmp_path / "f.h5").write_bytes((tmp_path / "a.h5").read_bytes())

@@ -22,6 +22,8 @@ from lossgrid.surface import PENDING
 from tests.conftest import ROOT
 from tests.programs.several import Reader, Rows, Seer, scenes, texts, weighted
 
+pytestmark = pytest.mark.beside
+
 Entries = Mapping[str, torch.Tensor]
 
 

@@ -16,6 +16,8 @@ from tests.conftest import launch
 from tests.pace import soon
 from tests.system.conftest import running
 
+pytestmark = pytest.mark.beside
+
 MLP = ("--model", "mlp", "--epochs", "4", "--lr", "0.2", "--lr-steps", "2,3", "--save-every", "2")
 
 

@@ -15,6 +15,8 @@ import pytest
 from lossgrid import store
 from tests.builders import a_surface
 
+pytestmark = pytest.mark.beside
+
 VERBS = ("train", "run", "directions", "status", "plot", "compare", "merge", "export", "import", "check")
 SPEED = r"[\d.]+ [MG]B/s, a point in [\d.]+ ms"
 

@@ -15,6 +15,8 @@ import pytest
 from lossgrid import store
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.beside
+
 MADE = ROOT / "tests" / "data" / "version1"
 RUN = ("--model", "users:net", "--data", "users:pictures", "--seed", "3", "--batch-size", "20")
 WHOLE = ("--alpha=-1:1:5", "--splits", "train,test", "--out", "whole.h5")

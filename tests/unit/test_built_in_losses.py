@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -508,7 +509,7 @@ def test_weights_are_those_of_the_dtype_of_the_outputs(variant: str) -> None:
     inputs, targets = drawn(COUNT, 6).float(), classes(COUNT)
     evaluator = an_evaluator(linear(), (inputs, targets), precision="bfloat16")
     objective = of("cross_entropy", targets, weight=WEIGHT)
-    evaluator = evaluator.with_objectives({"train": objective})
+    evaluator = replace(evaluator, objectives={"train": objective})
     value = evaluator.point(0.0).values[0]
     expected = in_torch(linear()(inputs).detach().double(), targets, {"weight": WEIGHT})
     assert value == pytest.approx(expected, rel=2e-2)

@@ -165,7 +165,7 @@ def test_different_units_are_warned_about(tmp_path: Path, caplog: pytest.LogCapt
         ({"radius": -1.0}, r"a\.h5: the radius must be positive, got -1"),
         ({"levels": ["1x"]}, "a level must be above the centre"),
         ({"levels": ["high"]}, r"expected a level such as \+0\.1 or 2x, got 'high'"),
-        ({"labels": ["one"]}, "one --label for each file, got 1 for 2"),
+        ({"labels": ["one"]}, "one --label for each surface, got 1 for 2"),
         ({"vmax": 0.05}, r"a\.h5: no point of the surface has a finite value"),
         ({"out": Path("a.gif")}, r"ends in \.png, \.pdf or \.svg"),
         ({"out": Path("no/a.png")}, "there is no folder"),

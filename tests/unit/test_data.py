@@ -3,6 +3,7 @@ import pickle
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,10 +14,33 @@ from lossgrid import data
 from lossgrid.data import split_of
 from lossgrid.errors import InputError
 from lossgrid.readers import cifar10
+from lossgrid.readers.digits import Digits
 from lossgrid.readers.spread import spread
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("has_table", [True, False])
+def test_digits_are_those_of_scikit_learn(has_table: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not has_table:  # a version that keeps them elsewhere
+        monkeypatch.setattr(
+            "lossgrid.readers.digits.find_spec", lambda _: SimpleNamespace(submodule_search_locations=[])
+        )
+    from sklearn.datasets import load_digits  # takes seconds
+
+    bunch = load_digits()
+    for split, start, step in (("train", None, None), ("test", 4, 5)):
+        pictures, classes = Digits().read(split)
+        chosen = np.arange(len(bunch.target)) % 5 != 4 if start is None else slice(start, None, step)
+        np.testing.assert_array_equal(pictures[:, 0], (bunch.images[chosen] / 16).astype(np.float32))
+        np.testing.assert_array_equal(classes, bunch.target[chosen])
+
+
+def test_digits_need_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lossgrid.readers.digits.find_spec", lambda _: None)
+    with pytest.raises(InputError, match="--data digits needs scikit-learn"):
+        data.load("digits", {}, splits=("train",))
+
+
 def test_digits_are_split_and_scaled() -> None:
     splits = data.load("digits", {}, splits=("train", "test"))
     assert (splits["train"].samples, splits["test"].samples) == (1438, 359)
@@ -250,8 +274,9 @@ class Items(Dataset[object]):
     ("dataset", "words"),
     [
         (Items(), "empty"),
-        (Items(3), "pairs (input tensor, target), got int"),
-        (Items(("picture", 3)), "got ('str', 'int')"),
+        (Items("picture"), "expected tensors, arrays or numbers, or dicts and tuples of these, got str as sample 0"),
+        (Items(("picture", 3)), "sample 0: expected tensors or arrays of numbers, got a str"),
+        (Items((object(), 3)), "sample 0: expected tensors or arrays of numbers, got a object"),
         (Items(lambda: (torch.randn(3), 1)), "random augmentation"),
     ],
 )
@@ -266,7 +291,7 @@ def test_datasets_without_a_length_are_refused() -> None:
         def __iter__(self) -> Iterator[int]:
             return iter([1])
 
-    with pytest.raises(InputError, match="a Dataset with a length, got Endless"):
+    with pytest.raises(InputError, match="a Endless has no length; give --max-samples N, or a list of its samples"):
         split_of(Endless(), source="mine")
 
 

@@ -32,7 +32,7 @@ LAYERS = {
 def filter_normalised(model: nn.Module) -> directions.Entries:
     theta = directions.parameters(model)
     drawn = directions.gaussian(theta, seed=1, axis=0)
-    return directions.normalise(drawn, theta, "filter", transposed=directions.transposed_groups(model))
+    return directions.normalise(drawn, theta, "filter", filters=directions.filters_of(model))
 
 
 @pytest.mark.parametrize("kind", LAYERS)
@@ -79,8 +79,9 @@ def test_filters_of_recurrent_layers_are_the_rows_of_their_gates() -> None:
 
 def test_transposed_convolutions_are_found_wherever_they_are() -> None:
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Sequential(nn.ConvTranspose2d(2, 4, 3, groups=2)))
-    assert directions.transposed_groups(model) == {"1.0.weight": 2}
-    assert directions.transposed_groups(nn.ConvTranspose1d(2, 3, 1)) == {"weight": 1}
+    assert directions.filters_of(model) == {"1.0.weight": directions.Filter((2, 1, 2, 3, 3), (1, 3, 4))}
+    alone = nn.ConvTranspose1d(2, 3, 1)
+    assert directions.filters_of(alone) == {"weight": directions.Filter((1, 2, 3, 1), (1, 3))}
 
 
 # Networks that compute the same function with weights of other lengths. Each function returns such a twin.

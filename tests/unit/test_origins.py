@@ -83,8 +83,8 @@ def test_a_split_without_a_digest_is_named(tmp_path: Path) -> None:
 def test_parts_that_make_a_surface_too_large_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, alpha in (("a.h5", "-1:0:3"), ("b.h5", "0:1:3")):
         computed(tmp_path / name, alpha)
-    monkeypatch.setattr("lossgrid.store.room.memory_left", lambda: 300.0)
-    with pytest.raises(InputError, match="a surface of 5 points needs 495 bytes of memory, and 300 bytes are left"):
+    monkeypatch.setattr("lossgrid.machine.memory.memory_left", lambda: 300.0)
+    with pytest.raises(InputError, match="a surface of 5 points takes 495 bytes, and 300 bytes of memory are left"):
         merge_files([tmp_path / "a.h5", tmp_path / "b.h5"], tmp_path / "out.h5", overwrite=False)
     assert not (tmp_path / "out.h5").exists()
 
@@ -93,7 +93,7 @@ def test_parts_that_make_a_surface_too_large_are_refused(tmp_path: Path, monkeyp
 @pytest.mark.parametrize("kept", [True, False])
 def test_too_many_points_are_refused_from_python_too(tmp_path: Path, axes: dict[str, Any], kept: bool) -> None:
     began = time.monotonic()
-    with pytest.raises(InputError, match="a surface of 1,000,000,000,000 points needs"):
+    with pytest.raises(InputError, match="a surface of 1,000,000,000,000 points takes"):
         lossgrid.evaluate(nn.Linear(2, 3), DATA, **axes, out=tmp_path / "s.h5" if kept else None)
     assert time.monotonic() - began < soon(10)
     assert list(tmp_path.iterdir()) == []

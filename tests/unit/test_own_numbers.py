@@ -111,8 +111,8 @@ def test_numbers_of_users_stand_below_the_others_under_the_name_of_their_functio
     assert first["rise"] == pytest.approx(1.64)
     assert first["lower_bounds"][-1] == "mine"
     assert run_main("compare", *files, "--csv", *given) == 0
-    assert capfd.readouterr().out.partition("\n")[0].split(",")[-5:] == [
-        "median", "mine", "rise", "lower_bounds", "notes",
+    assert capfd.readouterr().out.partition("\n")[0].split(",")[-6:] == [
+        "median", "mine", "rise", "lower_bounds", "intervals", "notes",
     ]  # fmt: skip
 
 

@@ -101,7 +101,7 @@ def test_differences_count_as_promised() -> None:
 def test_the_last_linear_layer_stays_in_float32() -> None:
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4)).requires_grad_(False)
     inputs, device = samples()[0], choose_device("cpu", "bfloat16", local_rank=0)
-    keep_head_in_float32(model, inputs, device)
+    keep_head_in_float32(model, lambda: model(inputs), device)
     assert type(model[2]) is Float32Linear
     assert type(model[0]) is nn.Linear
     with device.autocast():

@@ -20,6 +20,7 @@ import torch
 
 from lossgrid import data, models, store
 from lossgrid.errors import InputError
+from lossgrid.machine import memory
 from lossgrid.readers import images, pictures
 from lossgrid.readers.normalisation import NORMALISATIONS, channels_of
 from lossgrid.readers.spread import spread
@@ -312,7 +313,7 @@ def test_a_thin_picture_is_not_blown_up(tmp_path: Path) -> None:
 
 
 def test_more_than_the_memory_left_is_refused_after_one_picture(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "memory_left", lambda: 2000.0)
+    monkeypatch.setattr(memory, "memory_left", lambda: 2000.0)
     message = refused(folder, r"5 pictures of shape \(3, 6, 6\) take 2160 bytes, and 2000 bytes of memory are left")
     assert "--max-samples" in message
     assert load(folder, max_samples=4).samples == 4

@@ -17,6 +17,7 @@ import torch
 
 from lossgrid import data, models, store
 from lossgrid.errors import InputError
+from lossgrid.machine import memory
 from lossgrid.readers import npz
 from lossgrid.readers.spread import spread
 from lossgrid.surface import PENDING
@@ -185,7 +186,7 @@ def test_a_pickle_in_an_array_is_never_loaded(tmp_path: Path) -> None:
 def test_a_bomb_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = members(tmp_path / "d.npz", train_inputs=npy(np.zeros((10**6, 4))), train_targets=npy(np.zeros(10**6)))
     assert path.stat().st_size < 10**5
-    monkeypatch.setattr(npz, "memory_left", lambda: 33e6)  # enough for the inputs alone
+    monkeypatch.setattr(memory, "memory_left", lambda: 33e6)  # enough for the inputs alone
     monkeypatch.setattr(npz, "_array", lambda *_: pytest.fail("it was read"))
     with pytest.raises(InputError, match=r"split 'train' takes 40 MB, and 33 MB of memory are left"):
         load(path)

@@ -53,7 +53,7 @@ def powers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
 
 def test_a_new_reader_takes_one_line(powers: str) -> None:
     reader: Reader = Powers()  # so mypy would say
-    built_in = ["digits", "cifar10:FOLDER", "npz:FILE", "images:FOLDER"]
+    built_in = ["digits", "cifar10:FOLDER", "npz:FILE", "images:FOLDER", "torchvision:NAME"]
     assert readers.forms() == [*built_in, "powers:FILE", "package.module:function"]
     assert readers.form(reader) in readers.forms("pkg.mod:function")
     splits = data.load(powers, {"power": 2, "normalize": "none"}, splits=("even", "odd"), max_samples=3)
@@ -69,7 +69,8 @@ def test_arguments_are_told_by_their_reader(powers: str) -> None:
         "cifar10 takes normalize=li (default, the paper's), imagenet (akamaster's and torchvision's), none. "
         "images takes resize=N or H,W (N is the shorter side), crop=N or H,W (of the centre), mode=rgb (default), "
         "l (grey), normalize=none (default), imagenet (torchvision's), li (the paper's, of CIFAR-10), "
-        "[MEANS,DEVIATIONS]. powers takes normalize=mean (default), none, power=V."
+        "[MEANS,DEVIATIONS]. torchvision takes root=FOLDER, resize=V, crop=V, mode=V, normalize=none, imagenet, li, "
+        "and the arguments of its class. powers takes normalize=mean (default), none, power=V."
     )
 
 
@@ -79,7 +80,7 @@ def test_arguments_are_told_by_their_reader(powers: str) -> None:
         ("{powers}", {"exponent": 2}, "even", "--data-arg: powers takes normalize, power, got 'exponent'"),
         ("{powers}", {}, "train", "--splits: powers has even and odd, got 'train'"),
         ("powers", {}, "even", "got 'powers'; did you mean powers:FILE?"),
-        ("power", {}, "even", "npz:FILE, images:FOLDER, powers:FILE, package.module:function, got 'power'"),
+        ("power", {}, "even", "images:FOLDER, torchvision:NAME, powers:FILE, package.module:function, got 'power'"),
         ("digits:x", {}, "train", "importing digits raised ModuleNotFoundError"),
     ],
 )

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from lossgrid.data.batch import NOTHING, Batch
 from lossgrid.errors import InputError
 from lossgrid.evaluation import Differs, Evaluator, Unsuitable, choose_device, even_batches, tuning
 from lossgrid.parallel import alone
@@ -179,12 +180,12 @@ class Timed:
     def bytes_per_sample(self) -> int:
         return self._nbytes
 
-    def first_inputs(self, count: int) -> torch.Tensor:
-        return torch.zeros(min(count, self.samples["train"]))
+    def first(self, count: int) -> Batch:
+        return Batch(torch.zeros(min(count, self.samples["train"])), NOTHING)
 
-    def seconds_of(self, inputs: torch.Tensor) -> float:
-        self.tried.append(len(inputs))
-        return float(self.cost(len(inputs)) * len(inputs))
+    def seconds_of(self, batch: Batch) -> float:
+        self.tried.append(batch.samples)
+        return float(self.cost(batch.samples) * batch.samples)
 
 
 @pytest.mark.parametrize(

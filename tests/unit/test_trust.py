@@ -174,7 +174,7 @@ def test_what_is_larger_than_memory_is_refused_before_it_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = surface(tmp_path / "s.h5")
-    monkeypatch.setattr("lossgrid.store.contents.memory_left", lambda: 100.0)
+    monkeypatch.setattr("lossgrid.machine.memory.memory_left", lambda: 100.0)
     with pytest.raises(InputError, match=r"its numbers take 379 bytes, and 100 bytes of memory are left"):
         store.read(path)
     monkeypatch.undo()

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from matplotlib.figure import Figure
 
 import lossgrid
 from lossgrid import store
+from lossgrid.api.surface import Surface
+from lossgrid.plot import title_of
 from lossgrid.surface import PENDING, Origin
 from lossgrid.surface import Surface as Values
-from lossgrid.views import Surface
 from tests.builders import a_surface
 
 ALPHA, BETA = np.linspace(-1, 1, 5), np.linspace(-1, 1, 5)
@@ -35,7 +37,7 @@ def a_plane(steep: float = 1.0, **changes: object) -> Surface:
 )
 def test_every_public_name_is_reached_and_completed(name: str) -> None:
     assert name in dir(lossgrid)
-    assert name in lossgrid.__all__
+    assert (name in lossgrid.__all__) == (name != "open")  # a star import must not replace Python's own
     assert hasattr(lossgrid, name)
 
 
@@ -211,6 +213,33 @@ def test_surfaces_without_files_have_numbers_as_names() -> None:
     assert [one.label for one in lossgrid.compare(a_plane(), a_plane(2)).measured] == ["surface 1", "surface 2"]
 
 
+def test_a_list_is_compared_as_its_surfaces_are() -> None:
+    listed, each = lossgrid.compare([a_plane(), a_plane(2)]), lossgrid.compare(a_plane(), a_plane(2))
+    assert repr(listed) == repr(each)
+
+
+def test_a_label_is_the_name_in_tables_titles_and_the_line_of_a_surface() -> None:
+    labelled = a_plane(origin=Origin({"label": "adam"}))
+    assert [one.label for one in lossgrid.compare(labelled, labelled).measured] == ["surface 1", "surface 2"]
+    sgd = a_plane(origin=Origin({"label": "sgd", "model": "mlp"}))
+    assert [one.label for one in lossgrid.compare(labelled, sgd).measured] == ["adam", "sgd"]
+    assert [one.label for one in lossgrid.compare(labelled, sgd, labels=["a", "b"]).measured] == ["a", "b"]
+    assert title_of(sgd).startswith("sgd, ")
+    assert repr(sgd).startswith("<Surface sgd, ")
+
+
+def test_a_run_keeps_its_label(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model, data = torch.nn.Linear(3, 2), (torch.eye(3), torch.tensor([0, 1, 1]))
+    out = tmp_path / "s.h5"
+    given: dict[str, Any] = {"alpha": (-1, 1, 3), "out": out}
+    assert lossgrid.evaluate(model, data, label="first", **given).label == "first"
+    assert "label" not in caplog.text
+    assert lossgrid.evaluate(model, data, label="second", **given).label == "first"
+    assert "keeps its label: first" in caplog.text
+    with pytest.raises(lossgrid.InputError, match=r"^label: "):
+        lossgrid.evaluate(model, data, label="", **given)
+
+
 def test_other_units_are_warned_of() -> None:
     other = a_plane(origin=Origin({"model": "mlp", "loss": "mse"}))
     assert "loss differs, and with it the unit of some numbers" in repr(lossgrid.compare(a_plane(), other))
@@ -220,14 +249,15 @@ def test_other_units_are_warned_of() -> None:
     ("surfaces", "options", "text"),
     [
         ([], {}, "expected one surface or more to compare, got none"),
-        ([a_plane()], {"labels": ["a", "b"]}, "labels: expected one for each surface, got 2 for 1"),
+        ([3], {}, "expected surfaces or their files, got int"),
+        ([a_plane()], {"labels": ["a", "b"]}, "expected one label for each surface, got 2 for 1"),
         ([a_plane(), a_surface({"train_loss": LOSS[0]})], {}, "lines and planes have no numbers in common"),
         ([a_plane()], {"metric": "absent"}, "the surface has no 'absent'"),
         ([a_plane()], {"metric": "train_accuracy", "vmax": 1.0}, "vmax is the highest loss"),
         ([a_plane(), a_surface({"test_loss": LOSS})], {}, "surface 2: the surface has no 'train_loss'"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(surfaces: list[Values], options: dict[str, object], text: str) -> None:
+def test_what_cannot_be_compared_is_refused(surfaces: list[Any], options: dict[str, object], text: str) -> None:
     with pytest.raises(lossgrid.InputError) as caught:
         lossgrid.compare(*surfaces, **options)  # type: ignore[arg-type]
     assert text in str(caught.value)

@@ -366,7 +366,7 @@ def test_a_full_disk_is_one_line(disk_of: Callable[[str], Path]) -> None:
 def test_a_surface_that_cannot_fit_is_refused_before_anything_is_made(tmp_path: Path, grid: Grid) -> None:
     began = time.monotonic()
     with pytest.raises(
-        InputError, match=r"a surface of 1,000,000,000,000 points needs 99 TB of memory, and .* are left"
+        InputError, match=r"a surface of 1,000,000,000,000 points takes 99 TB, and .* of memory are left"
     ):
         store.create(tmp_path / "s.h5", grid, METRICS, config={}, provenance={})
     assert time.monotonic() - began < soon(5)

@@ -11,17 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lossgrid import plot
-from lossgrid.cli.pictures import names_of, read_drawable
-from lossgrid.errors import InputError
-from lossgrid.numbers import NUMBERS, Definition, Level, Measured, given, measure
-from lossgrid.surface.caveats import caveats_of
-from lossgrid.views.comparison import LEVELS as LEVELS
-from lossgrid.views.comparison import as_records, differences_of_unit
-from lossgrid.views.text import as_table as as_table
+from lossgrid.api.comparison import LEVELS as LEVELS
+from lossgrid.api.comparison import as_records, compared, refuse_taken
+from lossgrid.api.text import as_table as as_table
+from lossgrid.cli.pictures import read_drawable
+from lossgrid.numbers import Measured, given
+from lossgrid.surface.label import labels_of
 
 log = logging.getLogger(__name__)
-
-RECORD = ("label", "file", "shape", "lower_bounds", "notes", "minima_found")  # in JSON beside the numbers
 
 
 def compare_files(
@@ -59,49 +56,21 @@ def compare_files(
     Raises:
         InputError: Something given cannot work; nothing has been written.
     """
-    if labels and len(labels) != len(files):
-        raise InputError(f"expected one --label for each file, got {len(labels)} for {len(files)}; name all or none")
-    heights = [Level.parse(text) for text in levels]
     own = [given(text) for text in also]
-    _refuse_taken(own, radius, heights)
+    refuse_taken(own, radius, levels)
     surfaces = [read_drawable(file) for file in files]
     if out is None and draw:
         out = plot.picture_path(files[0].with_suffix(""), "compare", "png")
     if out is not None:
         plot.refuse_to_write([out], overwrite=overwrite)
-    if len({surface.is_line for surface in surfaces}) > 1:
-        raise InputError("lines and planes have no numbers in common; compare them apart")
-    names = list(labels) or names_of(files, surfaces, alike=False)
-    measured_of = surfaces[0].quantity(metric)
-    if vmax is not None and measured_of.better == "higher":
-        raise InputError(f"--vmax is the highest loss, got {vmax:g} with {measured_of.name}; leave it out")
-    for warning in differences_of_unit(list(map(str, files)), surfaces):
+    names = list(labels) or labels_of(surfaces)
+    found = compared(surfaces, names, metric=metric, radius=radius, levels=levels, vmax=vmax, numbers=own)
+    for warning in found.warnings:
         log.warning(warning)
-    measured = []
-    for file, surface, label in zip(files, surfaces, names, strict=True):
-        try:
-            numbers, found = measure(surface, measured_of.name, radius=radius, levels=heights, vmax=vmax, also=own)
-        except InputError as error:
-            raise InputError(f"{file}: {error}") from None
-        measured.append(Measured(label, str(file), surface.shape, numbers, found, caveats_of(surface)))
     if out is not None:
         figure = plot.side_by_side(surfaces, names, metric=metric, log=log_scale, vmax=vmax)
         log.info("drawn: %s", plot.save(figure, out, overwrite=overwrite))
-    return measured
-
-
-def _refuse_taken(own: Sequence[Definition], radius: float, levels: Sequence[Level]) -> None:
-    """Refuse numbers of users whose name is taken.
-
-    Raises:
-        InputError: A name is taken.
-    """
-    taken = {*RECORD, *(key for one in NUMBERS for key in one.keys(radius, levels))}
-    for one in own:
-        keys = set(one.keys(radius, levels))
-        if both := sorted(keys & taken):
-            raise InputError(f"--number: the name {both[0]} is taken; give another, NAME=package.module:function")
-        taken |= keys
+    return list(found.measured)
 
 
 def as_json(measured: Sequence[Measured]) -> str:
@@ -125,7 +94,12 @@ def as_csv(measured: Sequence[Measured]) -> str:
         texts = {
             "shape": "x".join(map(str, record["shape"])),
             "lower_bounds": " ".join(record["lower_bounds"]),
+            "intervals": " ".join(f"{key}={low}:{_limit(high)}" for key, (low, high) in record["intervals"].items()),
             "notes": "; ".join(record["notes"]),
         }
         writer.writerow(record | texts)
     return target.getvalue().encode(errors="replace").decode()  # file names may contain bytes that are not UTF-8
+
+
+def _limit(high: float | None) -> str:
+    return "" if high is None else str(high)

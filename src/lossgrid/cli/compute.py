@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,8 @@ from lossgrid.cli.voice import load, log_of, one_voice
 from lossgrid.errors import EXIT_COMPLETE, EXIT_FAILED, EXIT_RESUMABLE, InputError
 from lossgrid.machine.launcher import Launch, detect
 from lossgrid.settings import DirectionsConfig, RunConfig, TrainConfig
+
+log = logging.getLogger(__name__)
 
 STARTED = time.monotonic()
 RESUME = "where the file was made, what was done is kept in it, and the same command goes on from there"
@@ -35,7 +38,18 @@ def run(settings: RunConfig) -> int:
     with one_voice(world, settings.heartbeat), parallel.guarded(world, settings.heartbeat, advice=RESUME):
         path = load(world, "lossgrid.run")
         budget = path.Budget.of(settings.time_limit, stop, began=STARTED)
-        return EXIT_COMPLETE if path.run(settings, world, budget) else EXIT_RESUMABLE
+        complete = path.run(settings, world, budget)
+        if complete and settings.plot:
+            parallel.on_root(world, lambda: draw_surface(settings.out))
+        return EXIT_COMPLETE if complete else EXIT_RESUMABLE
+
+
+def draw_surface(file: Path) -> None:
+    """Draw a complete surface beside its file, in every kind that fits it."""
+    from lossgrid import plot, store  # here, as importing matplotlib would delay every rank of every run
+
+    for picture in plot.write_all(store.read(file), file.with_suffix(""), overwrite=True):
+        log.info("drew %s", picture)
 
 
 @takes(DirectionsConfig)
@@ -53,8 +67,7 @@ def check(
     folder: Annotated[Path, typer.Argument(callback=named, help="Where surfaces will be written.")] = Path(),
 ) -> int:
     """Check MPI, parallel HDF5 and the devices; under mpirun or srun too."""
-    launch = detect()
-    world = parallel.alone() if launch is None else parallel.connect(launch)
+    world = parallel.join()
     log_of(world)
     with one_voice(world), parallel.abort_guard(world):
         check_installation = load(world, "lossgrid.check").check_installation

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from lossgrid import plot, store
 from lossgrid.errors import InputError
 from lossgrid.surface import PENDING, Surface
+from lossgrid.surface.label import labels_of
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ def draw_files(
     Args:
         files: Surfaces, complete or not.
         options: The options of the pictures; a band without labels is of all lines.
-        labels: A name for each file, or none; by default the names of the files.
+        labels: A name for each file, or none; by default the labels of the surfaces, or else the names of the files.
         format: ``png``, ``pdf`` or ``svg``, where ``out`` does not say.
         out: The picture; by default beside the first file.
         overwrite: Replace pictures that exist.
@@ -45,7 +45,8 @@ def draw_files(
     surfaces = [read_drawable(file) for file in files]
     stem = files[0].with_suffix("")
     is_one = len(files) == 1
-    labels = labels or names_of(files, surfaces, alike=is_one or options.band)
+    alike = [plot.title_of(surfaces[0])] * len(files) if is_one or options.band else labels_of(surfaces)
+    labels = labels or alike
     if is_one and options.kind is None and out is None:
         return plot.write_all(surfaces[0], stem, options, overwrite=overwrite, format=format, title=labels[0])
     together = "band" if options.band else "side_by_side"
@@ -70,11 +71,3 @@ def read_drawable(file: Path) -> Surface:
     if blank:
         log.warning("%s: %d of %d points are pending and drawn blank", file, blank, surface.status.size)
     return surface
-
-
-def names_of(files: Sequence[Path], surfaces: Sequence[Surface], *, alike: bool) -> list[str]:
-    """Return the stems of files, or their paths where stems are equal; all ``alike``, the model and the grid."""
-    if alike:
-        return [plot.title_of(surfaces[0])] * len(files)
-    stems = [file.stem for file in files]
-    return stems if len(set(stems)) == len(stems) else [str(file.with_suffix("")) for file in files]

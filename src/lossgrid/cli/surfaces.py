@@ -23,6 +23,7 @@ def status(
 ) -> int:
     """Tell how far a surface is, or with which settings it is computed."""
     from lossgrid import store
+    from lossgrid.files import in_use
     from lossgrid.surface.summary import as_lines, summarise
 
     if config and as_json:
@@ -33,7 +34,8 @@ def status(
 
         typer.echo(as_toml(settings_of(store.read(file))).encode(), nl=False)  # TOML is UTF-8, whatever the terminal
         return EXIT_COMPLETE
-    summary = summarise(store.read(file))
+    surface = store.read(file)
+    summary = summarise(surface, running=not surface.complete and in_use(file))
     typer.echo(json.dumps(summary, indent=2) if as_json else "\n".join(as_lines(summary)))
     return EXIT_COMPLETE
 
@@ -55,6 +57,7 @@ def plot(
             "--band", help="Draw lines with the same label, such as seeds, as their mean and range; without labels all."
         ),
     ] = False,
+    points: Annotated[bool, typer.Option("--points", help="Mark the points of a plane that were computed.")] = False,
     format: Annotated[str, typer.Option(metavar="png|pdf|svg", help="Format where --out does not say.")] = "png",
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", callback=written, help="The picture; by default beside the surface.")
@@ -68,7 +71,9 @@ def plot(
 
     choose("--kind", kind, KINDS)
     choose("--format", format, FORMATS)
-    options = PictureOptions(kind=kind, metric=metric, log=log, vmin=vmin, vmax=vmax, levels=levels, band=band)
+    options = PictureOptions(
+        kind=kind, metric=metric, log=log, vmin=vmin, vmax=vmax, levels=levels, band=band, points=points
+    )
     for picture in draw_files(file, options, labels=label or [], format=format, out=out, overwrite=overwrite):
         typer.echo(picture)
     return EXIT_COMPLETE

@@ -2,7 +2,21 @@
 
 from lossgrid.data.batch import Batch, Tree, nbytes
 from lossgrid.data.batches import Batches, to_device
+from lossgrid.data.parts import by_split
 from lossgrid.data.registry import facts, load
 from lossgrid.data.split import Split, split_of
+from lossgrid.readers import find
 
-__all__ = ["Batch", "Batches", "Split", "Tree", "facts", "load", "nbytes", "split_of", "to_device"]
+__all__ = [
+    "Batch",
+    "Batches",
+    "Split",
+    "Tree",
+    "by_split",
+    "facts",
+    "find",
+    "load",
+    "nbytes",
+    "split_of",
+    "to_device",
+]

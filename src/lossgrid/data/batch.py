@@ -1,13 +1,15 @@
 """A batch: the inputs and targets of some samples, each one tensor or a tree of tensors.
 
 A tree is a dict by name, or a tuple, of tensors and trees. Dicts are sorted by name. The first dimension of all tensors
-of a tree is that of the samples. Usually a tree is one tensor; then there is no overhead.
+of a tree is that of the samples, except in batches of a user's collate function. Usually a tree is one tensor; then
+there is no overhead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -15,6 +17,7 @@ from torch.utils._pytree import keystr, tree_flatten, tree_flatten_with_path, tr
 
 Tree = Any
 Index = slice | torch.Tensor | list[int]
+NOTHING: Tree = ()  # the targets of samples that have none
 
 
 def is_tensor(tree: Tree) -> bool:
@@ -59,12 +62,14 @@ def at(tree: Tree, index: Index) -> Tree:
 
 
 def cut(tree: Tree, size: int) -> Iterable[Tree]:
-    """Return views of ``size`` samples each; the last one may be smaller."""
+    """Return views of ``size`` samples each; the last one may be smaller. A tree without tensors is repeated."""
     return _regrouped(tree, lambda leaf: torch.split(leaf, size))
 
 
 def divided(tree: Tree, number: int) -> Iterable[Tree]:
     """Return ``number`` views; their sizes differ by at most one sample."""
+    if not leaves(tree):
+        return [tree] * number
     return _regrouped(tree, lambda leaf: leaf.tensor_split(number))
 
 
@@ -72,6 +77,8 @@ def _regrouped(tree: Tree, cut_one: Callable[[torch.Tensor], Sequence[torch.Tens
     if isinstance(tree, torch.Tensor):
         return cut_one(tree)
     flat, form = tree_flatten(tree)
+    if not flat:
+        return repeat(tree)
     return [tree_unflatten(list(part), form) for part in zip(*map(cut_one, flat), strict=True)]
 
 
@@ -99,19 +106,32 @@ class Batch:
 
     Attributes:
         inputs: Tree of the inputs, ``(n, ...)`` each.
-        targets: Tree of the targets, ``(n, ...)`` each.
+        targets: Tree of the targets, ``(n, ...)`` each; ``NOTHING`` if the samples have none.
+        label: The key of the targets in the user's dicts; None if the samples are pairs, or have no targets.
+        size: Number of samples that a user's collate function got; None if the first dimension is that of the samples.
     """
 
     inputs: Tree
     targets: Tree
+    label: str | None = None
+    size: int | None = None
 
     def __iter__(self) -> Iterator[Tree]:
         return iter((self.inputs, self.targets))
 
     @property
+    def given(self) -> Tree:
+        """The batch in the form of the user's samples: a pair, a dict with its targets, a tuple or a tensor."""
+        if isinstance(self.targets, tuple) and not self.targets:
+            return self.inputs
+        if self.label is not None:
+            return {**self.inputs, self.label: self.targets}
+        return (self.inputs, self.targets)
+
+    @property
     def samples(self) -> int:
         """Number of samples."""
-        return count(self.inputs)
+        return count(self.inputs) if self.size is None else self.size
 
     @property
     def leaves(self) -> list[torch.Tensor]:
@@ -124,12 +144,24 @@ class Batch:
 
     def apply(self, function: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
         """Return a batch with ``function(tensor)`` in place of each tensor."""
-        return Batch(apply(function, self.inputs), apply(function, self.targets))
+        return Batch(apply(function, self.inputs), apply(function, self.targets), self.label, self.size)
 
     def at(self, index: Index) -> Batch:
         """Return the samples at ``index``."""
-        return Batch(at(self.inputs, index), at(self.targets, index))
+        return Batch(at(self.inputs, index), at(self.targets, index), self.label)
 
     def cut(self, size: int) -> Iterator[Batch]:
         """Return batches of ``size`` samples, views of this one; the last one may be smaller."""
-        return map(Batch, cut(self.inputs, size), cut(self.targets, size))
+        return map(Batch, cut(self.inputs, size), cut(self.targets, size), repeat(self.label))
+
+
+def equal_batches(one: Batch, other: Batch) -> bool:
+    """Return whether two batches have the same names and equal tensors; NaN equals NaN."""
+    a, b = one.named(), other.named()
+    return a.keys() == b.keys() and all(_same(a[name], b[name]) for name in a)
+
+
+def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
+    if torch.equal(a, b):
+        return True
+    return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())

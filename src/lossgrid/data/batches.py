@@ -1,8 +1,10 @@
-"""Samples cut into batches: resident on the device, or, if they do not fit, streamed to it batch by batch."""
+"""Samples cut into batches: resident on the device, or, if they do not fit, streamed to it batch by batch.
+
+Batches of a user's collate function may have different widths. They are kept as a list, and made anew for another size.
+"""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,74 +12,12 @@ from typing import ClassVar
 
 import torch
 
-from lossgrid.data.batch import Batch, Tree, apply, at, count, is_tensor
-from lossgrid.data.numbers import is_finite, refuse_infinite, subject, words_of
+from lossgrid.data.batch import Batch, Tree, count, leaves
+from lossgrid.data.numbers import refuse_infinite
 from lossgrid.data.split import Split, warn_of_one_class
-from lossgrid.errors import InputError
+from lossgrid.data.transfer import Transfer
 from lossgrid.machine.gpus import gpu_memory_left
 from lossgrid.machine.memory import memory_left
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Transfer:
-    """Moves batches to a device, in a dtype and a memory format.
-
-    Attributes:
-        device: Device of the result.
-        dtype: Floating-point type of inputs and real targets, and of the parts of complex ones; integers stay integers.
-        channels_last: Lay pictures ``(n, c, h, w)`` out with channels innermost.
-    """
-
-    device: torch.device
-    dtype: torch.dtype
-    channels_last: bool
-
-    def __call__(self, batch: Batch) -> Batch:
-        """Return a batch on the device; from pinned memory the copy is asynchronous."""
-        inputs, targets = batch
-        truth = torch.int64 if is_tensor(targets) else torch.bool  # one of several targets may be a mask
-        return Batch(apply(self._input, inputs), apply(lambda target: self._target(target, truth), targets))
-
-    def _input(self, tensor: torch.Tensor) -> torch.Tensor:
-        tensor = tensor.to(self.device, self._dtype_of(tensor) or tensor.dtype, non_blocking=True)
-        return tensor.contiguous(memory_format=torch.channels_last) if self._is_picture(tensor) else tensor
-
-    def _target(self, tensor: torch.Tensor, truth: torch.dtype) -> torch.Tensor:
-        """Return targets on the device, integers as int64 and booleans as ``truth``."""
-        whole = truth if tensor.dtype == torch.bool else torch.int64
-        return tensor.to(self.device, self._dtype_of(tensor) or whole, non_blocking=True)
-
-    def _is_picture(self, tensor: torch.Tensor) -> bool:
-        return self.channels_last and tensor.ndim == 4
-
-    def _dtype_of(self, tensor: torch.Tensor) -> torch.dtype | None:
-        """Return the dtype of real and complex numbers on the device; None for integers."""
-        if tensor.is_complex():
-            return torch.complex128 if self.dtype == torch.float64 else torch.complex64
-        return self.dtype if tensor.is_floating_point() else None
-
-    def refuse_what_it_cannot_hold(self, split: Split) -> None:
-        """Refuse numbers of a split in memory that overflow in ``dtype``, and log where digits are lost.
-
-        Raises:
-            InputError: A number overflows.
-        """
-        for name, tensor in ({} if split.whole is None else split.whole.named()).items():
-            dtype = self._dtype_of(tensor)
-            if dtype is None or tensor.dtype.itemsize <= dtype.itemsize:
-                continue
-            there = tensor.to(dtype)
-            what = words_of(dtype)
-            if not is_finite(there):
-                they_hold = subject(name, "holds", "hold")
-                raise InputError(
-                    f"{split.source}: {they_hold} numbers too large for {what}; scale them or give --precision float64"
-                )
-            if not torch.equal(there.to(tensor.dtype), tensor):
-                they_are = subject(name, "is", "are")
-                log.info("%s: %s rounded to %s; --precision float64 keeps all digits", split.source, they_are, what)
 
 
 @dataclass(frozen=True)
@@ -87,6 +27,7 @@ class Resident:
     inputs: Tree
     targets: Tree
     batch_size: int
+    label: str | None = None
     resident: ClassVar[bool] = True
 
     @property
@@ -97,7 +38,7 @@ class Resident:
     @property
     def whole(self) -> Batch:
         """All samples as one batch."""
-        return Batch(self.inputs, self.targets)
+        return Batch(self.inputs, self.targets, self.label)
 
     @cached_property
     def _batches(self) -> list[Batch]:
@@ -111,9 +52,13 @@ class Resident:
         last = (self.samples - 1) // self.batch_size * self.batch_size
         return [self.whole.at(slice(start, start + self.batch_size)) for start in (0, last)]
 
-    def first(self, number: int) -> Tree:
-        """Return up to ``number`` inputs."""
-        return at(self.inputs, slice(number))
+    def first(self, number: int) -> Batch:
+        """Return up to ``number`` samples."""
+        return self.whole.at(slice(number))
+
+    def at(self, indices: list[int]) -> Batch:
+        """Return the samples at ``indices`` as a batch."""
+        return self.whole.at(torch.tensor(indices, device=leaves(self.inputs)[0].device))
 
     def rebatched(self, batch_size: int) -> Resident:
         """Return the same samples in batches of another size."""
@@ -143,9 +88,13 @@ class Stream:
         """Return the first batch alone."""
         return [next(iter(self))]
 
-    def first(self, number: int) -> Tree:
-        """Return up to ``number`` inputs."""
-        return next(iter(self.rebatched(number))).inputs
+    def first(self, number: int) -> Batch:
+        """Return up to ``number`` samples."""
+        return next(iter(self.rebatched(number)))
+
+    def at(self, indices: list[int]) -> Batch:
+        """Return the samples at ``indices`` as a batch."""
+        return self.transfer(self.split.read(indices))
 
     def rebatched(self, batch_size: int) -> Stream:
         """Return the same samples in batches of another size."""
@@ -159,7 +108,66 @@ class Stream:
         return (self.split.read(range(start, min(start + self.batch_size, self.samples))) for start in starts)
 
 
-Batches = Resident | Stream
+@dataclass(frozen=True)
+class Collated:
+    """Batches of a user's collate function, kept on the device; those of another size are read anew.
+
+    Attributes:
+        stream: Reads the batches.
+        batches: All of them.
+    """
+
+    stream: Stream
+    batches: list[Batch]
+    resident: ClassVar[bool] = True
+
+    @classmethod
+    def of(cls, stream: Stream) -> Collated:
+        """Return the batches of ``stream``, read now: what is wrong with one is an error before the work.
+
+        Raises:
+            InputError: The Dataset or the collate function raises, or a number is not finite.
+        """
+        split, batches = stream.split, list(stream)
+        for batch in batches:
+            refuse_infinite(batch.named(), split.source, "that are not finite as {dtype}")
+        if split.classification and all(batch.targets.ndim == 1 for batch in batches):
+            warn_of_one_class(torch.cat([batch.targets for batch in batches]), split.source)
+        return cls(stream, batches)
+
+    @property
+    def batch_size(self) -> int:
+        """Samples per batch; the last one may be smaller."""
+        return self.stream.batch_size
+
+    @property
+    def samples(self) -> int:
+        """Number of samples of all batches."""
+        return self.stream.samples
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(self.batches)
+
+    def ends(self) -> list[Batch]:
+        """Return the first and the last batch."""
+        return [self.batches[0], self.batches[-1]]
+
+    def first(self, number: int) -> Batch:
+        """Return up to ``number`` samples, collated."""
+        return self.stream.first(number)
+
+    def at(self, indices: list[int]) -> Batch:
+        """Return the samples at ``indices`` as a batch."""
+        return self.stream.at(indices)
+
+    def rebatched(self, batch_size: int) -> Collated:
+        """Return the same samples in batches of another size."""
+        stream = self.stream.rebatched(batch_size)
+        same = min(batch_size, self.samples) == min(self.batch_size, self.samples)
+        return Collated(stream, self.batches) if same else Collated.of(stream)
+
+
+Batches = Resident | Stream | Collated
 
 
 def _copied_ahead(batches: Iterator[Batch], transfer: Transfer) -> Iterator[Batch]:
@@ -203,9 +211,11 @@ def to_device(
     fits = split.nbytes(dtype) <= _memory_left(device) / (2 * share)
     if split.whole is not None and (fits or device.type == "cpu"):
         there = transfer(split.whole)
-        return Resident(there.inputs, there.targets, batch_size)
+        return Resident(there.inputs, there.targets, batch_size, there.label)
     stream = Stream(split, transfer, batch_size)
-    return _kept(stream) if fits else stream
+    if not fits:
+        return stream
+    return _kept(stream) if split.collate is None else Collated.of(stream)
 
 
 def _kept(stream: Stream) -> Resident:
@@ -222,7 +232,7 @@ def _kept(stream: Stream) -> Resident:
     refuse_infinite(whole.named(), stream.split.source, "that are not finite as {dtype}")
     if stream.split.classification:
         warn_of_one_class(whole.targets, stream.split.source)
-    return Resident(whole.inputs, whole.targets, stream.batch_size)
+    return Resident(whole.inputs, whole.targets, stream.batch_size, whole.label)
 
 
 def _like(part: torch.Tensor, samples: int) -> torch.Tensor:

@@ -9,6 +9,7 @@ from lossgrid.data.batch import Batch, Tree, is_tensor, leaves
 from lossgrid.data.batches import Batches, Resident
 
 SPREAD, KINDS = 32, 32  # samples spread evenly over the split, and samples of different targets, at most
+ALONE = 16  # samples that are collated one by one: their lengths differ
 LEAST = 8  # samples at least: few enough for a network that needs much memory, enough to compare
 
 
@@ -18,12 +19,23 @@ def mixed(batches: Batches) -> Batch:
     A batch of a sorted split holds only one class. Only a batch of several classes reveals a loss that weighs classes
     or ignores targets.
     """
+    return batches.at(chosen(batches))
+
+
+def together_and_alone(batches: Batches) -> tuple[Batch, list[Batch]]:
+    """Return up to ``ALONE`` samples of :func:`mixed` as one batch, and each as a batch of its own."""
+    every = chosen(batches)
+    few = [every[i] for i in np.linspace(0, len(every) - 1, min(len(every), ALONE)).astype(int).tolist()]
+    return batches.at(few), [batches.at([index]) for index in few]
+
+
+def chosen(batches: Batches) -> list[int]:
+    """Return the indices of the samples of :func:`mixed`, in rising order."""
     most = max(LEAST, min(batches.batch_size, SPREAD + KINDS))
-    chosen = set(np.linspace(0, batches.samples - 1, min(batches.samples, most // 2)).astype(int).tolist())
-    if isinstance(batches, Resident):
-        every = sorted(chosen | _of_each_kind(_labels(batches.targets), most - most // 2))
-        return batches.whole.at(torch.tensor(every, device=leaves(batches.targets)[0].device))
-    return batches.transfer(batches.split.read(sorted(chosen)))
+    found = set(np.linspace(0, batches.samples - 1, min(batches.samples, most // 2)).astype(int).tolist())
+    if isinstance(batches, Resident) and leaves(batches.targets):
+        found |= _of_each_kind(_labels(batches.targets), most - most // 2)
+    return sorted(found)
 
 
 def _labels(targets: Tree) -> torch.Tensor:

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from lossgrid.data.batch import Tree
-from lossgrid.errors import InputError, in_short
-from lossgrid.files import shown
+from lossgrid.errors import InputError, in_short, shown
 
 UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)  # dtypes with few operations in torch; they become int64
+PAD = "pad them, or give collate_fn, by itself or in a DataLoader"
 DEEPEST = 20  # levels of nested dicts, tuples and lists; deeper ones are refused
 
 
@@ -34,18 +34,21 @@ def _is_array(part: Any) -> bool:
     return isinstance(part, (torch.Tensor, np.ndarray)) and part.ndim > 0
 
 
-def as_tree(part: Any, source: str, name: str) -> Tree:
+def as_tree(part: Any, source: str, name: str, *, alone: bool = True) -> Tree:
     """Return a user's inputs or targets as a tensor; dicts, tuples and lists as a dict or tuple of tensors.
 
     Args:
         part: The user's inputs or targets.
         source: Their origin, for errors.
         name: ``inputs`` or ``targets``, for errors.
+        alone: Whether errors about a single tensor leave ``name`` out.
 
     Raises:
         InputError: A part is not a tensor of numbers, or a key of a dict is not a string.
     """
-    return _as_tree(part, source, name, DEEPEST) if is_tree(part) else as_tensor(part, source)
+    if is_tree(part):
+        return _as_tree(part, source, name, DEEPEST)
+    return as_tensor(part, source if alone else f"{source}: {name}")
 
 
 def _as_tree(part: Any, source: str, name: str, deepest: int) -> Tree:
@@ -94,7 +97,12 @@ def _tensor_of(part: Any) -> torch.Tensor:
         raise ValueError("some of its numbers are masked; fill them or leave their samples out")
     if isinstance(part, (list, tuple)) and any(isinstance(item, torch.Tensor) for item in part):
         return torch.as_tensor(part)
-    array = np.asarray(part, order="C")  # lists of numbers become float64; torch would round them to float32
+    if hasattr(part, "__array_interface__") and not hasattr(part, "__array__"):
+        raise ValueError("convert pictures to tensors, such as by torchvision's ToTensor")  # as Pillow's
+    try:
+        array = np.asarray(part, order="C")  # lists of numbers become float64; torch would round them to float32
+    except ValueError as error:
+        raise ValueError(f"its parts differ in length; {PAD}" if "inhomogeneous" in str(error) else error) from None
     if array.dtype.kind not in "biufc":
         raise ValueError(f"type {array.dtype} is none; pad or convert it, such as by .astype('float32')")
     return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=not array.flags.writeable))

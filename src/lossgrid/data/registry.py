@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lossgrid import user_code
 from lossgrid.data.split import Split, split_of
-from lossgrid.errors import InputError, did_you_mean
-from lossgrid.readers import READERS, Reader, find, form, forms
+from lossgrid.errors import InputError, did_you_mean, shown
+from lossgrid.machine.packages import in_working_folder
+from lossgrid.readers import OTHERS, READERS, Reader, find, form, forms
+
+log = logging.getLogger(__name__)
 
 
 def load(
@@ -19,7 +23,7 @@ def load(
 
     Args:
         name: See :func:`lossgrid.readers.forms`. A user's function is called as ``function(split, **args)`` and returns
-            ``(inputs, targets)`` or a ``torch.utils.data.Dataset``.
+            what :func:`lossgrid.data.split.split_of` takes, such as ``(inputs, targets)``, a Dataset or a DataLoader.
         args: Options of the data set, or keyword arguments of the user's function.
         splits: ``train``, ``test``, or the names that a user's function accepts.
         max_samples: Number of samples to keep of each split, spread evenly over it; None for all.
@@ -27,6 +31,7 @@ def load(
     Raises:
         InputError: The name, an argument or a split is unknown; the data are missing or damaged; the function failed.
     """
+    _warn_of_hidden_function(name)
     return {split: _load_split(name, dict(args), split, max_samples) for split in splits}
 
 
@@ -48,11 +53,21 @@ def _load_split(name: str, args: dict[str, Any], split: str, max_samples: int | 
     raise InputError(f"--data: expected {', '.join(forms())}, got {name!r}{hint}")
 
 
+def _warn_of_hidden_function(name: str) -> None:
+    """Warn if ``name`` is read as a data set, and a user's module of the same name lies in the working folder."""
+    prefix, colon, _ = name.partition(":")
+    if colon and find(name) and (own := in_working_folder(prefix)) is not None:
+        log.warning(
+            "--data %s: %s: is the data set of this name, and %s is not read; a module of yours needs another name",
+            shown(name), prefix, shown(own),
+        )  # fmt: skip
+
+
 def _check(reader: Reader, split: str, args: Mapping[str, Any]) -> None:
     if reader.splits and split not in reader.splits:
         raise InputError(f"--splits: {reader.name} has {' and '.join(reader.splits)}, got {split!r}")
     for key in args:
-        if key not in reader.options:
+        if key not in reader.options and OTHERS not in reader.options:
             takes = f"takes {', '.join(reader.options)}" if reader.options else "takes no arguments"
             raise InputError(f"--data-arg: {reader.name} {takes}, got {key!r}")
 

@@ -1,8 +1,8 @@
 """Normalising a direction to the scale of the network (Li et al. 2018, section 4, equation 1).
 
 A filter is the set of weights that produce one output of a layer: of one neuron, or of one channel of a convolution. In
-most tensors that is a slice along dimension 0; in those of transposed convolutions it is not. docs/directions.md lists
-the filters of each kind of layer, and the rescalings of a network that do not change its surface.
+most tensors that is a slice along dimension 0; :mod:`lossgrid.directions.filters` knows the others. docs/directions.md
+lists the filters of each kind of layer, and the rescalings of a network that do not change its surface.
 """
 
 from __future__ import annotations
@@ -13,23 +13,14 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn.modules.conv import _ConvTransposeNd
 
 from lossgrid.directions.entries import Entries, exact
+from lossgrid.directions.filters import Filter
 
 EPSILON = 1e-10  # added to the norm of a filter of the direction, as in the paper's code: avoids division by 0
-NO_GROUPS: Mapping[str, int] = MappingProxyType({})
+SLICES: Mapping[str, Filter] = MappingProxyType({})  # every filter is a slice along dimension 0
 
 Array = npt.NDArray[np.float64]
-
-
-def transposed_groups(model: torch.nn.Module) -> dict[str, int]:
-    """Return the number of groups of each transposed convolution, by the name of its weight."""
-    return {
-        f"{name}.weight".lstrip("."): module.groups
-        for name, module in model.named_modules()
-        if isinstance(module, _ConvTransposeNd)
-    }
 
 
 def normalise(
@@ -37,13 +28,13 @@ def normalise(
     theta: Mapping[str, torch.Tensor],
     norm: str,
     *,
-    transposed: Mapping[str, int] = NO_GROUPS,
+    filters: Mapping[str, Filter] = SLICES,
 ) -> Entries:
     """Return ``direction`` rescaled to ``theta``, tensor by tensor.
 
     * ``filter``: each filter gets the norm of the same filter of theta, ``d_i ||w_i|| / (||d_i|| + 1e-10)``. Filters
-      are the slices along dimension 0; of transposed convolutions, the weights of one output channel. A tensor of at
-      most one dimension is one filter.
+      are those of ``filters``; in all other tensors, the slices along dimension 0. A tensor of at most one dimension is
+      one filter.
     * ``layer``: each tensor gets the norm of the same tensor of theta.
     * ``weight``: each number is multiplied by the same number of theta.
     * ``none``: as drawn.
@@ -52,24 +43,25 @@ def normalise(
         direction: Name to direction; only these entries are moved.
         theta: At least the same entries of the trained network.
         norm: One of the names above.
-        transposed: Number of groups of each weight of a transposed convolution, shape ``(in, out / groups, ...)``.
+        filters: The filters that are no slices along dimension 0, by name; see
+            :func:`~lossgrid.directions.filters.filters_of`.
 
     Returns:
         Name to direction, float64, complex128 where it is complex, on the CPU. The norm of a complex filter is that of
         its real and imaginary parts together; ``weight`` multiplies each part by the same part of theta.
     """
-    return {name: _normalise(tensor, theta[name], norm, transposed.get(name)) for name, tensor in direction.items()}
+    return {name: _normalise(tensor, theta[name], norm, filters.get(name)) for name, tensor in direction.items()}
 
 
-def _normalise(direction: torch.Tensor, theta: torch.Tensor, norm: str, groups: int | None) -> torch.Tensor:
+def _normalise(direction: torch.Tensor, theta: torch.Tensor, norm: str, own: Filter | None) -> torch.Tensor:
     if direction.is_complex():  # a complex number is two real ones, along a last dimension
         d, w = (torch.view_as_real(tensor.detach().cpu().to(exact(tensor))) for tensor in (direction, theta))
-        return torch.view_as_complex(_normalise_real(d, w, norm, groups, scalar_ndim=2).contiguous())
-    return _normalise_real(direction, theta, norm, groups, scalar_ndim=1)
+        return torch.view_as_complex(_normalise_real(d, w, norm, own, scalar_ndim=2).contiguous())
+    return _normalise_real(direction, theta, norm, own, scalar_ndim=1)
 
 
 def _normalise_real(
-    direction: torch.Tensor, theta: torch.Tensor, norm: str, groups: int | None, *, scalar_ndim: int
+    direction: torch.Tensor, theta: torch.Tensor, norm: str, own: Filter | None, *, scalar_ndim: int
 ) -> torch.Tensor:
     """Return real numbers rescaled; a tensor of at most ``scalar_ndim`` dimensions is one filter."""
     # NumPy sums in the same order on every processor; in torch the order depends on the width of SIMD vectors.
@@ -78,10 +70,11 @@ def _normalise_real(
         d = d * w
     elif norm == "layer":
         d = _rescaled(d, w, tuple(range(d.ndim)))
-    elif norm == "filter" and groups is not None:
-        by_group = (groups, d.shape[0] // groups, *d.shape[1:])  # group, input, output, then the kernel
-        inputs_and_kernel = (1, *range(3, len(by_group)))
-        d = _rescaled(d.reshape(by_group), w.reshape(by_group), inputs_and_kernel).reshape(d.shape)
+    elif norm == "filter" and own is not None:
+        parts = d.shape[d.ndim + 1 - scalar_ndim :]  # real and imaginary part of complex numbers
+        shape = (*own.shape, *parts)
+        within = (*own.within, *range(len(own.shape), len(shape)))
+        d = _rescaled(d.reshape(shape), w.reshape(shape), within).reshape(d.shape)
     elif norm == "filter":
         d = _rescaled(d, w, tuple(range(1 if d.ndim > scalar_ndim else 0, d.ndim)))
     return torch.from_numpy(np.asarray(d))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,8 @@ import numpy.typing as npt
 import torch
 
 from lossgrid.directions.entries import Entries, parameters
-from lossgrid.directions.normalise import normalise, transposed_groups
+from lossgrid.directions.filters import filters_of
+from lossgrid.directions.normalise import normalise
 from lossgrid.directions.source import Around
 from lossgrid.directions.stream import normal
 
@@ -39,10 +40,10 @@ class Random:
 
     def make(self, around: Around, axes: int) -> list[Entries]:
         """Return one direction for each axis, each from its own stream."""
-        return [self.of_axis(around.model, axis) for axis in range(axes)]
+        return [self.of_axis(around.model, axis, around.moves) for axis in range(axes)]
 
-    def of_axis(self, model: torch.nn.Module, axis: int) -> Entries:
-        """Return the direction of an axis, 0 for delta, 1 for eta."""
+    def of_axis(self, model: torch.nn.Module, axis: int, moves: frozenset[str] | None = None) -> Entries:
+        """Return the direction of an axis, 0 for delta, 1 for eta; ``moves`` are the entries that may move."""
         theta = parameters(model)
         drawn = gaussian(
             theta,
@@ -50,8 +51,9 @@ class Random:
             axis=axis,
             perturb_bias_and_norm=self.perturb_bias_and_norm,
             version=self.version,
+            moves=moves,
         )
-        return normalise(drawn, theta, self.norm, transposed=transposed_groups(model))
+        return normalise(drawn, theta, self.norm, filters=filters_of(model, version=self.version))
 
 
 def gaussian(
@@ -61,6 +63,7 @@ def gaussian(
     axis: int,
     perturb_bias_and_norm: bool = False,
     version: int = VERSION,
+    moves: Collection[str] | None = None,
 ) -> Entries:
     """Return a standard normal direction for the parameters ``theta``.
 
@@ -73,6 +76,7 @@ def gaussian(
         version: 2: each parameter has its own stream, addressed by its name (:mod:`lossgrid.directions.stream`), so
             that its numbers do not depend on the other parameters. 1: one stream for all parameters in their order,
             as in surfaces older than version 2.
+        moves: The names of the parameters that may move; None for all. The numbers of these do not depend on the rest.
 
     Returns:
         Name to direction, float64, on the CPU; complex128 for complex parameters, whose real and imaginary parts are
@@ -81,7 +85,7 @@ def gaussian(
     draw = _one_stream(seed, axis) if version == 1 else _streams(seed, axis)
     direction: Entries = {}
     for name, tensor in theta.items():
-        is_moved = tensor.ndim > 1 or perturb_bias_and_norm
+        is_moved = (tensor.ndim > 1 or perturb_bias_and_norm) and (moves is None or name in moves)
         if is_moved or version == 1:  # version 1 draws numbers also for parameters that do not move
             drawn = draw(name, (*tensor.shape, *([2] if tensor.is_complex() else [])))
         if is_moved:

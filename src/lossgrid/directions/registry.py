@@ -49,7 +49,7 @@ def source_of(
     """
     networks = [(str(path), path) for path in config.to] if to is None else to
     if networks:
-        return Towards(networks, random(config), models.Layout.of(config))
+        return Towards(networks, random(config), models.Layout(**config.layout))
     asked = config.directions if directions is None else directions
     if isinstance(asked, (str, Path)):
         return _named(str(asked), config)

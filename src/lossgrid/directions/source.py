@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 
 from lossgrid.data import Split
-from lossgrid.directions.entries import Entries
+from lossgrid.directions.entries import Entries, parameters
 from lossgrid.parallel import World
 
 
@@ -25,11 +25,19 @@ class Around:
         model: The trained network, theta*, on the CPU, in evaluation mode; a source must not change it.
         splits: The data by the name of the split, in the dtype of the user.
         world: The ranks; all of them make the directions together.
+        moves: The names of the entries that may move, as ``--move``, ``--freeze`` and ``--trainable-only`` choose them;
+            None if all may.
     """
 
     model: torch.nn.Module
     splits: Mapping[str, Split]
     world: World
+    moves: frozenset[str] | None = None
+
+    def parameters(self) -> Entries:
+        """Return the parameters that may move, by name, in the network's order, detached."""
+        own = parameters(self.model)
+        return own if self.moves is None else {name: entry for name, entry in own.items() if name in self.moves}
 
 
 class DirectionSource(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from lossgrid.directions.entries import Entries, can_move, exact, states
 from lossgrid.directions.random import Random
 from lossgrid.directions.source import Around
 from lossgrid.errors import InputError
+
+log = logging.getLogger(__name__)
 
 Network = torch.nn.Module | Mapping[str, Any] | str | Path
 
@@ -41,9 +44,10 @@ class Towards:
             InputError: A network cannot be read, does not fit, or equals the trained network.
         """
         made = [
-            towards(_state(network, self.layout), around.model, source=name) for name, network in self.networks[:axes]
+            _chosen(towards(_state(network, self.layout), around.model, source=name), around.moves, source=name)
+            for name, network in self.networks[:axes]
         ]
-        return made + [self.others.of_axis(around.model, axis) for axis in range(len(made), axes)]
+        return made + [self.others.of_axis(around.model, axis, around.moves) for axis in range(len(made), axes)]
 
 
 def towards(state: Mapping[str, Any], model: torch.nn.Module, *, source: str) -> Entries:
@@ -61,6 +65,27 @@ def towards(state: Mapping[str, Any], model: torch.nn.Module, *, source: str) ->
         return difference(theta, states(model), source=source)
     finally:
         model.load_state_dict(start, strict=False)  # not strict: hooks may leave entries out of a state dict
+
+
+def _chosen(direction: Entries, moves: frozenset[str] | None, *, source: str) -> Entries:
+    """Return a direction without the entries that do not move; these have the values of theta* at its end too.
+
+    Raises:
+        InputError: The two networks are equal in the entries that move.
+    """
+    if moves is None:
+        return direction
+    chosen = {name: tensor for name, tensor in direction.items() if name in moves}
+    if not any(tensor.any() for tensor in chosen.values()):
+        raise InputError(
+            f"--to: {source} differs from the trained network in none of the {len(chosen)} entries that --move, "
+            "--freeze or --trainable-only leaves to move"
+        )
+    log.info(
+        "%d of %d entries lead to %s; all others stay as in the trained network, so that 1 is not %s itself",
+        len(chosen), len(direction), source, source,
+    )  # fmt: skip
+    return chosen
 
 
 def _state(network: Network, layout: models.Layout) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lossgrid import user_code
+from lossgrid.directions.choice import without_fixed
 from lossgrid.directions.entries import Entries
 from lossgrid.directions.source import Around
 from lossgrid.directions.stored import Given
@@ -21,7 +22,8 @@ class OfUser:
 
     Attributes:
         function: Called with an :class:`~lossgrid.directions.Around` and the number of axes. It returns a list of as
-            many dicts of tensors by entry of the network; entries that a dict leaves out do not move.
+            many dicts of tensors by entry of the network; entries that a dict leaves out do not move. It may move only
+            those of ``around.moves``.
         name: Its name in errors.
     """
 
@@ -40,4 +42,6 @@ class OfUser:
             raise InputError(
                 f"{ROLE} {self.name}: expected a list of {axes} dicts of tensors, got a {type(made).__name__}"
             )
-        return Given(made, f"{ROLE} {self.name}").make(around, axes)
+        source = f"{ROLE} {self.name}"
+        given = Given(made, source).make(around, axes)
+        return [without_fixed(direction, around.moves, source=source) for direction in given]

@@ -1,10 +1,11 @@
 """The evaluation of points: the plane, the variants of the network, the pass over the data, the device."""
 
 from lossgrid.evaluation import arithmetic
-from lossgrid.evaluation.compatibility import Fit
 from lossgrid.evaluation.conversion import wants_channels_last
 from lossgrid.evaluation.device import Device, choose_device
 from lossgrid.evaluation.evaluator import Evaluator
+from lossgrid.evaluation.fewer import with_fewer
+from lossgrid.evaluation.fit import Fit
 from lossgrid.evaluation.plane import Plane
 from lossgrid.evaluation.point import Measured, PointEvaluator
 from lossgrid.evaluation.sameness import AMPLIFIED, Differs, Unsuitable, twin_of
@@ -31,4 +32,5 @@ __all__ = [
     "share_threads",
     "twin_of",
     "wants_channels_last",
+    "with_fewer",
 ]

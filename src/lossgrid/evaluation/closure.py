@@ -16,6 +16,7 @@ from lossgrid.errors import InputError
 from lossgrid.user_code import name_of
 
 MOST_OBJECTS = 10_000  # visited at most; a function with more objects holds data, not a network
+OF_STEP = "use its argument 'model', which is the network that moves"
 ADVICE = "give the {0} a parameter 'model', {0}(outputs, targets, model): it gets the network that moves"
 
 
@@ -28,7 +29,7 @@ def refuse_closure(function: object, model: nn.Module, *, role: str = "loss func
     Raises:
         InputError: The function references the network; the text names where.
     """
-    if isinstance(function, str):
+    if function is None or isinstance(function, str):
         return
     entries = [*model.parameters(), *model.buffers()]
     own = {id(part) for part in (model, *model.modules(), *entries)}
@@ -41,7 +42,7 @@ def refuse_closure(function: object, model: nn.Module, *, role: str = "loss func
             continue
         seen.add(id(thing))
         if id(thing) in own or (_is_plain(thing) and thing.untyped_storage().data_ptr() in places):
-            advice = ADVICE.format(role.partition(" ")[0])
+            advice = ADVICE.format(role.partition(" ")[0]) if role != "step" else OF_STEP
             what = "the network" if isinstance(thing, nn.Module) else "a tensor of the network"
             raise InputError(f"{role} {name_of(function)} reads {what} in {where}, which stays at theta*; {advice}")
         queue += list(_held(thing))
@@ -100,7 +101,7 @@ def _held(thing: object) -> Iterator[tuple[str, Any]]:
 
 
 def _of_function(function: Any) -> Iterator[tuple[str, Any]]:
-    if not isinstance(function, types.FunctionType) or function.__module__.partition(".")[0] == "torch":
+    if not isinstance(function, types.FunctionType) or (function.__module__ or "").partition(".")[0] == "torch":
         return
     code = function.__code__
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):

@@ -10,17 +10,21 @@ from functools import cached_property
 
 import torch
 
-from lossgrid.data import Batches, Tree, nbytes
+from lossgrid.data import Batch, Batches, nbytes
 from lossgrid.evaluation import arithmetic
-from lossgrid.evaluation.compatibility import Fit, check_fit
+from lossgrid.evaluation.compatibility import check_fit
 from lossgrid.evaluation.cuda_graph import CudaGraph
 from lossgrid.evaluation.device import Device
+from lossgrid.evaluation.fit import Fit
+from lossgrid.evaluation.forward import Forward
 from lossgrid.evaluation.network import FEW, Network, make_network
 from lossgrid.evaluation.passes import Tick, measure
 from lossgrid.evaluation.point import Measured, Values
 from lossgrid.evaluation.sameness import THETA, Differs, Point, Unsuitable, describe, refuse_other_function
+from lossgrid.evaluation.step_fit import check_step
 from lossgrid.evaluation.subject import Subject
-from lossgrid.measures import Measure, Metric, Objective, measures_of
+from lossgrid.measures import Measure, Metric, Objective, Step, measures_of
+from lossgrid.measures.outputs import tensors_of
 from lossgrid.surface import Quantity
 
 
@@ -33,10 +37,11 @@ class Evaluator:
     Attributes:
         subject: The network and its plane.
         batches: The data of each split, on the device.
-        objectives: The loss of each split.
+        objectives: The loss of each split; with a step none before :meth:`with_fit`.
         more: Measures besides the loss and the accuracy.
         network: The variant that runs.
         graph: CUDA graph of a whole point; None where kernels are launched one by one.
+        reads: What built-in measures read of outputs of several tensors; empty if these are one tensor.
     """
 
     subject: Subject
@@ -45,6 +50,7 @@ class Evaluator:
     more: Sequence[Metric]
     network: Network
     graph: CudaGraph | None = None
+    reads: str = ""
 
     @classmethod
     def of(
@@ -58,6 +64,7 @@ class Evaluator:
         eta: Mapping[str, torch.Tensor] | None,
         reach: Point = (1.0, 1.0),
         more: Sequence[Metric] = (),
+        step: Step | None = None,
     ) -> Evaluator:
         """Return an evaluator that runs the plain network, on the device, in evaluation mode.
 
@@ -70,11 +77,15 @@ class Evaluator:
             eta: Second direction; None for a line.
             reach: The coordinates of the grid furthest from 0, ``(alpha, beta)``.
             more: Measures besides the loss and the accuracy.
+            step: The user's step, in place of ``objectives`` and ``more``.
         """
-        subject = Subject.of(model, device, _largest(batches).first(FEW), delta=delta, eta=eta, reach=reach)
+        users = (*objectives.values(), *(metric.objective for metric in more), step)
+        forward = Forward(step, any(one is not None and one.needs_grad for one in users))
+        few = _largest(batches).first(FEW)
+        subject = Subject.of(model, device, few, forward=forward, delta=delta, eta=eta, reach=reach)
         losses = {split: objective.bound_to(subject.model) for split, objective in objectives.items()}
         others = [metric.bound_to(subject.model) for metric in more]
-        return cls(subject, dict(batches), losses, others, Network("plain", subject.model))
+        return cls(subject, dict(batches), losses, others, Network("plain", subject.model, forward=forward))
 
     @property
     def device(self) -> Device:
@@ -161,7 +172,7 @@ class Evaluator:
 
     @property
     def _plain(self) -> Network:
-        return Network("plain", self.subject.model)
+        return Network("plain", self.subject.model, forward=self.subject.forward)
 
     def with_variant(self, variant: str) -> Evaluator:
         """Return an evaluator that runs the network as ``variant``, without a CUDA graph.
@@ -175,21 +186,28 @@ class Evaluator:
         """
         subject = self.subject
         subject.plane.restore()
-        samples = [inputs for batches in self.batches.values() for inputs, _ in batches.ends()]
-        network = make_network(variant, subject.model, samples[0], self.device)
-        if variant != "plain":
-            points = [THETA] if subject.far == THETA else [THETA, subject.far]
-            run, refresh = network.run, network.refresh
-            refuse_other_function(run, refresh, subject.model, subject.plane, points, samples, self.device)
+        if variant == "plain":
+            return self.with_network(self._plain)
+        forward = subject.forward
+        if forward.needs_grad:
+            raise Unsuitable("derivatives by the inputs are taken, of the network as it is")
+        made = make_network(variant, subject.model, subject.inputs_of_few(), self.device)
+        network = replace(made, run=forward.in_place_of(subject.model, made.run), forward=forward)
+        refuse_other_function(
+            forward, network.run, network.refresh, subject.model, subject.plane,
+            points=[THETA] if subject.far == THETA else [THETA, subject.far],
+            batches=[batch for batches in self.batches.values() for batch in batches.ends()],
+            device=self.device, of_values=forward.step is not None,
+        )  # fmt: skip
         return self.with_network(network)
 
     def with_network(self, network: Network) -> Evaluator:
         """Return an evaluator that runs ``network``, a variant of the same module, without a CUDA graph."""
         return replace(self, network=network, graph=None)
 
-    def with_objectives(self, objectives: Mapping[str, Objective]) -> Evaluator:
-        """Return an evaluator of these losses, without a CUDA graph."""
-        return replace(self, objectives=dict(objectives), graph=None)
+    def with_fit(self, fit: Fit) -> Evaluator:
+        """Return an evaluator of the losses and measures that :meth:`check` found, without a CUDA graph."""
+        return replace(self, objectives=dict(fit.objectives), more=list(fit.more), reads=fit.reads, graph=None)
 
     def with_batches_of(self, batch_size: int) -> Evaluator:
         """Return an evaluator of batches of ``batch_size`` samples, without a CUDA graph."""
@@ -225,15 +243,18 @@ class Evaluator:
 
     def check(self, name: str) -> Fit:
         """Try the network and the losses on some batches; see :func:`.check_fit`; ``name`` is for errors."""
-        return check_fit(name, self.subject.model, self.batches, self.objectives, self.device, more=self.more)
+        model, forward = self.subject.model, self.subject.forward
+        if forward.step is not None:
+            return check_step(forward.step, forward, model, self.batches, self.device)
+        return check_fit(name, model, self.batches, self.objectives, self.device, more=self.more, forward=forward)
 
     @torch.inference_mode()
-    def seconds_of(self, inputs: Tree) -> float:
-        """Return the time of one forward pass of ``inputs``, in s."""
+    def seconds_of(self, batch: Batch) -> float:
+        """Return the time of one forward pass of ``batch``, in s."""
         self.device.wait()
         began = time.perf_counter()
         with self.device.autocast():
-            self.network(inputs)
+            self.network(batch)
         self.device.wait()
         return time.perf_counter() - began
 
@@ -257,16 +278,17 @@ class Evaluator:
         """Number of batches of the largest split."""
         return math.ceil(self.most_samples / self.batch_size)
 
-    def first_inputs(self, count: int) -> Tree:
-        """Return up to ``count`` inputs of the largest split, on the device."""
+    def first(self, count: int) -> Batch:
+        """Return up to ``count`` samples of the largest split, on the device."""
         return _largest(self.batches).first(count)
 
     @torch.inference_mode()
     def bytes_per_sample(self) -> int:
         """Return the bytes of one sample: its input and its output."""
-        inputs = self.first_inputs(1)
+        batch = self.first(1)
         with self.device.autocast():
-            return nbytes(inputs) + self._plain(inputs).nbytes
+            outputs = self._plain(batch)
+        return nbytes(batch.inputs) + sum(tensor.nbytes for tensor in tensors_of(outputs).values())
 
 
 def _largest(batches: Mapping[str, Batches]) -> Batches:

@@ -147,10 +147,15 @@ class Pack:
 
 
 def library_for(device: torch.device, dtype: torch.dtype) -> Library | None:
-    """Return the library with fused kernels for a device and a dtype; None where there is none."""
+    """Return the library with fused kernels for a device and a dtype; None where there is none.
+
+    oneDNN has kernels in bfloat16 for CPUs with AVX-512 only, or with instructions for bfloat16.
+    """
     if dtype not in (torch.float32, torch.bfloat16):
         return None
-    return OneDNN(dtype) if device.type == "cpu" else CuDNN(dtype)
+    if device.type != "cpu":
+        return CuDNN(dtype)
+    return OneDNN(dtype) if dtype == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported() else None
 
 
 def fuse_layers(graph: fx.GraphModule, library: Library, dtype: torch.dtype) -> list[Pack]:

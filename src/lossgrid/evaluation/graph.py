@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stderr
 from keyword import iskeyword
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
@@ -39,6 +36,13 @@ SHAPES |= {torch.Tensor.is_complex, torch.Tensor.stride, torch.Tensor.is_contigu
 NOWHERE = -1  # address of tensors that are empty or not strided
 
 Modules = dict[str, nn.Module]
+
+
+class TensorMeta(NamedTuple):
+    """The form of a tensor in a graph."""
+
+    shape: torch.Size
+    dtype: torch.dtype
 
 
 class Frozen(Exception):  # noqa: N818
@@ -131,6 +135,17 @@ def _flat(inputs: Tree) -> list[Any]:
     return list(inputs.values() if isinstance(inputs, dict) else inputs)
 
 
+class Shapes(fx.Interpreter):
+    """Runs a graph and notes the shape and dtype of each tensor; ``ShapeProp`` of torch.fx would load SymPy."""
+
+    def run_node(self, n: fx.Node) -> Any:
+        """Run a node and return its result."""
+        result = super().run_node(n)
+        if isinstance(result, torch.Tensor):
+            n.meta["tensor_meta"] = TensorMeta(result.shape, result.dtype)
+        return result
+
+
 def trace(model: nn.Module, sample: Tree) -> fx.GraphModule:
     """Return the graph of ``model``, which shares its parameters, without identities and dropout.
 
@@ -151,8 +166,7 @@ def trace(model: nn.Module, sample: Tree) -> fx.GraphModule:
         if is_plain(node, modules, IDLE):
             node.replace_all_uses_with(node.args[0])
             graph.graph.erase_node(node)
-    with redirect_stderr(io.StringIO()):  # it also prints a traceback of its errors
-        ShapeProp(graph).propagate(*_flat(sample))
+    Shapes(graph).run(*_flat(sample))
     return graph
 
 

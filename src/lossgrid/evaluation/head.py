@@ -6,14 +6,13 @@ before. The layer takes almost no time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lossgrid.data.batch import Tree
-from lossgrid.evaluation.calling import call
 from lossgrid.evaluation.device import Device
 
 
@@ -27,12 +26,12 @@ class Float32Linear(nn.Linear):
 
 
 @torch.inference_mode()
-def keep_head_in_float32(model: nn.Module, inputs: Tree, device: Device) -> None:
+def keep_head_in_float32(model: nn.Module, forward: Callable[[], object], device: Device) -> None:
     """Make the linear layer of ``model`` that is called last compute in float32.
 
     Args:
-        model: On its device; it is changed, unless it fails on ``inputs``.
-        inputs: A few inputs of the network.
+        model: On its device; it is changed, unless ``forward`` fails.
+        forward: Makes a forward pass of a few samples.
         device: The device and its precision.
     """
     called: list[nn.Linear] = []
@@ -43,7 +42,7 @@ def keep_head_in_float32(model: nn.Module, inputs: Tree, device: Device) -> None
     hooks = [layer.register_forward_hook(note) for layer in model.modules() if type(layer) is nn.Linear]
     try:
         with device.autocast():
-            call(model, inputs)
+            forward()
     except Exception:  # compatibility.py reports the error
         return
     finally:

@@ -19,10 +19,11 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from lossgrid.data.batch import Tree, at
-from lossgrid.evaluation.calling import call
+from lossgrid.data import Batch
+from lossgrid.data.batch import Tree
 from lossgrid.evaluation.device import Device
 from lossgrid.evaluation.folded import Folds, fold_norms
+from lossgrid.evaluation.forward import Forward
 from lossgrid.evaluation.fused import fuse_layers, library_for
 from lossgrid.evaluation.graph import Frozen, compute_in_place, trace
 from lossgrid.evaluation.sameness import Unsuitable
@@ -43,20 +44,21 @@ class Network:
 
     Attributes:
         variant: Its name.
-        run: Maps a batch of inputs to outputs, called as :func:`lossgrid.evaluation.calling.call` does.
+        run: What the forward pass calls.
         steps: Parts to refresh at every point, in this order.
         about: Description of the rewriting, for the log.
+        forward: The forward pass of a batch.
     """
 
     variant: str
-    run: Callable[..., torch.Tensor]
+    run: Callable[..., Any]
     steps: Sequence[Step] = field(default=())
     about: str = ""
+    forward: Forward = field(default=Forward())
 
-    def __call__(self, inputs: Tree) -> torch.Tensor:
-        """Return the outputs of a batch of inputs, shape ``(n, ...)``."""
-        outputs: torch.Tensor = call(self.run, inputs)
-        return outputs
+    def __call__(self, batch: Batch) -> Any:
+        """Return the outputs of a batch, or the values of the user's step."""
+        return self.forward(self.run, batch)
 
     @torch.inference_mode()
     def refresh(self) -> None:
@@ -76,7 +78,7 @@ def make_network(variant: str, model: nn.Module, sample: Tree, device: Device) -
     Args:
         variant: A name of the table at the top of this module.
         model: On its device, in evaluation mode, at theta*.
-        sample: A batch of inputs.
+        sample: A few inputs, for the shapes inside the network.
         device: The device and its precision.
 
     Raises:
@@ -91,7 +93,7 @@ def make_network(variant: str, model: nn.Module, sample: Tree, device: Device) -
 def _rewritten(variant: str, model: nn.Module, sample: Tree, device: Device) -> Network:
     try:
         with device.autocast():
-            graph = trace(model, at(sample, slice(FEW)))
+            graph = trace(model, sample)
     except Exception as error:  # tracing a user's network may raise any error
         why = str(error) if isinstance(error, Frozen) else type(error).__name__
         raise Unsuitable(f"torch.fx cannot follow the network ({why})") from None

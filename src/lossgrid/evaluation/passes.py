@@ -53,11 +53,11 @@ def _of_split(
     network: Network, batches: Batches, measures: Sequence[Measure], device: Device, tick: Tick, most: int | None
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     states = [measure.start(device.torch_device) for measure in measures]
-    for inputs, targets in islice(batches, most):
+    for batch in islice(batches, most):
         with device.autocast():
-            outputs = network(inputs)
+            outputs = network(batch)
         for measure, state in zip(measures, states, strict=True):
-            measure.add(state, outputs, targets)
+            measure.add(state, outputs, batch.targets)
         tick()
     found = [measure.values(state) for measure, state in zip(measures, states, strict=True)]
     return [values for values, _ in found], [errors for _, errors in found]

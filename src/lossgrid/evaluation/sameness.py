@@ -9,17 +9,18 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
-from lossgrid.data.batch import Tree
-from lossgrid.evaluation.calling import call
+from lossgrid.data import Batch
 from lossgrid.evaluation.conversion import entries_of
 from lossgrid.evaluation.device import Device
 from lossgrid.evaluation.plane import Plane
+from lossgrid.measures.outputs import are_finite, kinds_of, tensors_of
 
-Run = Callable[..., torch.Tensor]
+Forward = Callable[[Callable[..., Any], Batch], Any]  # see the module ``forward``
 Point = tuple[float, float]
 
 AMPLIFIED = 8.0  # times the effect of roundings of the weights: the limit for a whole pass
@@ -36,14 +37,15 @@ class Differs(Unsuitable):
 
 
 @torch.inference_mode()
-def far_point(model: nn.Module, plane: Plane, reach: Point, inputs: Tree, device: Device) -> Point:
+def far_point(forward: Forward, model: nn.Module, plane: Plane, reach: Point, batch: Batch, device: Device) -> Point:
     """Return the furthest point towards ``reach`` with finite outputs; theta* where there is none.
 
     Args:
+        forward: The forward pass of a batch.
         model: The user's module.
         plane: Moves the entries of ``model``.
         reach: The coordinates of the grid furthest from 0, ``(alpha, beta)``.
-        inputs: A batch.
+        batch: A few samples.
         device: The device and its precision.
     """
     size = max(map(abs, reach))
@@ -52,8 +54,8 @@ def far_point(model: nn.Module, plane: Plane, reach: Point, inputs: Tree, device
         point = (fraction * end[0], fraction * end[1])
         plane.move(*point)
         with device.autocast():
-            outputs = call(model, inputs)
-        if outputs.isfinite().all():
+            outputs = forward(model, batch)
+        if are_finite(outputs):
             plane.restore()
             return point
     plane.restore()
@@ -62,57 +64,65 @@ def far_point(model: nn.Module, plane: Plane, reach: Point, inputs: Tree, device
 
 @torch.inference_mode()
 def refuse_other_function(
-    run: Run,
+    forward: Forward,
+    run: Callable[..., Any],
     refresh: Callable[[], None],
     model: nn.Module,
     plane: Plane,
     points: Sequence[Point],
-    samples: Sequence[Tree],
+    batches: Sequence[Batch],
     device: Device,
+    *,
+    of_values: bool = False,
 ) -> None:
     """Refuse a variant that differs from ``model`` at points of the plane; the network ends at theta*.
 
     Args:
+        forward: The forward pass of a batch.
         run: The variant.
         refresh: Updates the variant from the entries that ``plane`` has moved.
         model: The user's module.
         plane: Moves the entries of ``model``.
         points: Points of the comparison, ``(alpha, beta)``.
-        samples: Batches of inputs.
+        batches: The batches that are compared.
         device: The device and its precision.
+        of_values: Whether ``forward`` returns losses; near 0 these amplify round-off at theta* too.
 
     Raises:
-        Unsuitable: ``run`` fails.
+        Unsuitable: ``run`` fails, or the outputs hold no tensors.
         Differs: Its outputs differ by more than round-off.
     """
     try:
         for point in points:
             plane.move(*point)
             refresh()
-            for inputs in samples:
-                _compare(run, model, plane, point, inputs, device)
+            for batch in batches:
+                with device.autocast():
+                    expected = forward(model, batch)
+                    try:
+                        found = forward(run, batch)
+                    except Exception as error:  # a kernel or compiler is missing, or does not support the network
+                        raise Unsuitable(f"it fails ({describe(error)})") from None
+                if not tensors_of(expected):
+                    raise Unsuitable(f"outputs of the type {type(expected).__name__} cannot be compared")
+                if kinds_of(expected) != kinds_of(found):
+                    raise Unsuitable(f"its outputs are of type {type(found).__name__}, not {type(expected).__name__}")
+                apart = distance(expected, found)
+                if apart <= device.format.variants:
+                    continue
+                amplifies = point != THETA or of_values
+                if amplifies and apart <= AMPLIFIED * noise(forward, model, plane, point, batch, expected, device):
+                    continue
+                where = "" if point == THETA else f" at ({point[0]:g}, {point[1]:g})"
+                raise Differs(f"its outputs differ by {apart:.1e} of the largest{where}")
     finally:
         plane.restore()
         refresh()
 
 
-def _compare(run: Run, model: nn.Module, plane: Plane, point: Point, inputs: Tree, device: Device) -> None:
-    with device.autocast():
-        expected = call(model, inputs)
-        try:
-            found = call(run, inputs)
-        except Exception as error:  # a kernel or compiler is missing, or does not support the network
-            raise Unsuitable(f"it fails ({describe(error)})") from None
-    apart = distance(expected, found)
-    if apart <= device.format.variants:
-        return
-    if point != THETA and apart <= AMPLIFIED * noise(model, plane, point, inputs, expected, device):
-        return
-    where = "" if point == THETA else f" at ({point[0]:g}, {point[1]:g})"
-    raise Differs(f"its outputs differ by {apart:.1e} of the largest{where}")
-
-
-def noise(model: nn.Module, plane: Plane, point: Point, inputs: Tree, expected: torch.Tensor, device: Device) -> float:
+def noise(
+    forward: Forward, model: nn.Module, plane: Plane, point: Point, batch: Batch, expected: Any, device: Device
+) -> float:
     """Return how far roundings of the weights change the outputs, as a fraction of the largest output.
 
     No variant can be more exact. Far from theta* some networks amplify the smallest difference. The network ends at
@@ -120,18 +130,44 @@ def noise(model: nn.Module, plane: Plane, point: Point, inputs: Tree, expected: 
     """
     plane.shake(device.format.roundings)
     with device.autocast():
-        shaken = call(model, inputs)
+        shaken = forward(model, batch)
     plane.move(*point)
     return distance(expected, shaken)
 
 
-def distance(expected: torch.Tensor, found: torch.Tensor) -> float:
-    """Return the largest difference as a fraction of the largest output; infinite if shapes or dtypes differ."""
+def distance(expected: Any, found: Any) -> float:
+    """Return the largest difference as a fraction of the largest output; infinite if shapes or dtypes differ.
+
+    Of outputs of several tensors it is the largest of all. Integers beside real numbers may differ: they follow from
+    these, as a class follows from its scores.
+    """
+    ours, theirs = tensors_of(expected), tensors_of(found)
+    if ours.keys() != theirs.keys():
+        return math.inf
+    real = [place for place, tensor in ours.items() if _is_real(tensor)] or list(ours)
+    apart = [_apart(ours[place], theirs[place]) for place in real]
+    same_form = all(ours[place].shape == theirs[place].shape for place in ours)
+    return max(apart, default=0.0) if same_form and not any(map(math.isnan, apart)) else math.inf
+
+
+def _is_real(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _apart(expected: torch.Tensor, found: torch.Tensor) -> float:
     if expected.shape != found.shape or expected.dtype != found.dtype:
         return math.inf
     if torch.equal(expected, found):
         return 0.0
+    if expected.dtype == torch.bool:
+        return math.inf
     return float((expected - found).abs().max() / expected.abs().max())
+
+
+def are_equal(one: Any, other: Any) -> bool:
+    """Return whether all tensors of two outputs are equal to the bit."""
+    ours, theirs = tensors_of(one), tensors_of(other)
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[place], theirs[place]) for place in ours)
 
 
 def describe(error: Exception) -> str:
@@ -150,18 +186,19 @@ def twin_of(model: nn.Module) -> nn.Module | None:
 
 @torch.inference_mode()
 def follows_its_entries(
-    model: nn.Module, twin: nn.Module, plane: Plane, point: Point, inputs: Tree, device: Device
+    forward: Forward, model: nn.Module, twin: nn.Module, plane: Plane, point: Point, batch: Batch, device: Device
 ) -> bool:
     """Return whether ``model``, moved, returns the outputs of a fresh copy with the same entries.
 
     A network that caches results of its weights, or reads them through an alias, returns other outputs.
 
     Args:
+        forward: The forward pass of a batch.
         model: The user's module, after a pass at theta*.
         twin: A copy from before that pass.
         plane: Moves the entries of ``model``.
         point: Point of the comparison, ``(alpha, beta)``.
-        inputs: A few inputs.
+        batch: A few samples.
         device: The device and its precision.
     """
     plane.move(*point)
@@ -172,7 +209,7 @@ def follows_its_entries(
             return True
         fresh[name].copy_(own[name])
     with device.autocast():
-        expected, found = call(twin, inputs), call(model, inputs)
+        expected, found = forward(twin, batch), forward(model, batch)
     same = distance(expected, found) <= device.format.variants
     plane.restore()
     return same

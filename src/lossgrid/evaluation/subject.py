@@ -9,9 +9,10 @@ from functools import cached_property
 import torch
 from torch import nn
 
-from lossgrid.data.batch import Tree, at
+from lossgrid.data import Batch, Tree
 from lossgrid.evaluation.conversion import report_rounding, to_device
 from lossgrid.evaluation.device import Device
+from lossgrid.evaluation.forward import Forward
 from lossgrid.evaluation.head import keep_head_in_float32
 from lossgrid.evaluation.plane import Plane
 from lossgrid.evaluation.sameness import Point, far_point, follows_its_entries
@@ -26,22 +27,25 @@ class Subject:
         plane: Moves the entries of ``model``.
         device: The device and its precision.
         reach: The coordinates of the grid furthest from 0, ``(alpha, beta)``.
-        few: A few inputs, on the device, for trial passes.
+        few: A few samples, on the device, for trial passes.
+        forward: The forward pass.
     """
 
     model: nn.Module
     plane: Plane
     device: Device
     reach: Point
-    few: Tree
+    few: Batch
+    forward: Forward
 
     @classmethod
     def of(
         cls,
         model: nn.Module,
         device: Device,
-        few: Tree,
+        few: Batch,
         *,
+        forward: Forward,
         delta: Mapping[str, torch.Tensor],
         eta: Mapping[str, torch.Tensor] | None,
         reach: Point,
@@ -52,19 +56,29 @@ class Subject:
             InputError: A number is beyond the range of the dtype, or an entry is quantised.
         """
         report_rounding(model, device)
-        model = _converted(model, device, few)
+        model = _converted(model, device, few, forward)
         plane = Plane(model, delta, eta)
-        return cls(model, plane, device, (reach[0], 0.0 if eta is None else reach[1]), few)
+        return cls(model, plane, device, (reach[0], 0.0 if eta is None else reach[1]), few, forward)
 
     @cached_property
     def far(self) -> Point:
         """The furthest point towards ``reach`` with finite outputs, ``(alpha, beta)``."""
-        return far_point(self.model, self.plane, self.reach, self.few, self.device)
+        return far_point(self.forward, self.model, self.plane, self.reach, self.few, self.device)
+
+    @torch.inference_mode()
+    def inputs_of_few(self) -> Tree:
+        """Return what a forward pass of the few samples gives the network.
+
+        Raises:
+            Unsuitable: A step calls it in no way that another network could be called in.
+        """
+        with self.device.autocast():
+            return self.forward.inputs_of(self.model, self.few)
 
     def follows_its_entries(self, twin: nn.Module) -> bool:
         """Return whether the network, moved, returns the outputs of its fresh copy; see :mod:`.sameness`."""
-        twin = _converted(twin, self.device, self.few)
-        return follows_its_entries(self.model, twin, self.plane, self.far, self.few, self.device)
+        twin = _converted(twin, self.device, self.few, self.forward)
+        return follows_its_entries(self.forward, self.model, twin, self.plane, self.far, self.few, self.device)
 
     def why_not_finite(self, alpha: float, beta: float) -> str | None:
         """Return why the outputs at a point are not finite; None if the entries do not explain it."""
@@ -72,8 +86,8 @@ class Subject:
         return self.plane.why_not_finite()
 
 
-def _converted(model: nn.Module, device: Device, few: Tree) -> nn.Module:
+def _converted(model: nn.Module, device: Device, few: Batch, forward: Forward) -> nn.Module:
     model = to_device(model, device)
     if device.is_cast:
-        keep_head_in_float32(model, at(few, slice(1)), device)
+        keep_head_in_float32(model, lambda: forward(model, few), device)
     return model

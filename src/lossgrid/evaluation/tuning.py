@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import torch
 
-from lossgrid.data.batch import count
 from lossgrid.evaluation.evaluator import Evaluator
 from lossgrid.evaluation.network import Network
 
@@ -29,12 +28,12 @@ def even_batches(samples: int, batch_size: int) -> int:
 
 def seconds_per_sample(evaluator: Evaluator, batch_size: int) -> float:
     """Return the time per sample, in s: the minimum of several passes, as other processes may disturb some."""
-    inputs = evaluator.first_inputs(batch_size)
-    evaluator.seconds_of(inputs)  # the first pass chooses kernels and allocates memory
+    batch = evaluator.first(batch_size)
+    evaluator.seconds_of(batch)  # the first pass chooses kernels and allocates memory
     began, best, runs = time.perf_counter(), math.inf, 0
     while (taken := time.perf_counter() - began) < LEAST_SECONDS or (runs < RUNS and taken < MOST_SECONDS):
-        best, runs = min(best, evaluator.seconds_of(inputs)), runs + 1
-    return best / count(inputs)
+        best, runs = min(best, evaluator.seconds_of(batch)), runs + 1
+    return best / min(batch_size, evaluator.most_samples)
 
 
 def seconds_in_turns(evaluator: Evaluator, networks: Sequence[Network]) -> list[float]:

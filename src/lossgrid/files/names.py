@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
-from lossgrid.wording import one_line
+from lossgrid.errors import shown
 
 NAME_MAX, PATH_MAX = 255, 4095  # bytes, as on Linux
 PARTIAL = 30  # bytes: the name of an unfinished file is longer by this
-SHOWN = 600  # most characters of a user's text in an error
 KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISDIR, "a directory"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -19,22 +18,6 @@ KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
-
-
-def shown(text: object) -> str:
-    """Return a user's text for an error: on one line, shortened in the middle to ``SHOWN`` characters."""
-    return one_line(str(text), SHOWN)
-
-
-def listed(names: Iterable[str], most: int, *, separator: str = ", ") -> str:
-    """Return the first ``most`` names for an error, and the number of all others.
-
-    >>> listed(["a", "b", "c"], 2)
-    'a, b and 1 more'
-    """
-    every = list(names)
-    more = f" and {len(every) - most} more" if len(every) > most else ""
-    return separator.join(every[:most]) + more
 
 
 def fault_of_name(path: Path, *, written: bool = False) -> str:

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from lossgrid.errors import InputError
-from lossgrid.files.names import fault_of_name, kind_of, shown
+from lossgrid.errors import InputError, shown
+from lossgrid.files.names import fault_of_name, kind_of
 
 
 def open_file(path: Path, *, what: str, expected: str = "expected a file") -> BinaryIO:

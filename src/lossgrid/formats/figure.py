@@ -17,7 +17,7 @@ from lossgrid.plot.coordinates import DrawnAxis, drawn_axis, refuse_coordinates
 from lossgrid.plot.labels import missing, text_of, title_of, with_unit
 from lossgrid.plot.notes import COLOUR
 from lossgrid.plot.scale import Scale, ScaleOptions, choose_scale
-from lossgrid.surface import Surface
+from lossgrid.surface import INTERPOLATED, Surface
 from lossgrid.surface.caveats import caveats_of
 from lossgrid.wording import one_line
 
@@ -45,10 +45,11 @@ def figure_of(surface: Surface, options: HeightOptions) -> dict[str, Any]:
         f'<span style="font-size:0.7em;color:{COLOUR}">{_plain(caveat)}</span>' for caveat in caveats_of(surface)
     ]
     title = {"text": "<br>".join([_plain(", ".join(filter(None, notes))), *caveats])}
-    hover = {"hovertext": _texts(surface, values, label), "hoverinfo": "text"}
+    hover = {"hovertext": _texts(surface, values, label, surface.bars.get(quantity.name)), "hoverinfo": "text"}
     heights, axis = np.clip(scale.transform(values), *scale.limits), _axis(scale, label)
     if surface.is_line or 1 in surface.shape:
         trace, layout = _line(surface, heights, axis)
+        trace |= _error_bars(values, surface.bars.get(quantity.name), scale)
     else:
         trace, layout = _plane(surface, heights, scale, axis, is_good_high=quantity.better == "higher")
     return {"data": [trace | hover], "layout": layout | {"title": title}}
@@ -106,12 +107,33 @@ def _axis(scale: Scale, label: str) -> dict[str, Any]:
     return {"title": {"text": label}, "tickvals": transformed, "ticktext": [f"{tick:.4g}" for tick in ticks]}
 
 
-def _texts(surface: Surface, values: npt.NDArray[np.float64], label: str) -> list[Any]:
+def _error_bars(values: npt.NDArray[np.float64], bars: npt.NDArray[np.float32] | None, scale: Scale) -> dict[str, Any]:
+    """Return the error bars of a line in the scale of its heights; empty if there are none."""
+    if bars is None or not (bars > 0).any():
+        return {}
+    width = np.nan_to_num(bars.astype(np.float64), nan=0.0, posinf=0.0)
+    low, middle, high = (np.clip(scale.transform(values + sign * width), *scale.limits) for sign in (-1, 0, 1))
+    return {
+        "error_y": {
+            "type": "data", "symmetric": False, "thickness": 1, "width": 0,
+            "array": _or_none((high - middle).ravel()), "arrayminus": _or_none((middle - low).ravel()),
+        }
+    }  # fmt: skip
+
+
+def _texts(
+    surface: Surface, values: npt.NDArray[np.float64], label: str, bars: npt.NDArray[np.float32] | None
+) -> list[Any]:
     """Return the hover texts of all points: coordinates and the value, which may be above a clipped height.
+
+    Interpolated values have their error bars.
 
     They are complete texts: in a template, plotly.js exchanges row and column of the numbers.
     """
     texts = np.char.mod(f"{label.replace('%', '%%')} %.6g", values)
+    if bars is not None:
+        off = np.char.mod(" ± %.2g, interpolated", bars)
+        texts = np.char.add(texts, np.where(surface.status == INTERPOLATED, off, ""))
     for name, numbers in reversed(coordinates(surface).items()):
         texts = np.char.add(np.char.mod(f"{name} %.4g<br>", numbers), texts)
     rows: list[Any] = (texts.ravel() if 1 in texts.shape else texts).tolist()

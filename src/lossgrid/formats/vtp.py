@@ -1,7 +1,8 @@
 """VTK PolyData (.vtp) for ParaView: points at (alpha, beta, height), four neighbours a face.
 
 Points without a height (pending, not finite, or without a logarithm) are left out, with their faces. The heights are
-also the point array ``zvalue``, as in files of the reference tool; all metrics are point arrays, unchanged.
+also the point array ``zvalue``, as in files of the reference tool; all metrics are point arrays, unchanged, with the
+error bars of interpolated values.
 
 Written with the standard library: VTK itself is half a gigabyte, and meshio and pyevtk have only grids.
 """
@@ -22,6 +23,7 @@ from lossgrid.formats.format import Format
 from lossgrid.formats.heights import HeightOptions, choose_values
 from lossgrid.formats.points import coordinates
 from lossgrid.surface import Surface
+from lossgrid.surface.quantity import bar_of
 from lossgrid.wording import one_line
 
 log = logging.getLogger(__name__)
@@ -41,7 +43,8 @@ def write(surface: Surface, path: Path, options: HeightOptions) -> None:
     if left_out := int(np.count_nonzero(~finite)):
         log.warning("%s: %d of %d points have no height and are left out", surface.path, left_out, finite.size)
     axes = {"beta": np.zeros(surface.shape), **coordinates(surface)}
-    arrays: dict[str, npt.NDArray[Any]] = {"zvalue": heights, **surface.values, "status": surface.status}
+    bars = {bar_of(name): array.astype(np.float64) for name, array in surface.bars.items()}
+    arrays: dict[str, npt.NDArray[Any]] = {"zvalue": heights, **surface.values, **bars, "status": surface.status}
     tree = _poly_data(
         points=np.stack([axes["alpha"][finite], axes["beta"][finite], heights[finite]], axis=1),
         cells=cells_of(np.atleast_2d(finite)),

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from lossgrid.errors import InputError
 from lossgrid.formats.format import Format
 from lossgrid.surface import Surface
+from lossgrid.surface.quantity import bar_of
 from lossgrid.wording import one_line
 
 KINDS = {"f": "Float", "i": "Int", "u": "UChar"}  # dtype.kind of NumPy -> NumberType; the only unsigned array is uint8
@@ -46,6 +47,7 @@ def write(surface: Surface, path: Path) -> None:
             _item(geometry, str(len(axis)), axis, Format="HDF").text = f"{source}:/{name}"
     arrays: dict[str, npt.NDArray[Any]] = {
         **surface.values,
+        **{bar_of(name): bars for name, bars in surface.bars.items()},
         "status": surface.status,
         "seconds": surface.seconds,
         "rank": surface.rank,

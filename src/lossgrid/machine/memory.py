@@ -7,12 +7,19 @@ from pathlib import Path
 
 from lossgrid.machine.groups import own_groups
 from lossgrid.machine.kernel import ROOT, amount, fields_of, text_of
+from lossgrid.wording import of_bytes
 
 # files of a control group, versions 2 and 1: its limit, its usage, and the part of the usage that the kernel can drop
 LIMITS = (
     ("memory.max", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
+
+
+def shortage(needed: float) -> str:
+    """Return the words for too little memory, the end of an error; "" if ``needed`` bytes can be allocated."""
+    left = memory_left()
+    return "" if needed <= left else f"{of_bytes(needed)}, and {of_bytes(left)} of memory are left"
 
 
 def memory_left(root: Path = ROOT) -> float:

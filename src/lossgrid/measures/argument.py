@@ -9,8 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lossgrid.errors import InputError, did_you_mean
-from lossgrid.files import shown
+from lossgrid.errors import InputError, did_you_mean, shown
 
 Argument = Callable[[Any], Any]
 MOST_NUMBERS = 1_000_000  # entries of a list; a hostile file may have more

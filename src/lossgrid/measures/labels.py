@@ -44,3 +44,28 @@ class Labels:
             return scores, targets
         counted = self.counted(targets)
         return scores.movedim(1, -1)[counted], targets[counted]
+
+    def axis_fault(self, outputs: torch.Tensor, targets: torch.Tensor) -> str | None:
+        """Return why the classes are not in the dimension of the labels, or could be in two; None if all is right."""
+        shape, wanted = tuple(outputs.shape), tuple(targets.shape)
+        expected = "expected a score for every class, shape"
+        if self.dimension == -1:
+            return None if shape[:-1] == wanted else f"{expected} ({_listed(*wanted, 'classes')}), got {shape}"
+        ends = sorted({1, len(shape) - 1})  # the classes are in dimension 1, as in torch, or in the last one
+        axes = [axis for axis in ends if 0 < axis < len(shape) and shape[:axis] + shape[axis + 1 :] == wanted]
+        if 1 not in axes:
+            where = f"; dimension {axes[0]} could be the classes, which are expected in dimension 1" if axes else ""
+            return (
+                f"{expected} ({_listed(wanted[0], 'classes', *wanted[1:])}), for integer targets of shape {wanted}, "
+                f"got {shape}{where}"
+            )
+        if len(axes) > 1 and self.dimension is None:
+            return (
+                f"outputs of shape {shape} can be read in {len(axes)} ways for targets of shape {wanted}: classes in "
+                f"dimension {' or in dimension '.join(map(str, axes))}"
+            )
+        return None
+
+
+def _listed(*sizes: int | str) -> str:
+    return ", ".join(map(str, sizes))

@@ -11,6 +11,7 @@ from torch import nn
 
 from lossgrid.data.batch import Tree
 from lossgrid.measures.labels import Labels
+from lossgrid.measures.outputs import Reading
 
 # Numbers whose sum is the loss of a batch times its weight; and the weight.
 Terms = tuple[torch.Tensor, torch.Tensor | int]
@@ -37,6 +38,7 @@ class Objective:
         is_users: Whether a user wrote the loss.
         takes_model: Whether the loss has a parameter ``model``; call :meth:`bound_to` before ``terms``.
         role: Its kind in errors, such as "loss function".
+        needs_grad: Whether the loss takes derivatives by the inputs.
     """
 
     name: str
@@ -49,10 +51,18 @@ class Objective:
     is_users: bool = False
     takes_model: bool = False
     role: str = "loss function"
+    needs_grad: bool = False
 
     def bound_to(self, model: nn.Module) -> Objective:
         """Return the same loss; a parameter ``model`` of it gets ``model``, the moving network."""
         return replace(self, terms=partial(self.terms, model=model), takes_model=False) if self.takes_model else self
+
+    def of_outputs(self, reading: Reading) -> Objective:
+        """Return the same loss of outputs of several tensors: what is built-in reads the one that the rule names."""
+        if not reading.about:
+            return self
+        terms = self.terms if self.is_users else reading.before(self.terms)
+        return replace(self, terms=terms, recognised=reading.before(self.recognised), check=reading.before(self.check))
 
     def without_accuracy(self) -> Objective:
         """Return the loss alone, of targets that are no classes."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from lossgrid.measures.classes import Counted
 from lossgrid.measures.labels import Labels
 from lossgrid.measures.mean import Mean
 from lossgrid.measures.measure import Measure
 from lossgrid.measures.objective import Objective
+from lossgrid.measures.outputs import Read
 from lossgrid.measures.ratio import Ratio
 from lossgrid.surface import quantity
 
@@ -31,6 +33,8 @@ def loss_of(objective: Objective) -> Measure:
 
 def of_labels(measure: Measure, labels: Labels | None) -> Measure:
     """Return a measure; one of classes gets the targets that count, with the classes in dimension 1."""
+    if isinstance(measure, Read):
+        return replace(measure, measure=of_labels(measure.measure, labels))
     if labels is None or labels.are_usual or not measure.of_classes:
         return measure
     return Counted(measure, labels)

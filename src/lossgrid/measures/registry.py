@@ -54,5 +54,5 @@ def users_metric(name: str, given: Any, source: str) -> Metric:
     if not NAME.fullmatch(name):
         raise InputError(f"--metric: expected a name of letters, digits and _, got {name!r}")
     if name in TAKEN or name in BUILT_IN or TOP.fullmatch(name) or name.endswith(ERROR):
-        raise InputError(f"--metric: the name {name} is taken; choose another one for {source}")
+        raise InputError(f"--metric: {name} is a name of lossgrid's own; choose another one for {source}")
     return of_function_or_object(name, given, source)

@@ -38,11 +38,12 @@ def of_function_or_object(name: str, given: Any, source: str) -> Metric:
     """
     if _has_methods(given):
         metric = user_code.call(given, name=source, role="metric") if inspect.isclass(given) else given
-        return Metric(Accumulator(name, metric, source))
+        return Metric(Accumulator(name, metric, source), is_users=True)
     if not callable(given):
         raise InputError(f"metric {source}: expected a function, or an object with {', '.join(METHODS)}")
     objective = of_user(given, source, role="metric")
-    return Metric(Mean(name, objective.terms, lambda split: meaning(name, split, given)), objective)
+    measure = Mean(name, objective.terms, lambda split: meaning(name, split, given))
+    return Metric(measure, objective, is_users=True)
 
 
 def _has_methods(given: Any) -> bool:

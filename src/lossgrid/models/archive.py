@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 
 import torch
 
-from lossgrid.errors import InputError
-from lossgrid.files import open_file, shown
+from lossgrid.errors import InputError, shown
+from lossgrid.files import open_file
 
 SAFE_FROM = "2.10"  # before torch 2.6 a forged file runs code despite weights_only=True, before 2.10 it corrupts memory
 ZIP = b"PK\x03\x04"
@@ -117,10 +117,13 @@ def _check_members(stream: BinaryIO) -> None:
     """Check sizes and checksums of an archive.
 
     Raises:
-        BadZipFile: A member is larger than the file, compressed or named twice, or its checksum is wrong.
+        BadZipFile: A member is larger than the file, compressed or named twice, or its checksum is wrong; or the
+            archive is a program of TorchScript.
     """
     with zipfile.ZipFile(stream) as archive:
         members = archive.infolist()
+        if any(member.filename.rpartition("/")[2] == "constants.pkl" for member in members):
+            raise zipfile.BadZipFile("TorchScript")
         if not all(map(_is_stored, members)) or len({member.filename for member in members}) < len(members):
             raise zipfile.BadZipFile("members are not as torch.save stores them")
         if sum(member.file_size for member in members) > os.fstat(stream.fileno()).st_size:

@@ -13,8 +13,8 @@ import safetensors
 import safetensors.torch
 import torch
 
-from lossgrid.errors import InputError
-from lossgrid.files import read_file, shown
+from lossgrid.errors import InputError, shown
+from lossgrid.files import read_file
 from lossgrid.models.archive import StandIn, read_archive
 from lossgrid.models.layout import (
     BY_RULE,
@@ -62,7 +62,7 @@ def read_checkpoint(path: Path, layout: Layout = BY_RULE) -> State:
         if not isinstance(name, str) or not (isinstance(value, torch.Tensor) or is_extra(name)):
             raise InputError(
                 f"checkpoint {shown(path)} holds {_kind(value)} under {str(name)[:60]!r}{_where(layout)}; "
-                f"{EXPECTED}{other_keys(content, layout)}"
+                f"{EXPECTED}{_of_quantised(name) or other_keys(content, layout)}"
             )
     state = _detached(left)
     if not _is_text(head):
@@ -156,6 +156,12 @@ def _detached(state: Mapping[str, Any]) -> State:
         for name, value in state.items()
     )
     return with_versions(copy, getattr(state, "_metadata", None))
+
+
+def _of_quantised(name: Any) -> str:
+    """Return the remedy for the checkpoint of a quantised network, whose layers keep packed weights; else ""."""
+    is_packed = isinstance(name, str) and "_packed_params" in name
+    return "; it is of a quantised network: give the checkpoint of the network it was made of" if is_packed else ""
 
 
 def _where(layout: Layout) -> str:

@@ -12,10 +12,8 @@ from typing import Any
 
 import torch
 
-from lossgrid.errors import InputError
-from lossgrid.files import shown
+from lossgrid.errors import InputError, shown
 from lossgrid.models.names import State, is_extra, listed, with_versions
-from lossgrid.settings.checkpoint import CheckpointConfig
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +36,6 @@ class Layout:
     key: str | None = None
     prefix: str | None = None
     ignore: Sequence[str] = ()
-
-    @classmethod
-    def of(cls, config: CheckpointConfig) -> Layout:
-        """Return the layout that the settings describe."""
-        return cls(config.checkpoint_key, config.checkpoint_prefix, config.checkpoint_ignore)
 
 
 BY_RULE = Layout()  # the weights are found by rule

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from lossgrid import files
+from lossgrid import errors
 
 PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and of torch.compile
 PARTS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")  # of wrappers around a part
@@ -108,4 +108,4 @@ def _without_parts(state: State, parts: list[str]) -> State:
 
 def listed(names: Iterable[str], *, separator: str = ", ") -> str:
     """Return the first ``NAMED`` names as text, and the number of all others."""
-    return files.listed(names, NAMED, separator=separator)
+    return errors.listed(names, NAMED, separator=separator)

@@ -1,4 +1,4 @@
-"""Networks by name, or a user's as ``package.module:factory``."""
+"""Networks by name, of a library as ``timm:NAME``, or a user's as ``package.module:factory``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import nn
 from lossgrid import user_code
 from lossgrid.errors import InputError, did_you_mean
 from lossgrid.models.densenet import DenseNet
+from lossgrid.models.libraries import LIBRARIES, build_of_library
 from lossgrid.models.mlp import MLP
 from lossgrid.models.resnet import IMAGENET, ResNet, cifar_resnet, imagenet_resnet
 from lossgrid.models.vgg import VGG
@@ -59,7 +60,7 @@ def build(name: str, args: Mapping[str, Any], *, facts: Mapping[str, int]) -> nn
     """Return a new network.
 
     Args:
-        name: A built-in network, or ``package.module:factory``.
+        name: A built-in network, ``LIBRARY:NAME`` of :mod:`lossgrid.models.libraries`, or ``package.module:factory``.
         args: The user's arguments of its factory.
         facts: Arguments known from the data (``in_channels``, ``in_features``, ``num_classes``). The factory gets those
             that its signature names and ``args`` lacks.
@@ -68,6 +69,8 @@ def build(name: str, args: Mapping[str, Any], *, facts: Mapping[str, int]) -> nn
         InputError: The name or an argument is unknown, an argument is wrong, or the factory raises or returns no
             ``torch.nn.Module``.
     """
+    if (found := build_of_library(name, args, facts)) is not None:
+        return found
     factory = user_code.load(name, role="model factory") if user_code.is_reference(name) else _built_in(name)
     try:
         parameters = dict(inspect.signature(factory).parameters)
@@ -97,4 +100,7 @@ def _built_in(name: str) -> Factory:
         return REGISTRY[name]
     some = f"; there are {', '.join(names()[:SHOWN])} and {len(REGISTRY) - SHOWN} more."
     hint = did_you_mean(name, REGISTRY, most=3) or some
-    raise InputError(f"--model: unknown model {name!r}{hint} Your own goes as package.module:factory")
+    raise InputError(
+        f"--model: unknown model {name!r}{hint} Others go as "
+        f"{', '.join(f'{library}:NAME' for library in LIBRARIES)} or package.module:factory"
+    )

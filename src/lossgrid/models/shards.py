@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lossgrid.errors import InputError
-from lossgrid.files import fault_of_name, read_file, shown
+from lossgrid.errors import InputError, shown
+from lossgrid.files import fault_of_name, read_file
 from lossgrid.models.names import listed
 
 INDEX = "model.safetensors.index.json"

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 
 from lossgrid import user_code
-from lossgrid.errors import InputError
-from lossgrid.files import shown
+from lossgrid.errors import InputError, shown
 from lossgrid.models.cast import cast, loses_digits
 from lossgrid.models.names import (
     PREFIXES,

@@ -201,20 +201,22 @@ def _width(of: Subject, axis: int) -> Bound | None:
 
 SHARPNESS = Definition(
     "sharpness", "sharpness, radius {radius}", lambda of: sharpness(of.land, of.radius),
-    source="Keskar et al. 2017; Dinh et al. 2017", units="L",
+    source="Keskar et al. 2017; Dinh et al. 2017", units="L", is_monotone=True,
 )  # fmt: skip
 WIDTH = Definition(
-    "width_{level}", "width {where}", lambda of: _width(of, 0), units="lengths", grids="line", per_level=True
-)
+    "width_{level}", "width {where}", lambda of: _width(of, 0), units="lengths", grids="line", per_level=True,
+    is_monotone=True,
+)  # fmt: skip
 WIDTH_ALPHA = Definition(
     "width_alpha_{level}", "width along alpha {where}", lambda of: _width(of, 0),
-    units="lengths", grids="plane", per_level=True,
+    units="lengths", grids="plane", per_level=True, is_monotone=True,
 )  # fmt: skip
 WIDTH_BETA = Definition(
     "width_beta_{level}", "width along beta {where}", lambda of: _width(of, 1),
-    units="lengths", grids="plane", per_level=True,
+    units="lengths", grids="plane", per_level=True, is_monotone=True,
 )  # fmt: skip
 AREA = Definition(
     "area_{level}", "area {where}", lambda of: area(of.land, of.asked_level),
     source="Hochreiter and Schmidhuber 1997; Dinh et al. 2017", units="lengths squared", grids="plane", per_level=True,
+    is_monotone=True,
 )  # fmt: skip

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from typing import Any, Literal, TypeVar
 
-from lossgrid.errors import InputError
+from lossgrid.errors import InputError, shown
 from lossgrid.numbers.landscape import Bound, Landscape
 from lossgrid.numbers.level import Level
 from lossgrid.surface import Quantity, Surface
-from lossgrid.wording import one_line
 
 Value = float | Bound | None
 Part = TypeVar("Part")
@@ -58,7 +57,7 @@ class Subject:
         if self.quantity.better == "higher":
             is_accuracy = self.quantity.kind == "accuracy"
             text = text.replace("accuracy", "error") if is_accuracy else f"what {text} lacks of the best"
-        return one_line(text)
+        return shown(text)
 
     def once(self, function: Callable[[Landscape], Part]) -> Part:
         """Return ``function(land)``, computed once for all numbers that need it."""
@@ -78,6 +77,8 @@ class Number:
         value: None if it does not exist, such as the width at a multiple of a loss of 0.
         is_lower: Whether it is a lower bound.
         is_share: Whether it is shown in per cent.
+        interval: Its least and its largest value, as far as the error bars of interpolated values allow; the largest is
+            None if there is no limit. None for no interval.
     """
 
     key: str
@@ -85,15 +86,31 @@ class Number:
     value: float | int | None
     is_lower: bool = False
     is_share: bool = False
+    interval: tuple[float, float | None] | None = None
 
     def __str__(self) -> str:
         if self.value is None:
             return "-"
-        if isinstance(self.value, int):
-            text = str(self.value)
-        else:
-            text = f"{100 * self.value:.3g} %" if self.is_share else f"{self.value:.4g}"
-        return f">= {text}" if self.is_lower else text
+        text = f">= {self._shown(self.value)}" if self.is_lower else self._shown(self.value)
+        if self.interval is None:
+            return text
+        low, high = self.interval
+        return (
+            f"{text} (>= {self._shown(low)})" if high is None else f"{text} ({self._shown(low)} to {self._shown(high)})"
+        )
+
+    def _shown(self, value: float) -> str:
+        if isinstance(value, int):
+            return str(value)
+        return f"{100 * value:.3g} %" if self.is_share else f"{value:.4g}"
+
+    def between(self, one: Number, other: Number) -> Number:
+        """Return it with the interval between two numbers; without one if these are not all there."""
+        ends = [end.value for end in (self, one, other) if end.value is not None]
+        if len(ends) < 3:
+            return self
+        bounded = not (self.is_lower or one.is_lower or other.is_lower)
+        return replace(self, interval=(min(ends), max(ends) if bounded else None))
 
 
 @dataclass(frozen=True)
@@ -108,6 +125,8 @@ class Definition:
         units: The unit; ``share`` is shown in per cent, ``L`` is the unit of the quantity.
         grids: The grids that have this number.
         per_level: Whether there is one for each level.
+        is_monotone: Whether it only rises, or only falls, where any value but that of the centre rises; then error bars
+            of values give it an interval.
     """
 
     key: str
@@ -117,6 +136,7 @@ class Definition:
     units: str = "1"
     grids: Literal["all", "line", "plane"] = "all"
     per_level: bool = False
+    is_monotone: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a definition that cannot be used.
@@ -128,9 +148,9 @@ class Definition:
             names = [self.key.format(**_EXAMPLE), self.label.format(**_EXAMPLE)]
         except (AttributeError, LookupError, TypeError, ValueError):
             names = []
-        if not names or names != [one_line(name) for name in names] or not all(names):
+        if not names or names != [shown(name) for name in names] or not all(names):
             raise InputError(
-                f"number {one_line(str(self.key))}: expected key and label on one line, with no fields but "
+                f"number {shown(str(self.key))}: expected key and label on one line, with no fields but "
                 f"{', '.join(f'{{{name}}}' for name in _EXAMPLE)}"
             )
         if self.per_level and "{level}" not in self.key:

@@ -12,9 +12,10 @@ import numpy as np
 from lossgrid.numbers.definition import Definition, Number, Subject
 from lossgrid.numbers.landscape import of_surface
 from lossgrid.numbers.level import Level
+from lossgrid.numbers.middle import centre
 from lossgrid.numbers.persistence import Minimum, lasting
 from lossgrid.numbers.registry import NUMBERS
-from lossgrid.surface import Surface
+from lossgrid.surface import INTERPOLATED, Surface
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,28 @@ def measure(
     Raises:
         InputError: The surface has no such quantity or no value at its centre, or its grid is too small.
     """
-    land = of_surface(surface, name, vmax=vmax)
-    subject = Subject(_to_read(surface, name, vmax), surface.quantities[name], land, radius)
+
+    def subject_of(one: Surface) -> Subject:
+        land = of_surface(one, name, vmax=vmax)
+        return Subject(_to_read(one, name, vmax), one.quantities[name], land, radius)
+
+    subject = subject_of(surface)
     numbers = [definition(one) for definition, one in _each([*NUMBERS, *also], subject, levels)]
+    ends = [subject_of(one) for one in _ends(surface, name)]
+    if ends and all(centre(end.land) == centre(subject.land) for end in ends):
+        monotone = [one for one in [*NUMBERS, *also] if one.is_monotone]
+        low, high = ({n.key: n for n in (take(one) for take, one in _each(monotone, end, levels))} for end in ends)
+        numbers = [one.between(low[one.key], high[one.key]) if one.key in low else one for one in numbers]
     return numbers, subject.once(lasting)
+
+
+def _ends(surface: Surface, name: str) -> list[Surface]:
+    """Return the surface at the lower ends and at the upper ends of its error bars; empty without finite bars."""
+    bars = surface.bars.get(name)
+    if bars is None or not surface.interpolated or not np.isfinite(bars[surface.status == INTERPOLATED]).all():
+        return []
+    width, values = np.nan_to_num(bars.astype(np.float64), nan=0.0), surface.values[name]
+    return [replace(surface, values={**surface.values, name: values + sign * width}) for sign in (-1, 1)]
 
 
 def _each(

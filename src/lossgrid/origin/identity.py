@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from lossgrid.errors import InputError
 from lossgrid.settings import FunctionConfig, RunConfig, recorded, recorded_function
+from lossgrid.settings.directions import CHOICE
 from lossgrid.settings.option import names_of
 from lossgrid.surface import Surface
 from lossgrid.surface.grid import equally_spaced
@@ -85,7 +86,7 @@ def settings_of(surface: Surface) -> dict[str, Any]:
         config = recorded({**told.settings, **recipe})
     except InputError as error:
         raise InputError(f"{path} has settings that this lossgrid does not take: {error}") from None
-    of_file = names_of(RunConfig, "directions") - {"directions"} if config.directions != "random" else frozenset()
+    of_file = names_of(RunConfig, "directions") - {"directions", *CHOICE} if config.directions != "random" else []
     settings = config.model_dump(mode="json", exclude={"overwrite", *of_file})
     return {name: value for name, value in settings.items() if value not in (None, [], {})}
 

@@ -14,6 +14,7 @@ from lossgrid.parallel.world import (
     connect,
     finalize,
     gather,
+    join,
     library,
     start_mpi_on_demand,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "finalize",
     "gather",
     "guarded",
+    "join",
     "library",
     "listen",
     "on_root",

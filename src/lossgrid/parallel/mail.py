@@ -1,9 +1,9 @@
 """Messages between root and its workers: their layout, and how often results are sent.
 
 * A **report** goes from a worker to root: its request for work and its results, in one float64 buffer
-  ``[ticket, flags, row, start, step, count, results...]``. ``ticket`` is the number of its last request.
-* A **share** goes from root to a worker, int64 ``[row, start, stop, step]``: the answer to a request. An empty share
-  means that no points are left.
+  ``[ticket, flags, row, start, step, samples, count, results...]``. ``ticket`` is the number of its last request.
+* A **share** goes from root to a worker, int64 ``[row, start, stop, step, samples]``: the answer to a request. An empty
+  share means that no points are left.
 * A **stop**, empty and with its own tag, means: finish your point and leave.
 """
 
@@ -20,7 +20,7 @@ from lossgrid.surface import Results, Work
 
 REPORT_TAG, SHARE_TAG, STOP_TAG = 1, 2, 3
 IDLE, WANTS_STOP, LEFT = 1, 2, 4  # flags of a report: the worker is idle; it was asked to stop; this is its last report
-HEADER = 6  # ticket, flags, row, start, step, count
+HEADER = 7  # ticket, flags, row, start, step, samples, count
 REPORT_SECONDS = 0.2  # between two reports of a rank: a killed rank loses that much work
 SECONDS_PER_RANK = 0.001  # with R ranks a share lasts at least R ms: root receives < 2,000 messages a second
 
@@ -51,28 +51,28 @@ class Report:
     def packed(self) -> Message:
         """Return the message, float64, shape ``(HEADER + size of the results,)``."""
         work, table = (self.results.work, self.results.table) if self.results else (Work(0, 0, 0), np.empty(0))
-        header = (self.ticket, self.flags, work.row, work.start, work.step, len(work))
+        header = (self.ticket, self.flags, work.row, work.start, work.step, work.samples, len(work))
         return np.concatenate([np.array(header, dtype=np.float64), table.ravel()])
 
 
 def unpacked(message: Message) -> Report:
     """Return the report that a message holds."""
-    ticket, flags, row, start, step, count = message[:HEADER].astype(np.int64).tolist()
+    ticket, flags, row, start, step, samples, count = message[:HEADER].astype(np.int64).tolist()
     if not count:
         return Report(ticket, flags, None)
     table = message[HEADER:].reshape(count, -1)
-    return Report(ticket, flags, Results.from_table(Work.of(row, start, step, count), table))
+    return Report(ticket, flags, Results.from_table(Work.of(row, start, step, count, samples), table))
 
 
 def share_of(work: Work | None) -> npt.NDArray[np.int64]:
-    """Return the message, int64 of shape ``(4,)``, that gives ``work`` to a rank; None: no points are left."""
+    """Return the message, int64 of shape ``(5,)``, that gives ``work`` to a rank; None: no points are left."""
     given = work or Work(0, 0, 0)
-    return np.array([given.row, given.start, given.stop, given.step], dtype=np.int64)
+    return np.array([given.row, given.start, given.stop, given.step, given.samples], dtype=np.int64)
 
 
 def receive_share(comm: Any, source: int) -> Work | None:
     """Receive a share and return it; None if it is empty."""
-    message = np.empty(4, dtype=np.int64)
+    message = np.empty(5, dtype=np.int64)
     comm.Recv(message, source=source, tag=SHARE_TAG)
     work = Work(*message.tolist())
     return work if len(work) else None
@@ -104,7 +104,7 @@ class Outbox:
         if not self._points:
             return None
         first = self._points[0].work
-        work = Work.of(first.row, first.start, self._step, len(self._points))
+        work = Work.of(first.row, first.start, self._step, len(self._points), first.samples)
         results = Results.from_table(work, np.concatenate([point.table for point in self._points]))
         self._points.clear()
         self._write(results, rank=self._rank)

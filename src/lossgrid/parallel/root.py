@@ -165,7 +165,7 @@ class Root:
             if share is None:
                 self._starved.add(rank)  # the next points depend on points being computed
                 return
-        # MPI sends four numbers eagerly: Send does not wait for the worker.
+        # MPI sends five numbers eagerly: Send does not wait for the worker.
         self._world.comm.Send(share_of(share), dest=rank, tag=SHARE_TAG)
         worker.answered = worker.asked
         self._starved.discard(rank)

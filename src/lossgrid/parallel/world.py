@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from lossgrid.errors import EXIT_FAILED, InputError, in_short
-from lossgrid.machine.launcher import Launch
+from lossgrid.machine.launcher import Launch, detect
 from lossgrid.machine.libraries import loaded_libraries
 from lossgrid.parallel.collective import collective
 from lossgrid.parallel.stop import SIGNALS
@@ -72,6 +72,18 @@ def start_mpi_on_demand() -> None:
 def alone() -> World:
     """Return the world of one process without MPI."""
     return World(comm=None, rank=0, size=1, local_rank=0, local_size=1, host=socket.gethostname())
+
+
+def join() -> World:
+    """Start MPI if a launcher started this process, and return the world of all ranks; else that of this process alone.
+
+    Collective: all ranks of the job must call this.
+
+    Raises:
+        InputError: MPI cannot be started, or it sees another number of ranks than the launcher started.
+    """
+    launch = detect()
+    return alone() if launch is None else connect(launch)
 
 
 def connect(launch: Launch, *, patience: float = 0.0) -> World:

@@ -13,7 +13,7 @@ from lossgrid.errors import InputError
 from lossgrid.plot.coordinates import refuse_coordinates
 from lossgrid.plot.labels import title_of
 from lossgrid.plot.line import draw_lines
-from lossgrid.plot.options import KINDS, PictureOptions
+from lossgrid.plot.options import KINDS, WITHOUT_POINTS, PictureOptions
 from lossgrid.plot.own_axes import draw_into, is_solid, refuse_other_axes
 from lossgrid.plot.panels import draw_planes
 from lossgrid.plot.picture import Picture
@@ -68,7 +68,7 @@ def draw(surface: Surface, *, title: str | None = None, ax: Axes | None = None, 
         return compose([surface], [label], wanted)
     fitting = kinds_of(surface)
     by_axes = "surface" if is_solid(ax) and "surface" in fitting else None  # where no kind is given
-    kind = _choose_kind([surface], wanted.kind or by_axes)
+    kind = _choose_kind([surface], wanted.kind or by_axes, points=wanted.points)
     refuse_other_axes(ax, kind)
     refuse_coordinates([surface])
     draw_into(ax, whole_part(surface), replace(wanted, kind=kind), title=label)
@@ -109,7 +109,7 @@ def compose(surfaces: Sequence[Surface], labels: Sequence[str], options: Picture
     if not surfaces or len(labels) != len(surfaces):
         raise InputError(f"expected one label for each surface, got {len(labels)} for {len(surfaces)}")
     surfaces = [whole_part(surface) for surface in surfaces]  # of a running job: the finest complete lattice
-    kind = _choose_kind(surfaces, options.kind)
+    kind = _choose_kind(surfaces, options.kind, points=options.points)
     if options.band and kind != "line" and len(surfaces) > 1:
         raise InputError("only lines are drawn with a band; planes are drawn side by side")
     refuse_coordinates(surfaces)
@@ -120,10 +120,12 @@ def compose(surfaces: Sequence[Surface], labels: Sequence[str], options: Picture
         return draw_planes(surfaces, labels, replace(options, kind=kind), title=title)
 
 
-def _choose_kind(surfaces: Sequence[Surface], kind: str | None) -> str:
+def _choose_kind(surfaces: Sequence[Surface], kind: str | None, *, points: bool) -> str:
     """Return ``kind``, or without one the first that fits all surfaces; refuse one that does not fit."""
     if kind is not None and kind not in KINDS:
         raise InputError(f"--kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    if points and kind in WITHOUT_POINTS:
+        raise InputError(f"--points does not fit --kind {kind}; use contourf, contour or heat")
     fitting = [name for name in KINDS if all(name in kinds_of(surface) for surface in surfaces)]
     if not fitting:
         raise InputError("lines and planes cannot be drawn together; draw them apart")

@@ -56,10 +56,10 @@ def clipping(scale: Scale) -> str:
 
 
 def title_of(surface: Surface) -> str:
-    """Return the model and the size of the grid, alpha first."""
+    """Return the label, or else the model, and the size of the grid, alpha first."""
     points = f"{of_shape(reversed(surface.shape))} points"
-    model = setting_of(surface, "model")
-    return f"{model}, {points}" if model else points
+    name = setting_of(surface, "label") or setting_of(surface, "model")
+    return f"{name}, {points}" if name else points
 
 
 def missing(surface: Surface, names: Iterable[str]) -> str:

@@ -34,8 +34,16 @@ def named(handles: list[Any], texts: list[str]) -> tuple[list[Any], list[str]]:
 
 def with_band(handles: list[Any], texts: list[str], traces: Sequence[Trace]) -> tuple[list[Any], list[str]]:
     """Return the entries of a legend, with one that explains the bands if there are any."""
-    counts = {len(trace.surfaces) for trace in traces}
-    if counts == {1}:
+    if not any(trace.has_band for trace in traces):
         return handles, texts
+    counts = {len(trace.surfaces) for trace in traces}
     of = f" of {counts.pop()}" if len(counts) == 1 else ""
-    return [*handles, Patch(facecolor="0.3", alpha=BAND)], [*texts, f"range{of}, line: mean"]
+    text = _of_bars(traces) if of == " of 1" else f"range{of}, line: mean"
+    return [*handles, Patch(facecolor="0.3", alpha=BAND)], [*texts, text]
+
+
+def _of_bars(traces: Sequence[Trace]) -> str:
+    """Return what error bars are, which an audit makes so wide that a share of the values lies within them."""
+    told = [trace.surfaces[0].refinement for trace in traces if trace.has_band]
+    shares = {one.confidence for one in told if one is not None and one.most_wrong}
+    return f"error bars, {100 * shares.pop():.3g} %" if len(shares) == 1 else "expected errors"

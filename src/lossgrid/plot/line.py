@@ -20,7 +20,7 @@ from lossgrid.plot.notes import notes_of, room_for, write_notes
 from lossgrid.plot.options import PictureOptions
 from lossgrid.plot.picture import Picture
 from lossgrid.plot.scale import FAR, Scale, ScaleOptions, choose_scale, power_of
-from lossgrid.plot.trace import Trace, mean_of, thinned, thinned_marks
+from lossgrid.plot.trace import Trace, few_of, mean_of, thinned, thinned_marks
 from lossgrid.surface import Quantity, Surface
 from lossgrid.surface.quantity import in_order
 
@@ -28,7 +28,6 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 LOSS, ACCURACY = "#004C78", "#D98C00"  # on two axes; they differ in grey too
 DASHES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-MARKED = 16  # approximate number of markers on a line that is identified by its marker
 WIDTH, LOSS_HEIGHT, LOWER_HEIGHT = 5.4, 3.0, 1.6  # inches
 HEADING = 72  # characters of title and note together, up to which they share a line
 DOTTED = 2_000  # points; on longer lines not every point has a dot
@@ -154,7 +153,7 @@ def _in_panels(traces: Sequence[Trace], panels: list[list[Quantity]], options: S
         axes.grid(axis="y")
     share_alpha(all_axes, traces)
     handles, texts = all_axes[0].get_legend_handles_labels()
-    if len(handles) > 1 or any(len(trace.surfaces) > 1 for trace in traces):
+    if len(handles) > 1 or any(trace.has_band for trace in traces):
         legend = all_axes[0].legend(*with_band(*named(handles, texts), traces), frameon=False)
         legend.set_in_layout(False)  # it lies inside the axes: the layout must leave no room for it
     return figure
@@ -252,22 +251,24 @@ def _draw_one(
     axes: Axes, trace: Trace, name: str, *, scale: Scale, alpha: DrawnAxis, colour: str, dash: str, marker: str | None,
     label: str,
 ) -> None:  # fmt: skip
-    """Draw one line, or the mean of several in their band, with crosses at the top where it is not finite.
+    """Draw one line with its error bars, or the mean of several in their band; crosses at the top are not finite.
 
-    Every point has a dot. Long lines, and lines identified by a marker, have a few markers only. A point between two
-    gaps always has one.
+    Every computed point has a dot. Long lines, and lines identified by a marker, have a few markers only. A point
+    between two gaps always has one.
     """
-    values = trace.values(name)
-    curves = np.stack([mean_of(values), values.min(axis=0), values.max(axis=0)])
-    # On a logarithmic axis matplotlib overflows with values far above the limit.
-    curves = np.minimum(curves, scale.high * FAR) if _has_log_axis(scale) else scale.transform(curves).filled(np.nan)
+    curves = np.stack([mean_of(trace.values(name)), *trace.band(name)])
+    # On a logarithmic axis matplotlib overflows with values far above the limit, and has no place for those below 0.
+    curves = _within(curves, scale) if _has_log_axis(scale) else scale.transform(curves).filled(np.nan)
     coordinates, mean, lowest, highest = thinned(alpha.coordinates, *curves)
-    if len(values) > 1:
+    if trace.has_band:
         axes.fill_between(coordinates, lowest, highest, color=colour, alpha=BAND, linewidth=0, zorder=1.5)
+    if marker is None and len(mean) <= DOTTED:
+        marked = [int(i) for i in np.flatnonzero(~trace.interpolated)]
+    else:
+        marked = few_of(mean, regular=marker is not None)
     axes.plot(
         coordinates, mean, linestyle=dash, color=colour, linewidth=1.4, label=label, marker=marker or ".",
-        markersize=3.5,
-        markevery=None if marker is None and len(mean) <= DOTTED else _few(mean, regular=marker is not None),
+        markersize=3.5, markevery=marked,
     )  # fmt: skip
     broken = trace.broken(name)
     if broken.any():
@@ -278,10 +279,8 @@ def _draw_one(
         )  # fmt: skip
 
 
-def _few(values: npt.NDArray[np.float64], *, regular: bool) -> list[int]:
-    """Return the indices of the points to mark: those between two gaps, and if ``regular`` about ``MARKED`` others."""
-    finite = np.pad(np.isfinite(values), 1)
-    marked = finite[1:-1] & ~finite[:-2] & ~finite[2:]
-    if regular:
-        marked |= np.arange(len(values)) % max(1, round(len(values) / MARKED)) == 0
-    return [int(i) for i in np.flatnonzero(marked)]
+def _within(curves: npt.NDArray[np.float64], scale: Scale) -> npt.NDArray[np.float64]:
+    """Return a mean with its band, limited to what a logarithmic axis can show."""
+    curves = np.minimum(curves, scale.high * FAR)
+    curves[1:] = np.maximum(curves[1:], min(scale.low / FAR, curves[0][curves[0] > 0].min(initial=scale.low)))
+    return curves

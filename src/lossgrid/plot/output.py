@@ -18,7 +18,7 @@ from lossgrid.errors import InputError
 from lossgrid.files import writing, written_whole
 from lossgrid.plot.figure import compose, kinds_of
 from lossgrid.plot.labels import title_of
-from lossgrid.plot.options import DEFAULTS, PictureOptions
+from lossgrid.plot.options import DEFAULTS, WITHOUT_POINTS, PictureOptions
 from lossgrid.surface import Surface
 
 log = logging.getLogger(__name__)
@@ -31,12 +31,13 @@ FORMATS: dict[str, dict[str, Any]] = {  # format -> metadata to leave out: they 
 }
 
 
-def save(figure: Figure, path: Path, *, overwrite: bool) -> Path:
+def save(figure: Figure, path: str | Path, *, overwrite: bool = False) -> Path:
     """Write ``figure`` to ``path`` in the format of its suffix; return the path.
 
     Raises:
         InputError: The suffix is unknown, the file exists and ``overwrite`` is not set, or it cannot be written.
     """
+    path = Path(path)
     refuse_to_write([path], overwrite=overwrite)
     format = path.suffix.lower().removeprefix(".")
     picture = io.BytesIO()  # in memory: matplotlib's writers do not report a full disk well
@@ -90,9 +91,10 @@ def write_all(
     pictures = {kind: picture_path(stem, kind, format) for kind in kinds_of(surface)}
     refuse_to_write(pictures.values(), overwrite=overwrite)
     labels = [title_of(surface) if title is None else title]
+    without = replace(options, points=False)
+    wanted = {kind: replace(without if kind in WITHOUT_POINTS else options, kind=kind) for kind in pictures}
     return [
-        save(compose([surface], labels, replace(options, kind=kind)), path, overwrite=overwrite)
-        for kind, path in pictures.items()
+        save(compose([surface], labels, wanted[kind]), path, overwrite=overwrite) for kind, path in pictures.items()
     ]
 
 

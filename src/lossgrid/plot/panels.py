@@ -21,7 +21,7 @@ from lossgrid.plot.labels import ALPHA, BETA, TITLE, clipping, missing, plain, t
 from lossgrid.plot.notes import notes_of, room_for, write_notes
 from lossgrid.plot.options import PictureOptions
 from lossgrid.plot.picture import Picture
-from lossgrid.plot.plane import draw_plane, thinning
+from lossgrid.plot.plane import draw_plane, mark_points, thinning
 from lossgrid.plot.relief import draw_relief
 from lossgrid.plot.scale import Scale, choose_scale
 from lossgrid.surface import Quantity, Surface
@@ -70,12 +70,14 @@ class Look:
         quantity: The quantity that is drawn.
         scale: The scale of its values.
         colours: The colours along the scale.
+        points: Whether computed points are marked.
     """
 
     kind: str
     quantity: Quantity
     scale: Scale
     colours: Colormap
+    points: bool = False
 
 
 def look_of(surfaces: Sequence[Surface], options: PictureOptions) -> Look:
@@ -84,7 +86,7 @@ def look_of(surfaces: Sequence[Surface], options: PictureOptions) -> Look:
     quantity = surfaces[0].quantity(options.metric)
     values = np.concatenate([surface[quantity.name].ravel() for surface in surfaces])
     scale = choose_scale(values, options, by_factors=quantity.varies == "by factors")
-    return Look(options.kind, quantity, scale, _colours(quantity, options.kind))
+    return Look(options.kind, quantity, scale, _colours(quantity, options.kind), options.points)
 
 
 def fill_panel(axes: Any, surface: Surface, look: Look) -> tuple[ScalarMappable, list[str]]:
@@ -96,6 +98,8 @@ def fill_panel(axes: Any, surface: Surface, look: Look) -> tuple[ScalarMappable,
         mappable = draw_relief(axes, alpha, beta, surface[name], scale=look.scale, colours=look.colours)
     else:
         mappable = draw_plane(axes, alpha, beta, surface[name], kind=kind, scale=look.scale, colours=look.colours)
+        if look.points:
+            mark_points(axes, alpha, beta, surface.computed)
     remarks = [missing(surface, [name]), thinning(surface) if kind in ("contour", "contourf") else ""]
     return mappable, [text for text in remarks if text]
 

@@ -21,6 +21,7 @@ from lossgrid.surface import Surface
 BLANK, HATCH = "0.93", "0.80"  # greys of points without a value
 LABEL_SIZE = 6.5  # points
 FRAME = 0.04  # fraction of the axes along each edge, in which contours have no labels
+POINTS_WIDE, LEAST_DOT, MOST_DOT = 100, 0.4, 3.0  # of all dots in a row, and of one dot; in typographic points
 MOST_ALONG = 1_000  # points along an axis that contours are computed from: about the pixels of a picture
 MOST_LABELLED = 1_000  # pieces of contours; more leave no room for labels
 
@@ -80,6 +81,16 @@ def draw_plane(
         outline = [withStroke(linewidth=2.2, foreground=halo, alpha=0.6)]
         axes.plot(0, 0, "+", color=ink, markersize=7, markeredgewidth=1.1, path_effects=outline, zorder=5)
     return mappable
+
+
+def mark_points(axes: Axes, alpha: DrawnAxis, beta: DrawnAxis, marked: npt.NDArray[np.bool_]) -> None:
+    """Draw a dot at each point that is ``marked``, shape ``(n_beta, n_alpha)``; its size leaves room between them."""
+    rows, columns = np.nonzero(marked)
+    size = float(np.clip(POINTS_WIDE / max(marked.shape), LEAST_DOT, MOST_DOT))
+    axes.plot(
+        alpha.coordinates[columns], beta.coordinates[rows], ".", color="white", markersize=size, markeredgewidth=0,
+        path_effects=[withStroke(linewidth=0.3 * size, foreground="black", alpha=0.5)], rasterized=True, zorder=4,
+    )  # fmt: skip
 
 
 def thinning(surface: Surface) -> str:

@@ -12,8 +12,8 @@ from matplotlib.colors import Normalize
 from matplotlib.ticker import MaxNLocator
 
 from lossgrid.errors import InputError
+from lossgrid.surface.quantity import LOG_FROM
 
-LOG_FROM = 30.0  # highest / lowest loss above which a linear scale hides the centre
 LOG_NEVER_CLIPPED = 6.0  # decades that a logarithmic scale always shows
 MOST_EXPONENT = 308  # of a float64
 SMALLEST, LARGEST = 5e-324, float(np.finfo(np.float64).max)

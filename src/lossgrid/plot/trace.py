@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.plot.labels import missing
-from lossgrid.surface import PENDING, Surface
+from lossgrid.surface import INTERPOLATED, PENDING, Surface
 
 Values = npt.NDArray[np.float64]
 MOST_POINTS = 20_000  # points of a line; longer lines are thinned
 BINS = 4_000  # parts of a thinned line: several per pixel
 NEAR_OVERFLOW = 1e290
+MARKED = 16  # approximate number of markers on a line that is identified by its marker
+LARGEST = float(np.finfo(np.float64).max)
 SMALLER = 2.0**-30  # a factor before summing: exact, and enough for 2^30 lines
 
 
@@ -39,6 +41,23 @@ class Trace:
         values = np.stack([surface[name] for surface in self.surfaces])
         return np.where(np.isfinite(values).all(axis=0), values, np.nan)
 
+    def band(self, name: str) -> tuple[Values, Values]:
+        """Return the lowest and the highest values with their error bars, each shape ``(n_alpha,)``, float64."""
+        values, bars = self.values(name), np.stack([_bars(surface, name) for surface in self.surfaces])
+        with np.errstate(over="ignore"):
+            low, high = (values - bars).min(axis=0), (values + bars).max(axis=0)
+        return np.maximum(low, -LARGEST), np.minimum(high, LARGEST)
+
+    @property
+    def interpolated(self) -> npt.NDArray[np.bool_]:
+        """Where a value of any line is interpolated, shape ``(n_alpha,)``, bool."""
+        return np.asarray(np.any([surface.status == INTERPOLATED for surface in self.surfaces], axis=0))
+
+    @property
+    def has_band(self) -> bool:
+        """Whether there is more to draw than one line: several, or error bars."""
+        return len(self.surfaces) > 1 or bool(self.interpolated.any())
+
     def broken(self, name: str) -> npt.NDArray[np.bool_]:
         """Return where the quantity was computed and is not finite, shape ``(n_alpha,)``, bool."""
         found = [~np.isfinite(surface[name]) & (surface.status != PENDING) for surface in self.surfaces]
@@ -52,6 +71,11 @@ class Trace:
         unknown = np.any([np.isnan(self.values(name)[0]) for name in own], axis=0)
         count = int(np.count_nonzero(unknown))
         return f"{count} point{'s' if count != 1 else ''} not known of all" if count else ""
+
+
+def _bars(surface: Surface, name: str) -> Values:
+    """Return the half-widths of the error bars of a line; 0 where there are none."""
+    return np.nan_to_num(surface.bars.get(name, np.zeros(surface.shape)).astype(np.float64), nan=0.0, posinf=LARGEST)
 
 
 def mean_of(values: Values) -> Values:
@@ -85,6 +109,15 @@ def thinned(coordinates: Values, *curves: Values) -> tuple[Values, ...]:
 def thinned_marks(coordinates: Values) -> Values:
     """Return rising coordinates, thinned to one for each part of the axis if there are many."""
     return coordinates if len(coordinates) <= MOST_POINTS else coordinates[_starts(coordinates)]
+
+
+def few_of(values: npt.NDArray[np.float64], *, regular: bool) -> list[int]:
+    """Return the indices of the points to mark: those between two gaps, and if ``regular`` about ``MARKED`` others."""
+    finite = np.pad(np.isfinite(values), 1)
+    marked = finite[1:-1] & ~finite[:-2] & ~finite[2:]
+    if regular:
+        marked |= np.arange(len(values)) % max(1, round(len(values) / MARKED)) == 0
+    return [int(i) for i in np.flatnonzero(marked)]
 
 
 def _starts(coordinates: Values) -> npt.NDArray[np.intp]:

@@ -3,7 +3,18 @@
 Settings import this package for their help texts; it needs no torch.
 """
 
-from lossgrid.readers.reader import Options, Reader
-from lossgrid.readers.registry import READERS, about_options, find, form, forms, identity
+from lossgrid.readers.reader import OTHERS, Options, Reader
+from lossgrid.readers.registry import READERS, about_options, find, form, forms, identity, without_locations
 
-__all__ = ["READERS", "Options", "Reader", "about_options", "find", "form", "forms", "identity"]
+__all__ = [
+    "OTHERS",
+    "READERS",
+    "Options",
+    "Reader",
+    "about_options",
+    "find",
+    "form",
+    "forms",
+    "identity",
+    "without_locations",
+]

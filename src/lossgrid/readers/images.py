@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lossgrid.errors import InputError
-from lossgrid.files import shown
-from lossgrid.machine.memory import memory_left
+from lossgrid.errors import InputError, shown
 from lossgrid.readers.location import listed, path_of
 from lossgrid.readers.normalisation import channels_of, normalised
 from lossgrid.readers.pictures import ENDINGS, Form, read_picture
 from lossgrid.readers.reader import Options
 from lossgrid.readers.spread import spread
-from lossgrid.wording import of_bytes
+from lossgrid.readers.stack import stacked
 
 FORM = "images:FOLDER"
 TREE = "FOLDER/<split>/<class>/*.png"
@@ -73,39 +70,18 @@ class Images:
         channels = channels_of(normalize, form.channels)
         files, classes = _samples(path_of(location, data=FORM), split)
         chosen = spread(len(files), len(files) if max_samples is None else max_samples)
-        pictures = _stacked([files[i] for i in chosen], form)
+        pictures = stacked(
+            len(chosen),
+            lambda i: read_picture(files[chosen[i]], form),
+            lambda i: shown(files[chosen[i]]),
+            data=FORM,
+            resized=form.resize is not None,
+        )
         return normalised(pictures, channels), np.array([classes[i] for i in chosen], dtype=np.int64)
 
     def classes(self, location: str) -> int:
         """Return the number of classes: those of the split that numbers them."""
         return len(_numbering(path_of(location, data=FORM))[1])
-
-
-def _stacked(files: Sequence[Path], form: Form) -> npt.NDArray[np.float32]:
-    """Return pictures ``(n, c, h, w)``, float32 in 0..255.
-
-    Raises:
-        InputError: A picture is missing or damaged, sizes differ, or memory does not suffice.
-    """
-    first = read_picture(files[0], form)
-    needed = 4 * len(files) * first.size
-    if needed > (left := memory_left()):
-        raise InputError(
-            f"--data {FORM}: {len(files)} pictures of shape {first.shape} take {of_bytes(needed)}, and "
-            f"{of_bytes(left)} of memory are left; give --max-samples, or --data-arg resize or crop"
-        )
-    pictures = np.empty((len(files), *first.shape), np.float32)
-    pictures[0] = first
-    for i, file in enumerate(files[1:], start=1):
-        picture = read_picture(file, form)
-        if picture.shape != first.shape:
-            (h, w), (height, width) = first.shape[1:], picture.shape[1:]
-            raise InputError(
-                f"--data {FORM}: expected pictures of one size, got {h} x {w} in {shown(files[0])} and "
-                f"{height} x {width} in {shown(file)}; give --data-arg {'crop=N' if form.resize else 'resize=H,W'}"
-            )
-        pictures[i] = picture
-    return pictures
 
 
 def _samples(folder: Path, split: str) -> tuple[list[Path], list[int]]:

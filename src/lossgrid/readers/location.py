@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from lossgrid import files
-from lossgrid.errors import InputError
-from lossgrid.files import fault_of_name, shown
+from lossgrid import errors
+from lossgrid.errors import InputError, shown
+from lossgrid.files import fault_of_name
 
 MOST_NAMES = 20  # names of files or arrays in an error
 
@@ -37,4 +37,4 @@ def listed(names: Iterable[str]) -> str:
     >>> listed(["b", "a"]), listed([])
     ('a, b', 'none')
     """
-    return shown(files.listed(sorted(names), MOST_NAMES)) or "none"
+    return shown(errors.listed(sorted(names), MOST_NAMES)) or "none"

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lossgrid.errors import InputError
-from lossgrid.files import shown
+from lossgrid.errors import InputError, shown
 
 SMALLEST, LARGEST = 1e-37, 1e38  # of the numbers of users, so that float32 holds them
 

@@ -17,12 +17,11 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from lossgrid.errors import InputError, in_short
-from lossgrid.files import open_file, shown
-from lossgrid.machine.memory import memory_left
+from lossgrid.errors import InputError, in_short, shown
+from lossgrid.files import open_file
+from lossgrid.machine.memory import shortage
 from lossgrid.readers.location import listed, path_of
 from lossgrid.readers.reader import Options
-from lossgrid.wording import of_bytes
 
 FORM = "npz:FILE"
 PARTS = ("inputs", "targets")
@@ -65,8 +64,8 @@ def _read(stream: IO[bytes], split: str, path: Path) -> tuple[Tree, Tree]:
     members = {info.filename.removesuffix(ENDING): info for info in archive.infolist()}
     inputs, targets = (_chosen(members, split, part, path) for part in PARTS)
     needed = sum(info.file_size for info in (*inputs.values(), *targets.values()))
-    if needed > (left := memory_left()):
-        raise _error(path, f"split {split!r} takes {of_bytes(needed)}, and {of_bytes(left)} of memory are left")
+    if lack := shortage(needed):
+        raise _error(path, f"split {split!r} takes {lack}")
     return _tree(archive, inputs, path), _tree(archive, targets, path)
 
 

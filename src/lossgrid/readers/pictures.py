@@ -7,6 +7,7 @@ there, transparency and the orientation in a photograph's metadata are ignored. 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lossgrid.errors import InputError, in_short
-from lossgrid.files import open_file, shown
+from lossgrid.errors import InputError, in_short, shown
+from lossgrid.files import open_file
 
 # Pillow's other formats are left out: they are rare, and one of them starts a program.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -54,6 +55,11 @@ class Form:
             raise InputError(f"--data-arg mode: expected {' or '.join(MODES)}, got {shown(repr(mode))}")
         part = _size("crop", crop)
         return cls(mode, _size("resize", resize), (part, part) if isinstance(part, int) else part)
+
+    @property
+    def pillow_mode(self) -> str:
+        """Pillow's name of the mode."""
+        return MODES[self.mode][0]
 
     @property
     def channels(self) -> int:
@@ -96,7 +102,7 @@ def read_picture(path: Path, form: Form) -> Pixels:
                 picture = pillow.open(stream, formats=FORMATS)
                 if picture.mode not in EIGHT_BITS:
                     raise _error(path, f"its pixels are of Pillow's mode {picture.mode}; convert it to 8 bits")
-                picture = picture.convert(MODES[form.mode][0])
+                picture = picture.convert(form.pillow_mode)  # decodes it
         except InputError:
             raise
         except (pillow.DecompressionBombWarning, pillow.DecompressionBombError) as error:
@@ -105,7 +111,22 @@ def read_picture(path: Path, form: Form) -> Pixels:
             raise _error(path, f"it is damaged, or no picture of the formats {', '.join(FORMATS)}") from None
         except Exception as error:  # a damaged picture can raise anything
             raise _error(path, f"it is damaged ({type(error).__name__}: {shown(in_short(error))})") from None
-    pixels = np.asarray(_cropped(_resized(picture, form.resize, path, pillow), form.crop, path), dtype=np.uint8)
+    return pixels_of(picture, form, lambda fault: _error(path, fault))
+
+
+def pixels_of(picture: Any, form: Form, refusal: Callable[[str], InputError]) -> Pixels:
+    """Return the pixels of a picture of Pillow, ``(channels, height, width)``, uint8.
+
+    Args:
+        picture: The picture, in the mode of the form.
+        form: The form it is brought into.
+        refusal: Returns the error with this fault, which names the picture.
+
+    Raises:
+        InputError: The picture becomes too large, or is smaller than the crop.
+    """
+    picture = _cropped(_resized(picture, form.resize, refusal), form.crop, refusal)
+    pixels = np.asarray(picture, dtype=np.uint8)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
@@ -117,26 +138,26 @@ def _pillow() -> ModuleType:
     return PIL.Image
 
 
-def _resized(picture: Any, size: Size | int | None, path: Path, pillow: ModuleType) -> Any:
+def _resized(picture: Any, size: Size | int | None, refusal: Callable[[str], InputError]) -> Any:
     if size is None:
         return picture
+    pillow = _pillow()
     width, height = picture.size
     if isinstance(size, int):  # the longer side is rounded down, as by torchvision
         shorter = min(width, height)
         size = (size * height // shorter, size * width // shorter)
     if pillow.MAX_IMAGE_PIXELS is not None and size[0] * size[1] > pillow.MAX_IMAGE_PIXELS:
-        raise _error(path, f"--data-arg resize makes {size[0]} x {size[1]} pixels of its {height} x {width}, too many")
+        raise refusal(f"--data-arg resize makes {size[0]} x {size[1]} pixels of its {height} x {width}, too many")
     return picture.resize((size[1], size[0]), pillow.Resampling.BILINEAR)
 
 
-def _cropped(picture: Any, size: Size | None, path: Path) -> Any:
+def _cropped(picture: Any, size: Size | None, refusal: Callable[[str], InputError]) -> Any:
     if size is None:
         return picture
     width, height = picture.size
     if size[0] > height or size[1] > width:
-        raise _error(
-            path,
-            f"--data-arg crop: it has {height} x {width} pixels, fewer than {size[0]} x {size[1]}; give resize too",
+        raise refusal(
+            f"--data-arg crop: it has {height} x {width} pixels, fewer than {size[0]} x {size[1]}; give resize too"
         )
     top, left = round((height - size[0]) / 2), round((width - size[1]) / 2)
     return picture.crop((left, top, left + size[1], top + size[0]))

@@ -6,7 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 # The options of a data set: for each name its values, each with its meaning; no values if any value is allowed.
+# The only value FOLDER or FILE says that the option is a location, which the identity of the data leaves out.
+# The name OTHERS says that ``read`` takes further options, and refuses those that it does not know.
 Options = Mapping[str, Mapping[str, str]]
+OTHERS = "..."
+LOCATIONS = ("FOLDER", "FILE")
 
 
 class Reader(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,14 @@ from typing import Any
 import torch
 
 from lossgrid import data, directions, store
-from lossgrid.directions import Around, DirectionSource, Entries, source_of
+from lossgrid.directions import Around, Choice, DirectionSource, Entries, moving, source_of
 from lossgrid.errors import InputError
 from lossgrid.parallel import World, collective
 from lossgrid.run.study import load_model
 from lossgrid.settings import DirectionsConfig
+from lossgrid.surface.origin import Moved
+
+MOST_NAMES = 200  # of the moved entries that a file lists; the patterns of its settings tell of all
 
 
 @dataclass(frozen=True)
@@ -29,21 +32,36 @@ class Axes:
     delta: Entries
     eta: Entries | None
 
+    def moved(self, names: Sequence[str]) -> Moved:
+        """Return what is told of the entries ``names``, which the axes move."""
+        entries = {**(self.eta or {}), **self.delta}
+        sizes = [entries[name].numel() * (2 if entries[name].is_complex() else 1) for name in names]
+        return Moved(len(names), sum(sizes), tuple(names[:MOST_NAMES]))
+
 
 @collective
 def make_axes(
-    source: DirectionSource, model: torch.nn.Module, splits: Mapping[str, data.Split], world: World, *, axes: int
+    source: DirectionSource,
+    model: torch.nn.Module,
+    splits: Mapping[str, data.Split],
+    world: World,
+    *,
+    axes: int,
+    moves: frozenset[str] | None = None,
 ) -> Axes:
     """Return the directions that ``source`` makes for a grid with 1 or 2 axes.
+
+    ``moves`` are the names of the entries that may move; None if all may.
 
     Raises:
         InputError: The directions cannot be made, or all numbers of one are 0.
     """
-    made = source.make(Around(model, splits, world), axes)
+    made = source.make(Around(model, splits, world, moves), axes)
     for axis, direction in zip(("alpha", "beta"), made, strict=False):
         if not any(bool(tensor.any()) for tensor in direction.values()):
+            which = "the network has" if moves is None else "the entries that are chosen to move have"
             raise InputError(
-                f"the direction of {axis} moves nothing: every number of it is 0, or the network has no tensors of two "
+                f"the direction of {axis} moves nothing: every number of it is 0, or {which} no tensors of two "
                 "or more dimensions; give --perturb-bias-and-norm or another direction"
             )
     return Axes(made[0], made[1] if axes == 2 else None)
@@ -58,8 +76,9 @@ def write_direction_file(config: DirectionsConfig, world: World) -> None:
     source = source_of(config)
     samples = None if source.needs_data else 1  # one sample gives the shapes
     splits = data.load(config.data, config.data_arg, splits=("train",), max_samples=samples)
-    model = load_model(config, data.facts(splits))
-    made = make_axes(source, model, splits, world, axes=config.axes)
+    model = load_model(config, data.facts(splits), splits)
+    moves = moving(model, Choice(**config.choice))
+    made = make_axes(source, model.requires_grad_(False), splits, world, axes=config.axes, moves=moves)
     save_directions(config.out, model, made, about=config.about_directions(), overwrite=config.overwrite)
 
 

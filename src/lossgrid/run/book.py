@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ from lossgrid import store
 from lossgrid.parallel import World, collective, on_root
 from lossgrid.run.budget import Budget
 from lossgrid.run.claim import Claim
+from lossgrid.sampling import Picture
 from lossgrid.settings import RunConfig
 from lossgrid.surface import NOT_FINITE, Origin, Quantity, Surface
+from lossgrid.surface.refinement import Refinement
 from lossgrid.surface.summary import centre_of, lines_of_centre, lines_of_ranks, summarise
 from lossgrid.wording import duration, of_shape
 
@@ -33,6 +36,8 @@ class Book:
         writer: ``parallel`` if all ranks write points, ``root`` if rank 0 writes for all.
         pending: True for points to compute, shape ``(n_beta, n_alpha)``, bool.
         identity: The identity of the file, to detect that another program has replaced it.
+        old: The surface that the run resumes; None for a new file.
+        digest: That of the network, the data and the directions.
     """
 
     config: RunConfig
@@ -41,6 +46,8 @@ class Book:
     writer: str
     pending: npt.NDArray[np.bool_]
     identity: store.Identity
+    old: Surface | None
+    digest: str
 
     @classmethod
     @collective
@@ -54,7 +61,9 @@ class Book:
         writer = origin.writer or "root"
         make = _create if claim.old is None else _resume
         identity = on_root(claim.world, lambda: make(claim, quantities, origin))
-        return cls(claim.config, claim.world, quantities, writer, claim.pending, identity)
+        own = origin.digests
+        digest = json.dumps([own.theta, own.delta, str(own.eta), sorted((own.data or {}).items())])
+        return cls(claim.config, claim.world, quantities, writer, claim.pending, identity, claim.old, digest)
 
     @collective
     def open_session(self) -> float:
@@ -95,6 +104,34 @@ class Book:
         on_root(self.world, end)
 
     @collective
+    def interpolate(self, picture: Picture | None, samples: int) -> None:
+        """Write the values of points that were not computed; root alone has them, others give None.
+
+        Args:
+            picture: The whole surface.
+            samples: Number of samples of the largest split, of which estimates have fewer.
+
+        Raises:
+            RankError: Another program replaced the file.
+        """
+
+        def write() -> None:
+            if picture is None:
+                return
+            self.identity.verify()
+            shape, names = self.config.grid.shape, [quantity.name for quantity in self.quantities]
+            store.interpolate(
+                self.config.out,
+                replace(picture.refinement, work=picture.work_of(samples) / picture.level.size),
+                values={name: values.reshape(shape) for name, values in zip(names, picture.values, strict=True)},
+                bars={name: bars.reshape(shape) for name, bars in zip(names, picture.bars, strict=True)},
+                level=picture.level.reshape(shape),
+                sampled=picture.sampled.reshape(shape),
+            )
+
+        on_root(self.world, write)
+
+    @collective
     def close(
         self,
         complete: bool,
@@ -102,7 +139,7 @@ class Book:
         budget: Budget,
         why_not_finite: Callable[[float, float], str | None],
     ) -> None:
-        """Mark the surface as complete if it is; log a report, and draw the pictures if asked for.
+        """Mark the surface as complete if it is, and log a report.
 
         Args:
             complete: Whether all points are done.
@@ -121,13 +158,14 @@ class Book:
                 surface = store.finish(self.identity, rounding=rounding)
             _report(surface, complete, budget)
             _report_not_finite(surface, self.config, why_not_finite)
-            if self.config.plot and complete:
-                from lossgrid import plot  # here, as importing matplotlib would delay every rank of every run
-
-                for picture in plot.write_all(surface, self.config.out.with_suffix(""), overwrite=True):
-                    log.info("drew %s", picture)
 
         on_root(self.world, finish)
+
+
+def planned(config: RunConfig) -> Refinement:
+    """Return the refinement that a run begins with."""
+    assert config.tolerance
+    return Refinement(config.tolerance, config.tolerance_of, samples=config.samples or 0)
 
 
 def _create(claim: Claim, quantities: Sequence[Quantity], origin: Origin) -> store.Identity:
@@ -140,11 +178,13 @@ def _create(claim: Claim, quantities: Sequence[Quantity], origin: Origin) -> sto
         provenance=origin.as_json(),
         overwrite=config.overwrite,
     )
+    if config.is_refined:
+        store.begin_refinement(config.out, quantities, planned(config))
     log.info("computing %s: %s points, writer %s", config.out, of_shape(config.grid.shape), origin.writer)
     return identity
 
 
-def _resume(claim: Claim, _: Sequence[Quantity], origin: Origin) -> store.Identity:
+def _resume(claim: Claim, quantities: Sequence[Quantity], origin: Origin) -> store.Identity:
     old, path = claim.old, claim.config.out
     assert old is not None
     if old.origin.threads != origin.threads:
@@ -152,6 +192,10 @@ def _resume(claim: Claim, _: Sequence[Quantity], origin: Origin) -> store.Identi
             "%s was computed with %s CPU threads per rank, now there are %s: last bits may differ",
             path, old.origin.threads, origin.threads,
         )  # fmt: skip
+    if claim.pending.any() and claim.config.is_refined:
+        store.begin_refinement(path, quantities, planned(claim.config))
+    elif claim.pending.any() and old.complete:
+        store.reopen(path)
     log.info("resuming %s: %d of %d points are pending", path, np.count_nonzero(claim.pending), claim.pending.size)
     for line in lines_of_centre(*centre_of(old)):
         log.info(line)
@@ -161,6 +205,8 @@ def _resume(claim: Claim, _: Sequence[Quantity], origin: Origin) -> store.Identi
 def _report(surface: Surface, complete: bool, budget: Budget) -> None:
     for line in lines_of_ranks(summarise(surface)["ranks"]):
         log.info(line)
+    if surface.refinement is not None:
+        log.info("%s", surface.refinement.in_words(surface.interpolated, surface.status.size))
     if complete:
         seconds = duration(float(np.nansum(surface.seconds)))
         log.info("%s is complete: %d points, %s of computing", surface.path, surface.status.size, seconds)

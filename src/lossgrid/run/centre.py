@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lossgrid import readers
+from lossgrid import data
 from lossgrid.surface import Axis, Grid, Quantity
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def warn_of_guessing(
     values: Sequence[float],
     samples: Mapping[str, int],
     classes: Mapping[str, int | None],
-    data: str,
+    named: str,
 ) -> None:
     """Warn where the accuracy of a trained network is no better than that of guessing.
 
@@ -51,7 +51,7 @@ def warn_of_guessing(
         values: Their values at the centre.
         samples: Number of samples of each split.
         classes: Number of classes of each split; None where it is not known.
-        data: The data as ``--data`` names them.
+        named: The data as ``--data`` names them.
     """
     for quantity, value in zip(quantities, values, strict=True):
         split = quantity.split
@@ -63,13 +63,13 @@ def warn_of_guessing(
             log.warning(
                 "the %s accuracy at the centre, %.4f, is that of guessing among %d classes: does the checkpoint belong "
                 "to this network, and are the data normalised as in its training%s?",
-                split, value, count, _normalisations(data),
+                split, value, count, _normalisations(named),
             )  # fmt: skip
 
 
-def _normalisations(data: str) -> str:
+def _normalisations(name: str) -> str:
     """Return the hint at the normalisations of the data; empty if the data have no such option."""
-    found = readers.find(data)
+    found = data.find(name)
     *others, last = (found[0].options.get("normalize") if found else None) or [""]
     return f" (--data-arg normalize={', '.join(others)} or {last})" if others else ""
 

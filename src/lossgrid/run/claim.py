@@ -43,10 +43,24 @@ class Claim:
 
     @property
     def pending(self) -> npt.NDArray[np.bool_]:
-        """True for points to compute, shape ``(n_beta, n_alpha)``, bool."""
+        """True for points that are not computed and may have to be, shape ``(n_beta, n_alpha)``, bool."""
         if self.old is None:
             return np.ones(self.config.grid.rows, dtype=bool)
-        return self.old.missing.reshape(self.config.grid.rows)
+        without = self.old.missing if self._is_fine_enough else ~self.old.computed
+        return without.reshape(self.config.grid.rows)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the file has all that is asked for."""
+        return self.old is not None and self.old.complete and not self.pending.any()
+
+    @property
+    def _is_fine_enough(self) -> bool:
+        """Whether the interpolated points of a complete surface are within the tolerance."""
+        if self.old is None or self.old.refinement is None or not self.old.complete:
+            return False
+        there, wanted = self.old.refinement, self.config.tolerance or 0.0
+        return there.unit == self.config.tolerance_of and there.tolerance <= wanted
 
     @collective
     def refuse_other_contents(self, digests: Digests, device_type: str) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from lossgrid.errors import RankError
-from lossgrid.evaluation import Evaluator, Measured, arithmetic
+from lossgrid.evaluation import Evaluator, Measured, arithmetic, with_fewer
 from lossgrid.machine.allocator import freed_memory_kept
 from lossgrid.parallel import World, broadcast, collective, collectively, gather, on_root
 from lossgrid.run.audit import audit, refuse_other_function
@@ -54,7 +54,7 @@ def run(
         InputError: The input is wrong; no file has been changed.
         RankError: Some ranks failed; points already written remain.
     """
-    with claimed(config, world) as claim:
+    with arithmetic.restored(), claimed(config, world) as claim:
         config, old = claim.config, claim.old
         equipment = take_equipment(config, world)
         device = equipment.device
@@ -62,10 +62,14 @@ def run(
             return False
         study = collectively(world, lambda: load(config))
         axes = collectively(
-            world, lambda: make_axes(study.source, study.model, study.splits, world, axes=len(config.grid.shape))
+            world,
+            lambda: make_axes(
+                study.source, study.model, study.splits, world, axes=len(config.grid.shape), moves=study.moves
+            ),
         )
         arithmetic.set_to(arithmetic.wanted(config.precision))  # again: users' modules may have changed it at import
-        digests = same_everywhere(world, study.digests(axes.delta, axes.eta))
+        own = collectively(world, lambda: study.digests(axes.delta, axes.eta))  # it reads samples of a Dataset
+        digests = same_everywhere(world, own)
         claim.refuse_other_contents(digests, device.type)
         evaluator, fit = collectively(
             world,
@@ -78,6 +82,7 @@ def run(
             )  # fmt: skip
             collectively(world, lambda: arithmetic.refuse_other_arithmetic(config.precision))
             origin = describe(config, study, digests, equipment, recipe, world, by_batch=fit.by_batch)
+            origin = replace(origin, moved=axes.moved(evaluator.subject.plane.names))
             steady = all(gather(world, fit.deterministic))  # values of a noisy network cannot be found again
             if old is not None and steady:
                 refuse_other_function(old, config, evaluator, origin, world)
@@ -85,9 +90,13 @@ def run(
                 refuse_rounding(config, evaluator, world)
             on_root(world, lambda: announce(config, study, axes))
             book = Book.create_or_resume(claim, evaluator.quantities, origin)
-            complete = share(book, evaluator, budget, reporter(config, study, evaluator), progress=progress)
+            few = with_fewer(evaluator, config.samples, book.digest) if config.samples else None
+            complete = share(
+                book, evaluator, budget, reporter(config, study, evaluator),
+                few=few, samples=evaluator.most_samples, progress=progress,
+            )  # fmt: skip
             rounding = None
-            if complete and not (old is not None and old.complete):
+            if complete and not claim.is_complete:
                 if steady:
                     audit(config, evaluator, world)
                 complete, rounding = measure_rounding(config, evaluator, world, budget.seconds_left)

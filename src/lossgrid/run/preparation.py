@@ -57,20 +57,31 @@ def make_evaluator(
     twin = twin_of(study.model)
     evaluator = Evaluator.of(
         study.model, batches, study.objectives, device,
-        delta=axes.delta, eta=axes.eta, reach=config.grid.reach, more=study.metrics,
+        delta=axes.delta, eta=axes.eta, reach=config.grid.reach, more=study.metrics, step=study.step,
     )  # fmt: skip
     fit = evaluator.check(config.model)
     if not fit.deterministic:
-        log.warning("model %s gives other outputs for the same inputs: the surface will be noisy", config.model)
+        what = (
+            f"model {config.model} gives other outputs"
+            if study.step is None
+            else f"step {study.step.name} other values"
+        )
+        log.warning("%s for the same inputs: the surface will be noisy", what)
     elif twin is not None and not evaluator.subject.follows_its_entries(twin):
         raise InputError(
             f"model {config.model}: moved, it computes other outputs than a fresh copy of it: it keeps what it made of "
             "its weights before, or reads them elsewhere than in its parameters and buffers; forward() must "
             "compute from these"
         )
+    if fit.by_batch and by_hand == "auto" and study.step is not None:
+        raise InputError(
+            f"step {study.step.name}: a value of a sample depends on its batch, as that of a contrastive loss does, "
+            "and so would the surface; give --batch-size N, which then belongs to the surface"
+        )
     if fit.by_batch and by_hand == "auto":
         raise InputError(
             f"model {config.model}: the outputs of a sample depend on its batch, as with batch normalisation without "
-            "running statistics, and so would the surface; give --batch-size N, which then belongs to the surface"
+            "running statistics or padding without a mask, and so would the surface; give --batch-size N, which then "
+            "belongs to the surface"
         )
-    return evaluator.with_objectives(fit.objectives), fit
+    return evaluator.with_fit(fit), fit

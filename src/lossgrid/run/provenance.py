@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import sys
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
+from lossgrid import models
 from lossgrid.errors import InputError
 from lossgrid.evaluation import arithmetic
 from lossgrid.machine.cores import processor
@@ -22,8 +24,9 @@ from lossgrid.surface import Origin, Surface
 from lossgrid.surface.grid import equally_spaced
 from lossgrid.surface.identity import THERE_AND_NOW, differences, unlike
 from lossgrid.surface.origin import Digests, RecordedRecipe
-from lossgrid.wording import spans
+from lossgrid.wording import one_line, spans
 
+log = logging.getLogger(__name__)
 PACKAGES = ("lossgrid", "torch", "numpy", "h5py", "mpi4py")
 
 
@@ -59,11 +62,16 @@ def describe(
         ranks=world.size,
         machines={text: spans(ranks) for text, ranks in machines.items()},
         versions={
-            **{name: version(name) for name in PACKAGES},
+            **{name: version(name) for name in (*PACKAGES, *_packages_of(config))},
             "python": platform.python_version(),
             "mpi": library(world),
         },
     )
+
+
+def _packages_of(config: RunConfig) -> list[str]:
+    """Return the packages that network and data are of: another version may be another function."""
+    return sorted({name for name in map(models.package_of, (config.model, config.data)) if name is not None})
 
 
 def settings_to_resume(old: Surface, config: RunConfig) -> RunConfig:
@@ -78,6 +86,8 @@ def settings_to_resume(old: Surface, config: RunConfig) -> RunConfig:
             "choose another file, and merge again"
         )
     theirs = recorded(old.origin.settings)
+    if config.label not in (None, theirs.label):
+        log.warning("%s keeps its label: %s", config.out, "none" if theirs.label is None else one_line(theirs.label))
     config = config.going_on_with(theirs)
     there = theirs.identity() | old.origin.recipe.told()
     now = config.identity() | by_hand(config)  # the rest of the recipe is that of the file

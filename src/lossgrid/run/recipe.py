@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from lossgrid.data.batch import count
 from lossgrid.errors import InputError
 from lossgrid.evaluation import (
     USUAL_BATCH,
@@ -109,6 +108,7 @@ def choose_recipe(
     network, captured = evaluator.network, evaluator.graph is not None
     about = [network.about or "the network as it is", f"batches of {evaluator.batch_size}"]
     about += ["CUDA graphs"] if captured else []
+    about += [f"outputs: {evaluator.reads}"] if evaluator.reads else []
     text = f"{', '.join(about)}" + (f" ({'; '.join(why)})" if why else "")
     log.info("variant %s: %s", network.variant, text)
     return Recipe(network.variant, evaluator.batch_size, captured, text), evaluator
@@ -134,8 +134,8 @@ def tune(
     """Choose by measurement what ``asked`` leaves open, if the run is long enough; return the evaluator and reasons."""
     variant = asked.get("variant")
     samples = sum(evaluator.samples.values()) * points / world.size  # forward passes of each rank, in samples
-    inputs = evaluator.first_inputs(evaluator.batch_size)
-    needed = broadcast(world, samples * evaluator.seconds_of(inputs) / count(inputs))
+    first = min(evaluator.batch_size, evaluator.most_samples)
+    needed = broadcast(world, samples * evaluator.seconds_of(evaluator.first(evaluator.batch_size)) / first)
 
     def expected() -> float:
         return min(needed, *gather(world, seconds_left()))  # 0 after a stop signal to any rank

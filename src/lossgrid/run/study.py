@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from lossgrid import data, directions, models, readers, user_code
+from lossgrid import data, directions, models, user_code
 from lossgrid.data.digest import digest
-from lossgrid.directions import DirectionSource, Entries, source_of
-from lossgrid.errors import InputError
+from lossgrid.directions import Choice, DirectionSource, Entries, moving, source_of
+from lossgrid.errors import InputError, listed
 from lossgrid.evaluation.closure import refuse_aliases
-from lossgrid.measures import Metric, Objective, make_metric, make_objective
+from lossgrid.measures import Metric, Objective, Step, make_metric, make_objective, step_of
+from lossgrid.run.lazy import settle
 from lossgrid.settings import ModelConfig, RunConfig
 from lossgrid.surface.origin import Digests
 
@@ -27,10 +29,12 @@ class Study:
         splits: The data by the name of the split.
         objectives: The loss of each split.
         source: The source of the directions.
-        weights: The origin of theta*: ``checkpoint``; ``given`` from Python; ``random``, of a built-in network without
-            checkpoint; ``factory``, of a user's network without checkpoint.
+        weights: The origin of theta*: ``checkpoint``; ``given`` from Python; ``random``, of a built-in network or one
+            of a library without checkpoint; ``factory``, of a user's network without checkpoint.
         sources: Digests of the source code of users' functions: ``model``, ``data``, ``loss``. Errors name changes.
         metrics: Measures besides the loss and the accuracy.
+        step: The user's step, in place of losses and measures.
+        moves: The names of the entries that may move; None if all may.
     """
 
     model: torch.nn.Module
@@ -40,6 +44,8 @@ class Study:
     weights: str = "given"
     sources: Mapping[str, str | None] = field(default_factory=dict)
     metrics: Sequence[Metric] = ()
+    step: Step | None = None
+    moves: frozenset[str] | None = None
 
     def digests(self, delta: Entries, eta: Entries | None) -> Digests:
         """Return the digests of network, directions and data, for resuming; the network must be at theta*."""
@@ -58,13 +64,16 @@ def load_study(config: RunConfig) -> Study:
         InputError: One of them does not exist, or does not fit the others.
     """
     splits = data.load(config.data, config.data_arg, splits=config.splits, max_samples=config.max_samples)
-    model = load_model(config, data.facts(splits))
+    model = load_model(config, data.facts(splits), splits)
+    moves = moving(model, Choice(**config.choice))
+    model.requires_grad_(False)
     source = source_of(config)
     metrics = [make_metric(text) for text in config.metric]
-    without = "factory" if user_code.is_reference(config.model) else "random"
-    weights = without if config.checkpoint is None else "checkpoint"
-    objectives = objectives_of(config.loss, splits, config.loss_arg)
-    return Study(model, splits, objectives, source, weights, _sources_of(config), metrics)
+    without = "factory" if models.is_users(config.model) else "random"
+    weights = without if checkpoint_of(config) is None else "checkpoint"
+    step = step_of(config.step)
+    objectives = objectives_of(config.loss, splits, config.loss_arg) if step is None else {}
+    return Study(model, splits, objectives, source, weights, _sources_of(config), metrics, step, moves)
 
 
 def objectives_of(
@@ -76,11 +85,26 @@ def objectives_of(
         InputError: The loss or an argument is unknown, or does not fit the targets.
     """
     for name, split in splits.items():
+        refuse_no_targets(name, split)
         refuse_several_targets(loss, name, split)
     return {
         name: make_objective(loss, classification=split.classification, arguments=arguments)
         for name, split in splits.items()
     }
+
+
+def refuse_no_targets(name: str, split: data.Split) -> None:
+    """Refuse a split whose samples have no targets of their own.
+
+    Raises:
+        InputError: There are none.
+    """
+    if not split.has_targets:
+        raise InputError(
+            f"--loss needs targets, the samples of split {name!r} have none: they are {listed(split.names, 6)}; give "
+            "pairs (inputs, targets), several inputs as ((a, b), targets), or dicts with one of the keys labels, "
+            "label, target and targets; or give --step package.module:function, which gets the batch as it is"
+        )
 
 
 def refuse_several_targets(loss: str | Callable[..., object], name: str, split: data.Split) -> None:
@@ -97,28 +121,41 @@ def refuse_several_targets(loss: str | Callable[..., object], name: str, split: 
         )
 
 
-def load_model(config: ModelConfig, facts: Mapping[str, int]) -> torch.nn.Module:
+def load_model(
+    config: ModelConfig, facts: Mapping[str, int], splits: Mapping[str, data.Split] | None = None
+) -> torch.nn.Module:
     """Return the network with the weights of the checkpoint; without one, with those of its factory and the seed.
+
+    Its numbers of less than 32 bits are widened, exactly, before the checkpoint is loaded. ``requires_grad`` of its
+    parameters is as the factory set it. ``splits`` give the shapes of lazy modules.
 
     Raises:
         InputError: The model or the checkpoint does not exist, or they do not fit each other.
     """
     torch.manual_seed(config.model_seed)
     model = models.build(config.model, config.model_arg, facts=facts)
+    settle(model, splits or {}, name=config.model, seed=config.model_seed)
     models.check_module(model, name=config.model)
     refuse_aliases(model)
-    if getattr(config, "precision", "") == "float64":
-        model = model.double()  # before loading, so that a checkpoint in float64 loses no digits
-    if config.checkpoint is not None:
-        state = models.read_checkpoint(config.checkpoint, models.Layout.of(config))
-        models.load_renamed(model, state, source=str(config.checkpoint))
-    return model.eval().requires_grad_(False)
+    # Before loading, so that a checkpoint in float64 or float32 loses no digits.
+    model = model.double() if getattr(config, "precision", "") == "float64" else models.widened(model)
+    if (checkpoint := checkpoint_of(config)) is not None:
+        state = models.read_checkpoint(checkpoint, models.Layout(**config.layout))
+        models.load_renamed(model, state, source=str(checkpoint))
+    return model.eval()
+
+
+def checkpoint_of(config: ModelConfig) -> Path | None:
+    """Return the checkpoint of the user; without one, that which comes with the network, if any."""
+    return models.own_checkpoint(config.model) if config.checkpoint is None else config.checkpoint
 
 
 def _sources_of(config: RunConfig) -> dict[str, str | None]:
     """Return the digest of the source code of each user's function that the settings name, by its role."""
-    own_data = config.data if readers.find(config.data) is None else ""
-    users = {"model": config.model, "data": own_data, "loss": config.loss}
+    own_data = config.data if data.find(config.data) is None else ""
+    own_model = config.model if models.is_users(config.model) else ""
+    users = {"model": own_model, "data": own_data, "loss": config.loss}
+    users |= {} if config.step is None else {"step": config.step}
     users |= {f"metric {name}": source for name, _, source in (text.partition("=") for text in config.metric)}
     return {
         role: user_code.source_digest(user_code.load(name, role=role))

@@ -4,5 +4,7 @@
 """
 
 from lossgrid.sampling.everything import Everything
+from lossgrid.sampling.refine import Picture, Refine
+from lossgrid.sampling.ruler import Tolerance
 
-__all__ = ["Everything"]
+__all__ = ["Everything", "Picture", "Refine", "Tolerance"]

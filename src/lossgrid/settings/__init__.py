@@ -1,8 +1,9 @@
 """Settings: one frozen model per verb, read from a TOML file and the command line, then validated."""
 
+from lossgrid.settings.directions import DirectionsConfig, ModelConfig
 from lossgrid.settings.layers import read_toml, read_value, resolve
 from lossgrid.settings.network import NetworkConfig
-from lossgrid.settings.run import DirectionsConfig, FunctionConfig, ModelConfig, RunConfig, recorded, recorded_function
+from lossgrid.settings.run import FunctionConfig, RunConfig, recorded, recorded_function
 from lossgrid.settings.train import TrainConfig
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from lossgrid.settings.network import NetworkConfig
 from lossgrid.settings.option import NETWORK, option
@@ -45,6 +45,15 @@ class CheckpointConfig(NetworkConfig):
         role="contents",
         group=NETWORK,
     )
+
+    @property
+    def layout(self) -> dict[str, Any]:
+        """The arguments of :class:`lossgrid.models.Layout`: where the weights are in checkpoints."""
+        return {
+            "key": self.checkpoint_key,
+            "prefix": self.checkpoint_prefix,
+            "ignore": self.checkpoint_ignore,
+        }
 
     def about_checkpoints(self) -> list[str]:
         """Return the settings of the layout that are given."""

@@ -7,8 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from lossgrid.errors import did_you_mean
-from lossgrid.files import shown
+from lossgrid.errors import did_you_mean, shown
 
 # Error type of pydantic -> text; fields in braces are of its ctx.
 EXPECTED = {

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from lossgrid.errors import InputError, in_short
-from lossgrid.files import read_file, shown
+from lossgrid.errors import InputError, in_short, shown
+from lossgrid.files import read_file
 from lossgrid.settings.complaint import in_one_line
 
 if sys.version_info >= (3, 11):

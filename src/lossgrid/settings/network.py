@@ -46,8 +46,9 @@ class NetworkConfig(BaseModel):
     )
 
     model: str = option(
-        metavar="NAME|pkg.mod:factory",
-        help="The network: resnet20, resnet56_noshort, wrn56_4, vgg9, densenet121, mlp, ...",
+        metavar="NAME|timm:NAME|torchvision:NAME|hf:FOLDER|pkg.mod:factory",
+        help="The network: resnet20, resnet56_noshort, wrn56_4, vgg9, densenet121, mlp, ...; one of timm, torchvision "
+        "or Hugging Face, where installed; or a function of yours.",
         group=NETWORK,
         min_length=1,
     )
@@ -64,6 +65,7 @@ class NetworkConfig(BaseModel):
         """Return the settings as JSON types, without some, and without locations of data, which digests identify."""
         settings = self.model_dump(mode="json", exclude=set(without))
         settings["data"] = readers.identity(self.data)
+        settings["data_arg"] = readers.without_locations(self.data, settings["data_arg"])
         return settings
 
 

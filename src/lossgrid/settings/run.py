@@ -1,4 +1,4 @@
-"""Settings of a run, and of the directions around a network."""
+"""Settings of a run."""
 
 from __future__ import annotations
 
@@ -8,115 +8,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import model_validator
 
-from lossgrid.files import fault_of_name
-from lossgrid.settings.checkpoint import CheckpointConfig
+from lossgrid.settings.directions import ModelConfig
 from lossgrid.settings.layers import Settings, resolve
-from lossgrid.settings.network import (
-    Device,
-    MeasuredConfig,
-    Precision,
-    device_option,
-    precision_option,
-)
-from lossgrid.settings.option import (
-    DATA,
-    DIRECTIONS,
-    EVALUATION,
-    GRID,
-    NETWORK,
-    OUTPUT,
-    RUNNING,
-    names_of,
-    option,
-    option_of,
-)
-from lossgrid.settings.types import MOST, AxisSetting, BatchSize, Paths, Repeated, WrittenPath
+from lossgrid.settings.network import Device, MeasuredConfig, Precision, device_option, precision_option
+from lossgrid.settings.option import DATA, DIRECTIONS, EVALUATION, GRID, OUTPUT, RUNNING, names_of, option
+from lossgrid.settings.types import AxisSetting, BatchSize, Label, Repeated, WrittenPath
 from lossgrid.surface import Axis, Grid
 
-Norm = Literal["filter", "layer", "weight", "none"]
 Variant = Literal["auto", "plain", "folded", "fused", "compiled"]
 YesNo = Literal["auto", "yes", "no"]
 WriterChoice = Literal["auto", "parallel", "root"]
+Unit = Literal["colours", "value"]
 
+STEP = "step"  # the loss of a run with a step
 FLOAT32_MAX = 3.4028234663852886e38
-
-
-class ModelConfig(CheckpointConfig):
-    """The trained network and the directions around it: what ``lossgrid directions`` and ``lossgrid run`` share."""
-
-    model_seed: int = option(
-        0,
-        metavar="N",
-        help="Seed of the weights of a network without checkpoint.",
-        role="contents",
-        group=NETWORK,
-        ge=0,
-        le=MOST,
-    )
-    directions: str = option(
-        "random",
-        metavar="random|FILE|pkg.mod:f",
-        help="Random directions, those of a file, or those a function of yours makes.",
-        role="directions",
-        group=DIRECTIONS,
-        min_length=1,
-    )
-    seed: int = option(
-        0, metavar="N", help="Seed of the random directions.", role="directions", group=DIRECTIONS, ge=0, le=MOST
-    )
-    direction_version: int = option(
-        2,
-        metavar="1|2",
-        help="How random directions are drawn; 1 as in files made before.",
-        role="directions",
-        group=DIRECTIONS,
-        ge=1,
-        le=2,
-    )
-    norm: Norm = option(
-        "filter",
-        metavar="NORM",
-        help="Scale of random directions: filter, layer, weight or none.",
-        role="directions",
-        group=DIRECTIONS,
-    )
-    perturb_bias_and_norm: bool = option(
-        False,
-        help="Also move biases and the parameters of normalisation layers.",
-        role="directions",
-        group=DIRECTIONS,
-    )
-    to: Paths = option(
-        (),
-        metavar="CHECKPOINT",
-        help="Once: alpha leads to this checkpoint. Twice: a plane through three.",
-        role="contents",
-        group=DIRECTIONS,
-        max_length=2,
-    )
-    overwrite: bool = option(False, help="Replace an existing file of another run.", role="where", group=OUTPUT)
-
-    def about_directions(self) -> dict[str, Any]:
-        """Return the settings that made the directions, for a direction file, as JSON types."""
-        return self.model_dump(mode="json", include={"model", *names_of(ModelConfig, "directions")})
-
-    @model_validator(mode="after")
-    def _directions_have_one_source(self) -> ModelConfig:
-        if self.to and self.directions != "random":
-            raise ValueError("give either --to or --directions FILE, not both")
-        if self.to and self.checkpoint is None and ":" not in self.model:
-            raise ValueError("--to needs --checkpoint, the point its differences start from")
-        if self.checkpoint is None and not self.to and (unused := self.about_checkpoints()):
-            raise ValueError(f"{option_of(unused[0])} needs --checkpoint or --to, whose files it is for")
-        if self.directions != "random":
-            if fault := fault_of_name(Path(self.directions)):
-                raise ValueError(f"--directions: {fault}")
-            for name in sorted(names_of(type(self), "directions") - {"directions"}):
-                if name in self.model_fields_set and getattr(self, name) != type(self).model_fields[name].default:
-                    raise ValueError(
-                        f"{option_of(name)} is for random directions; those of a file are used as they are"
-                    )
-        return self
 
 
 class FunctionConfig(ModelConfig, MeasuredConfig):
@@ -128,7 +33,29 @@ class FunctionConfig(ModelConfig, MeasuredConfig):
         help="What to measure too: top5 or another number, error, ece, or a function of yours; repeatable.",
         group=DATA,
     )
+    step: str | None = option(
+        None,
+        metavar="pkg.mod:function",
+        help="Your step(model, batch), which returns all values by name; in place of --loss and --metric.",
+        group=DATA,
+    )
     precision: Precision = precision_option(EVALUATION)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_step_is_the_loss(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("step") is not None:
+            return {"loss": STEP, **given}
+        return given
+
+    @model_validator(mode="after")
+    def _a_step_stands_alone(self) -> FunctionConfig:
+        if self.step is None:
+            return self
+        for name, is_set in (("loss", self.loss != STEP), ("loss-arg", self.loss_arg), ("metric", self.metric)):
+            if is_set:
+                raise ValueError(f"--step returns all values itself, so leave --{name} out, or --step")
+        return self
 
     @model_validator(mode="after")
     def _metrics_differ(self) -> FunctionConfig:
@@ -146,7 +73,8 @@ class FunctionConfig(ModelConfig, MeasuredConfig):
         if self.directions != "random":
             settings["directions"] = "file"
         settings["splits"].sort()  # their order changes nothing
-        settings["metric"].sort()
+        for name in ("metric", "move", "freeze"):
+            settings[name].sort()
         return settings
 
 
@@ -162,6 +90,32 @@ class RunConfig(FunctionConfig):
     )
     beta: AxisSetting | None = option(
         None, metavar="MIN:MAX:N", help="Range along eta; without it the surface is a line.", group=GRID
+    )
+    tolerance: float | None = option(
+        None,
+        metavar="X",
+        help="Compute only as many points as the picture needs; the others are interpolated within X, audited and "
+        "marked. 0.01 is one per cent; without it every point is computed.",
+        role="where",
+        group=GRID,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+    )
+    tolerance_of: Unit = option(
+        "colours",
+        help="The unit of --tolerance: the range of the picture's colours, or each value itself.",
+        role="where",
+        group=GRID,
+    )
+    samples: int | None = option(
+        None,
+        metavar="N",
+        help="With --tolerance: estimate points on N samples of each split, and correct the estimates by points that "
+        "are computed on all. It saves work where surfaces are too rough to interpolate.",
+        role="where",
+        group=GRID,
+        ge=1,
     )
     batch_size: BatchSize = option(
         "auto",
@@ -227,6 +181,13 @@ class RunConfig(FunctionConfig):
         role="where",
         group=OUTPUT,
     )
+    label: Label | None = option(
+        None,
+        metavar="TEXT",
+        help="Name of the surface in titles, tables and legends.",
+        role="where",
+        group=OUTPUT,
+    )
     plot: bool = option(False, help="Draw the complete surface beside the file.", role="where", group=OUTPUT)
     save_directions: WrittenPath | None = option(
         None, metavar="FILE", help="Keep the directions in a file.", role="where", group=DIRECTIONS
@@ -241,10 +202,21 @@ class RunConfig(FunctionConfig):
                 raise ValueError(f"--{name}: float32 ends at {FLOAT32_MAX:.3g}, got {axis}; give --precision float64")
         return self
 
+    @model_validator(mode="after")
+    def _estimates_need_a_tolerance(self) -> RunConfig:
+        if self.samples is not None and not self.tolerance:
+            raise ValueError("--samples needs --tolerance X, how far estimates may be off; such as --tolerance 0.01")
+        return self
+
     @property
     def grid(self) -> Grid:
         """The points of the run."""
         return Grid(self.alpha, self.beta)
+
+    @property
+    def is_refined(self) -> bool:
+        """Whether some points are interpolated."""
+        return bool(self.tolerance)
 
     def going_on_with(self, recorded: RunConfig) -> RunConfig:
         """Return these settings, with those the user left open as in the surface that the run resumes."""
@@ -276,12 +248,3 @@ def _recorded(kind: type[Settings], config: Mapping[str, Any]) -> Settings:
     if config.get("directions") == "random":
         before["direction_version"] = 1
     return resolve(kind, before, config)
-
-
-class DirectionsConfig(ModelConfig):
-    """All settings of ``lossgrid directions``."""
-
-    axes: int = option(2, metavar="1|2", help="How many directions.", group=DIRECTIONS, ge=1, le=2)
-    out: WrittenPath = option(
-        Path("directions.h5"), metavar="FILE", help="The direction file.", role="where", group=OUTPUT
-    )

@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
-from lossgrid.files import fault_of_name, shown
+from lossgrid.errors import shown
+from lossgrid.files import fault_of_name
 from lossgrid.surface import Axis
 
 MOST = 2**63 - 1  # the largest integer of torch
-LONGEST = 200  # characters of MIN:MAX:N, and of a pattern
+LONGEST = 200  # characters of MIN:MAX:N, of a pattern and of a label
 DEEPEST = 20  # nested lists and tables of an argument
 
 
@@ -69,6 +70,7 @@ def _as_tuple(value: object) -> object:
 Commas = BeforeValidator(_split_commas)
 Repeated = BeforeValidator(_as_tuple)
 Pattern = Annotated[str, Field(min_length=1, max_length=LONGEST)]
+Label = Annotated[str, Field(min_length=1, max_length=LONGEST)]
 BatchSize = Annotated[int | Literal["auto"], BeforeValidator(_read_batch_size)]
 ReadPath = Annotated[Path, AfterValidator(_check_path)]
 Paths = Annotated[tuple[ReadPath, ...], BeforeValidator(_as_tuple)]

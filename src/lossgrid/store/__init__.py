@@ -17,6 +17,7 @@ from lossgrid.store.identity import Identity, identify
 from lossgrid.store.loss_landscape import ReferenceSurface, read_reference, write_reference
 from lossgrid.store.probe import make_blocks, write_blocks
 from lossgrid.store.reader import read
+from lossgrid.store.refinement import begin_refinement, interpolate, reopen
 from lossgrid.store.room import refuse_too_large
 from lossgrid.store.writer import SurfaceFile
 
@@ -25,6 +26,7 @@ __all__ = [
     "ReferenceSurface",
     "StoredDirection",
     "SurfaceFile",
+    "begin_refinement",
     "begin_session",
     "create",
     "derive",
@@ -33,6 +35,7 @@ __all__ = [
     "has_parallel_hdf5",
     "hdf5_version",
     "identify",
+    "interpolate",
     "make_blocks",
     "note_difference",
     "now",
@@ -40,6 +43,7 @@ __all__ = [
     "read_directions",
     "read_reference",
     "refuse_too_large",
+    "reopen",
     "save",
     "write_blocks",
     "write_directions",

@@ -25,9 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.errors import InputError, in_short
-from lossgrid.machine.memory import memory_left
+from lossgrid.machine.memory import shortage
 from lossgrid.store.trust import LENGTH
-from lossgrid.wording import of_bytes
 
 SECONDS = 5.0  # s of CPU time that HDF5 may use for a file, plus a time proportional to its size
 PROGRAM = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from lossgrid.store.trust import serve; serve()"
@@ -175,11 +174,9 @@ class _Reader:
             raise (_RefusedError if answer["refused"] else DamagedError)(answer["error"])
         arrays: dict[str, npt.NDArray[Any]] = {}
         claimed = sum(np.dtype(dtype).itemsize * math.prod(shape) for _, dtype, shape in answer["arrays"])
-        if claimed > memory_left():
+        if lack := shortage(claimed):
             self.end()
-            raise _RefusedError(
-                f"its numbers take {of_bytes(claimed)}, and {of_bytes(memory_left())} of memory are left"
-            )
+            raise _RefusedError(f"its numbers take {lack}")
         damage = None
         for path, dtype, shape in answer["arrays"]:
             length = self._length()

@@ -9,7 +9,8 @@ import numpy as np
 
 from lossgrid.store.contents import Contents
 
-TEXTS = ("config", "provenance", "quantities", "created", "rounding")
+TEXTS = ("config", "provenance", "quantities", "created", "rounding", "refinement")
+LATER = ("quantities", "refinement")  # texts that older files lack
 
 
 def digest(held: Contents, names: Collection[str]) -> str:
@@ -19,7 +20,7 @@ def digest(held: Contents, names: Collection[str]) -> str:
     """
     total = hashlib.sha256()
     for name in TEXTS:
-        if name == "quantities" and name not in held.attributes[""]:  # files of version 1
+        if name in LATER and name not in held.attributes[""]:
             continue
         total.update(f"{name} {str(held.attributes[''].get(name, '')).strip()}\n".encode())
     for name in sorted(names):

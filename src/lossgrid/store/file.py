@@ -27,12 +27,13 @@ from lossgrid.store.schema import (
     FORMAT,
     FORMAT_VERSION,
     OPTIONAL,
+    REFINEMENT,
     ROUNDING_BYTES,
 )
 from lossgrid.store.trust import attributes_of
 from lossgrid.store.whole import appearing
 from lossgrid.surface import Grid, Quantity, Session, Surface, sessions
-from lossgrid.surface.quantity import error_of
+from lossgrid.surface.quantity import bar_of, error_of, sampled_of
 
 
 def now() -> str:
@@ -90,20 +91,24 @@ def save(path: Path, surface: Surface, *, overwrite: bool = False) -> None:
     quantities = list(surface.quantities.values())
     bookkeeping = {name: getattr(surface, name) for name in BOOKKEEPING}
     errors = {error_of(name): array for name, array in surface.errors.items()}
+    bars = {bar_of(name): array for name, array in surface.bars.items()}
+    sampled = {sampled_of(name): array for name, array in surface.sampled.items()}
     more = {name: getattr(surface, name) for name in OPTIONAL if getattr(surface, name) is not None}
     with appearing(path, overwrite=overwrite) as file:
         about = {"config": surface.config, "provenance": surface.provenance}
         _build(file, coordinates, quantities, **about, errors_of=surface.errors)
         for name, array in {**surface.values, **errors, **bookkeeping}.items():
             file[name][...] = array
-        for name, array in more.items():
-            _create_dataset(file, name, array.shape, array.dtype, 0)[...] = array
+        for name, array in {**more, **bars, **sampled}.items():
+            create_dataset(file, name, array.shape, array.dtype, 0)[...] = array
         file.attrs["created"] = surface.created
-        _fill(file, "sessions", sessions.write(surface.sessions))
+        fill_attribute(file, "sessions", sessions.write(surface.sessions))
         if surface.rounding is not None:
-            _fill(file, "rounding", json.dumps(surface.rounding))
+            fill_attribute(file, "rounding", json.dumps(surface.rounding))
+        if surface.refinement is not None:
+            fill_attribute(file, REFINEMENT, json.dumps(surface.refinement.as_json()))
         if surface.finished is not None:
-            _fill(file, "finished", surface.finished)
+            fill_attribute(file, "finished", surface.finished)
         if surface.complete:
             _seal(file)
 
@@ -147,13 +152,13 @@ def _build(
         scales.append(scale)
     shape = tuple(len(values) for values in coordinates.values())
     for quantity in quantities:
-        dataset = _create_dataset(file, quantity.name, shape, np.float64, np.nan)
+        dataset = create_dataset(file, quantity.name, shape, np.float64, np.nan)
         dataset.attrs["units"] = quantity.units
     for name, (dtype, fill) in BOOKKEEPING.items():
-        dataset = _create_dataset(file, name, shape, dtype, fill)
+        dataset = create_dataset(file, name, shape, dtype, fill)
     file["seconds"].attrs["units"] = "s"
     for name in errors_of:
-        dataset = _create_dataset(file, error_of(name), shape, np.float32, np.nan)
+        dataset = create_dataset(file, error_of(name), shape, np.float32, np.nan)
         dataset.attrs["long_name"] = f"standard error of {name} over its samples"
     names = [quantity.name for quantity in quantities]
     for name in (*names, *(error_of(name) for name in errors_of), *BOOKKEEPING):
@@ -162,7 +167,7 @@ def _build(
     return key
 
 
-def _create_dataset(file: h5py.File, name: str, shape: tuple[int, ...], dtype: Any, fill: Any) -> h5py.Dataset:
+def create_dataset(file: h5py.File, name: str, shape: tuple[int, ...], dtype: Any, fill: Any) -> h5py.Dataset:
     """Create a contiguous dataset, allocated and filled before any rank opens it in parallel."""
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_layout(h5py.h5d.CONTIGUOUS)
@@ -193,10 +198,10 @@ def end_session(path: Path, *, seconds: float) -> None:
 
 
 def _change_sessions(path: Path, change: Callable[[tuple[Session, ...]], tuple[Session, ...]]) -> None:
-    with _changed(path) as file:
+    with changed(path) as file:
         if "sessions" in file.attrs:  # older files have none
             before = sessions.read(bytes(file.attrs["sessions"]).decode())
-            _fill(file, "sessions", sessions.write(change(before)))
+            fill_attribute(file, "sessions", sessions.write(change(before)))
 
 
 def note_difference(path: Path, text: str) -> None:
@@ -205,7 +210,7 @@ def note_difference(path: Path, text: str) -> None:
     Raises:
         InputError: The file cannot be written.
     """
-    with _changed(path) as file:
+    with changed(path) as file:
         provenance = {**json.loads(file.attrs["provenance"]), "differs": text}
         file.attrs["provenance"] = json.dumps(provenance)
 
@@ -226,22 +231,22 @@ def finish(identity: Identity, *, rounding: Mapping[str, Any] | None = None) -> 
     """
     identity.verify()
     surface = read(identity.path)
-    if missing := surface.status.size - surface.done:
+    if missing := int(np.count_nonzero(surface.missing)):
         raise RankError(
             f"{identity.path} lacks {missing} of {surface.status.size} points that were computed: it was replaced or "
             "damaged while the run went on; run the same command again to go on"
         )
-    with _changed(identity.path) as file:
+    with changed(identity.path) as file:
         if rounding is not None:
-            _fill(file, "rounding", json.dumps(rounding))
-        _fill(file, "finished", now())
+            fill_attribute(file, "rounding", json.dumps(rounding))
+        fill_attribute(file, "finished", now())
         _seal(file)
     identity.verify()
     return read(identity.path)
 
 
 @contextmanager
-def _changed(path: Path) -> Iterator[h5py.File]:
+def changed(path: Path) -> Iterator[h5py.File]:
     """Open an existing file to change attributes; no other process may write it meanwhile.
 
     Raises:
@@ -259,11 +264,11 @@ def _seal(file: h5py.File) -> None:
     arrays = {name: item[...] for name, item in file.items() if isinstance(item, h5py.Dataset)}
     attributes = {"": attributes_of(file), **{name: attributes_of(file[name]) for name in arrays}}
     held = Contents(attributes, {}, arrays)
-    _fill(file, "digest", digest(held, known_names(held, quantities_of(held))))
+    fill_attribute(file, "digest", digest(held, known_names(held, quantities_of(held))))
     file.attrs.modify("complete", 1)
 
 
-def _fill(file: h5py.File, name: str, text: str) -> None:
+def fill_attribute(file: h5py.File, name: str, text: str) -> None:
     """Write an attribute of fixed length, padded with blanks; recreate it if the text is longer."""
     room = file.attrs.get_id(name).dtype.itemsize if name in file.attrs else 0
     file.attrs.modify(name, np.bytes_(text.ljust(room)))

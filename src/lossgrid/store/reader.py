@@ -16,9 +16,9 @@ from lossgrid.files import in_use
 from lossgrid.store.agreement import check_axes, check_kinds, check_rounding, check_splits
 from lossgrid.store.contents import Contents, DamagedError, DeadlyError, contents, refuse_no_file
 from lossgrid.store.digest import digest
-from lossgrid.store.schema import BOOKKEEPING, COORDINATES, FORMAT, FORMAT_VERSION, ID_BYTES, OPTIONAL
-from lossgrid.surface import DONE, FAILED, INTERPOLATED, PENDING, Origin, Quantity, Surface, sessions
-from lossgrid.surface.quantity import error_of, from_json, named
+from lossgrid.store.schema import BOOKKEEPING, COORDINATES, FORMAT, FORMAT_VERSION, ID_BYTES, OPTIONAL, REFINEMENT
+from lossgrid.surface import DONE, FAILED, INTERPOLATED, PENDING, Origin, Quantity, Surface, refinement, sessions
+from lossgrid.surface.quantity import bar_of, error_of, from_json, named, sampled_of
 from lossgrid.wording import one_line
 
 ATTEMPTS = 3
@@ -107,6 +107,9 @@ def _surface(held: Contents, path: Path) -> Surface:
         errors={name: arrays[error_of(name)] for name in quantities if error_of(name) in arrays},
         samples=arrays.get("samples"),
         level=arrays.get("level"),
+        bars={name: arrays[bar_of(name)] for name in quantities if bar_of(name) in arrays},
+        sampled={name: arrays[sampled_of(name)] for name in quantities if sampled_of(name) in arrays},
+        refinement=_refinement(about),
         path=path,
         id=_id(_text(about, "id", "")),
     )
@@ -144,7 +147,7 @@ def known_names(held: Contents, quantities: Collection[str]) -> list[str]:
     wanted = ["alpha", *BOOKKEEPING, *quantities]
     if absent := [name for name in wanted if name not in held.arrays]:
         raise DamagedError(f"it has no /{one_line(absent[0])}")
-    optional = ["beta", *OPTIONAL, *(error_of(name) for name in quantities)]
+    optional = ["beta", *OPTIONAL, *(of(name) for name in quantities for of in (error_of, bar_of, sampled_of))]
     if held.attributes[""].get("format_version") == 1:
         optional = ["beta"]
     return [*wanted, *(name for name in optional if name in held.arrays)]
@@ -168,10 +171,19 @@ def _arrays(held: Contents, names: Sequence[str], quantities: Collection[str]) -
 
 
 def _dtype_of(name: str, quantities: Collection[str]) -> np.dtype[Any]:
-    if name in COORDINATES or name in quantities:
+    if name in COORDINATES or name in quantities or name in map(sampled_of, quantities):
         return np.dtype(np.float64)
     kind: np.dtype[Any] = np.dtype(BOOKKEEPING[name][0] if name in BOOKKEEPING else OPTIONAL.get(name, np.float32))
-    return kind  # float32 by default: a standard error
+    return kind  # float32 by default: errors and bars
+
+
+def _refinement(about: Mapping[str, Any]) -> refinement.Refinement | None:
+    if not _text(about, REFINEMENT, "").strip():
+        return None
+    try:
+        return refinement.from_json(_object(about, REFINEMENT))
+    except ValueError as error:
+        raise DamagedError(f"the attribute {REFINEMENT} is wrong: {error}") from None
 
 
 def _status(status: npt.NDArray[np.uint8], values: Mapping[str, npt.NDArray[np.float64]]) -> npt.NDArray[np.uint8]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lossgrid.errors import InputError
 from lossgrid.machine.disks import disk_left
-from lossgrid.machine.memory import memory_left
+from lossgrid.machine.memory import shortage
 from lossgrid.wording import of_bytes
 
 SMALL = 1 << 20  # bytes: smaller files are written without this check; a full disk is then an error of the write
@@ -26,12 +26,8 @@ def refuse_too_large(path: Path, points: int, quantities: int) -> None:
         InputError: Memory or disk is too small.
     """
     needed = points * ((8 + 4) * quantities + BOOKKEEPING_BYTES)  # each value with its standard error
-    memory = memory_left()
-    if COPIES * needed > memory:
-        raise InputError(
-            f"a surface of {points:,} points needs {of_bytes(COPIES * needed)} of memory, and {of_bytes(memory)} are "
-            "left; give --alpha and --beta fewer points"
-        )
+    if lack := shortage(COPIES * needed):
+        raise InputError(f"a surface of {points:,} points takes {lack}; give --alpha and --beta fewer points")
     refuse_full_disk(path, needed, "give --alpha and --beta fewer points, or another --out")
 
 

@@ -19,7 +19,12 @@ and, where a run measures them,
 
     /<quantity>_error  (n_beta, n_alpha) float32: standard error of the value over its samples; NaN where not known
     /samples           (n_beta, n_alpha) int32: how many samples the point was computed on
-    /level             (n_beta, n_alpha) uint8: the level of refinement at which the point came in
+    /level             (n_beta, n_alpha) uint8: the level of refinement at which the point came in; 255 for none
+    /<quantity>_sampled  (n_beta, n_alpha) float64: value on fewer samples, the same ones at all points; NaN for none
+    /<quantity>_bar    (n_beta, n_alpha) float32: half-width of the error bar of an interpolated value; 0 where computed
+
+with, in a file of interpolated points, the attribute refinement (JSON, padded): the tolerance, the number of samples
+of estimates, and the audit of :class:`lossgrid.surface.refinement.Refinement`.
 
 ``value[j, i]`` belongs to ``beta[j], alpha[i]``; a line has shape ``(n_alpha,)``. Everything is contiguous, allocated
 and filled when the file is made, so that later only raw data change: no rank ever touches the structure.
@@ -43,6 +48,8 @@ FORMAT = "lossgrid"
 FORMAT_VERSION = 2
 ID_BYTES, DIGEST_BYTES = 32, 64  # hexadecimal
 ROUNDING_BYTES = 2000
+REFINEMENT, REFINEMENT_BYTES = "refinement", 1000
+TIME_BYTES = len("2026-01-01T00:00:00+00:00")
 COORDINATES = ("alpha", "beta")
 OPTIONAL: dict[str, Any] = {"samples": np.int32, "level": np.uint8}
 BOOKKEEPING: dict[str, tuple[Any, Any]] = {  # dataset -> dtype, value where pending

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from lossgrid.errors import RankError, in_short
 from lossgrid.store.identity import identify
 from lossgrid.surface import DONE, NOT_FINITE, Quantity, Results
-from lossgrid.surface.quantity import error_of
+from lossgrid.surface.quantity import error_of, sampled_of
 
 LOOK_SECONDS = 2.0  # between two checks of the file's identity
 
@@ -42,6 +42,7 @@ class SurfaceFile:
         self._identity = identify(path, bytes(self._file.attrs.get("id", b"")).decode())
         # Handles stay open: opening a dataset is a metadata operation, which parallel HDF5 makes collective.
         self._datasets = [self._file[quantity.name] for quantity in quantities]
+        self._sampled = [self._file[sampled_of(one.name)] for one in quantities if sampled_of(one.name) in self._file]
         self._errors = [self._file.get(error_of(quantity.name)) for quantity in quantities]  # older files have none
         self._seconds, self._rank, self._status = (self._file[name] for name in ("seconds", "rank", "status"))
         self._is_line = self._status.ndim == 1
@@ -65,15 +66,25 @@ class SurfaceFile:
         work = results.work
         columns = slice(work.start, work.stop, work.step)
         where = columns if self._is_line else (work.row, columns)
-        for dataset, column in zip(self._datasets, results.values.T, strict=True):
+        count = len(self._datasets)
+        for dataset, column in zip(self._sampled, results.values.T[count:], strict=False):
             dataset[where] = column
-        for dataset, column in zip(self._errors, results.errors.T, strict=True):
+        if work.samples:  # no values on all samples, so the points stay pending
+            self._seconds[where] = results.seconds.astype(np.float32)
+            self._flush()
+            return
+        for dataset, column in zip(self._datasets, results.values.T[:count], strict=True):
+            dataset[where] = column
+        for dataset, column in zip(self._errors, results.errors.T[:count], strict=True):
             if dataset is not None:
                 dataset[where] = _as_float32(column)
         self._seconds[where] = results.seconds.astype(np.float32)
         self._rank[where] = np.full(len(work), rank, dtype=np.int32)
-        finite = np.isfinite(results.values).all(axis=1)
+        finite = np.isfinite(results.values[:, :count]).all(axis=1)
         self._status[where] = np.where(finite, DONE, NOT_FINITE).astype(np.uint8)
+        self._flush()
+
+    def _flush(self) -> None:
         if not self._parallel:  # raw parallel writes go straight to the file system, and a flush would be collective
             self._file.flush()
 

@@ -27,9 +27,23 @@ def caveats_of(surface: Surface) -> list[str]:
     found = [WEIGHTS[weights]] if weights in WEIGHTS else []
     if isinstance(surface.rounding, Mapping) and surface.rounding.get("beyond") is True:
         found.append(_rounding(surface.rounding, surface.quantities))
+    if surface.interpolated:
+        found.append(_interpolated(surface))
     if differs is not None and differs.strip():
         found.append(differs)
     return [one_line(text, MOST) for text in found]
+
+
+def _interpolated(surface: Surface) -> str:
+    """Return how many points are interpolated and how many of them are wrong at most, in the quantity with most."""
+    parts = f"{surface.interpolated:,} of {surface.status.size:,} points interpolated"
+    told = surface.refinement
+    steering = [name for name, one in surface.quantities.items() if one.varies == "by factors"] or surface.quantities
+    counts = [] if told is None else [told.most_wrong[name] for name in steering if name in told.most_wrong]
+    if told is None or not counts:
+        return f"{parts}, not audited"
+    share = 100 * min(1.0, max(counts) / surface.interpolated)
+    return f"{parts}, at most {share:.2g} % of them off by more than {told.limit} ({100 * told.confidence:.3g} % sure)"
 
 
 def _rounding(rounding: Mapping[str, Any], quantities: Mapping[str, Quantity]) -> str:

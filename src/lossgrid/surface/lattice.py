@@ -93,6 +93,8 @@ def whole_part(surface: Surface) -> Surface:
         rank=surface.rank[part],
         samples=None if surface.samples is None else surface.samples[part],
         level=None if surface.level is None else surface.level[part],
+        bars={name: bars[part] for name, bars in surface.bars.items()},
+        sampled={name: values[part] for name, values in surface.sampled.items()},
         stride=stride,
     )
 

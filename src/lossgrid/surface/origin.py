@@ -121,6 +121,23 @@ class RecordedRecipe:
 
 
 @dataclass(frozen=True)
+class Moved:
+    """The entries of the network that the axes move; all others stay at theta*.
+
+    Attributes:
+        entries: How many there are.
+        numbers: How many real numbers they have; a complex number counts as two.
+        names: Their names, of many only the first.
+        more: Other entries of the file.
+    """
+
+    entries: int | None = field(default=None, metadata=COUNT)
+    numbers: int | None = field(default=None, metadata=COUNT)
+    names: Sequence[str] | None = field(default=None, metadata=TEXTS)
+    more: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
+
+
+@dataclass(frozen=True)
 class Parent:
     """A surface that is part of a merged one.
 
@@ -164,6 +181,7 @@ def _is_filled(value: object) -> bool:
 
 DIGESTS = _json(_is_filled, partial(_read, Digests), _write)
 RECIPE = _json(_is_filled, partial(_read, RecordedRecipe), _write)
+MOVED = _json(OBJECT["fits"], partial(_read, Moved), _write)
 IMPORTED = _json(OBJECT["fits"], partial(_read, Imported), _write)
 PARENTS = _json(
     _all(OBJECT["fits"]),
@@ -192,6 +210,7 @@ class Origin:
         ranks: Number of ranks.
         machines: Node, device and threads, to the ranks there.
         versions: Of the libraries.
+        moved: The entries that the axes move; None where it is not told.
         merged: The surfaces it was merged from; None where it was not.
         imported: The file of another tool it was read from; None where it was not.
         differs: A fault found in its values, as text.
@@ -213,6 +232,7 @@ class Origin:
     ranks: int | None = field(default=None, metadata=COUNT)
     machines: Mapping[str, str] | None = field(default=None, metadata=TEXT_BY_NAME)
     versions: Mapping[str, str] | None = field(default=None, metadata=TEXT_BY_NAME)
+    moved: Moved | None = field(default=None, metadata=MOVED)
     merged: Sequence[Parent] | None = field(default=None, metadata=PARENTS)
     imported: Imported | None = field(default=None, metadata=IMPORTED)
     differs: str | None = field(default=None, metadata=TEXT)

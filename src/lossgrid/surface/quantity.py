@@ -10,6 +10,9 @@ Better = Literal["lower", "higher"]
 Varies = Literal["by factors", "by differences"]
 
 ERROR = "_error"  # ends the name of the standard errors of a quantity
+BAR = "_bar"  # ends the name of the error bars of interpolated values
+SAMPLED = "_sampled"  # ends the name of the values on fewer samples
+LOG_FROM = 30.0  # highest / lowest value above which a linear scale hides the centre, and pictures are logarithmic
 FIRST_KINDS, FIRST_SPLITS = ("loss", "accuracy"), ("train", "test")
 
 
@@ -108,6 +111,24 @@ def error_of(name: str) -> str:
     'train_loss_error'
     """
     return f"{name}{ERROR}"
+
+
+def bar_of(name: str) -> str:
+    """Return the name of the error bars of a quantity's interpolated values, in files and tables.
+
+    >>> bar_of("train_loss")
+    'train_loss_bar'
+    """
+    return f"{name}{BAR}"
+
+
+def sampled_of(name: str) -> str:
+    """Return the name of a quantity's values on fewer samples, in files and tables.
+
+    >>> sampled_of("train_loss")
+    'train_loss_sampled'
+    """
+    return f"{name}{SAMPLED}"
 
 
 def in_order(quantities: Iterable[Quantity]) -> list[Quantity]:

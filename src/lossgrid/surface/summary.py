@@ -9,25 +9,29 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from lossgrid.files import in_use
+from lossgrid.surface import refinement
 from lossgrid.surface.caveats import caveats_of
 from lossgrid.surface.lattice import finest_whole, origin_of
+from lossgrid.surface.origin import Origin
 from lossgrid.surface.quantity import Quantity, from_json, in_order
 from lossgrid.surface.sessions import seconds_of
 from lossgrid.surface.surface import FAILED, NOT_FINITE, PENDING, Surface
 from lossgrid.wording import duration, one_line, ordinal
 
+SHOWN_NAMES = 4  # of the entries that move
 MOST_RANKS = 16  # lines; of more ranks only those with most and least points are shown
 Value = TypeVar("Value")
 
 
-def summarise(surface: Surface) -> dict[str, Any]:
-    """Return the state of ``surface`` as JSON types: points by status, seconds, ranks, values."""
+def summarise(surface: Surface, *, running: bool = False) -> dict[str, Any]:
+    """Return the state of ``surface`` as JSON types: points by status, seconds, ranks, values.
+
+    ``running`` tells whether a run is writing it.
+    """
     timed = surface.computed & ~np.isnan(surface.seconds)  # imported surfaces have no seconds and ranks
     seconds = surface.seconds[timed].astype(np.float64)
     numbers, own, points = np.unique(surface.rank[timed], return_inverse=True, return_counts=True)
     busy_seconds = np.bincount(own.ravel(), weights=seconds, minlength=len(numbers))
-    running = surface.path is not None and not surface.complete and in_use(surface.path)
     return {
         "file": str(surface.path),
         "complete": surface.complete,
@@ -51,6 +55,8 @@ def summarise(surface: Surface) -> dict[str, Any]:
             for rank, count, busy in zip(numbers, points, busy_seconds, strict=True)
         ],
         "metrics": {name: _extremes(surface, name) for name in surface.quantities},
+        "interpolated": surface.interpolated,
+        "refinement": None if surface.refinement is None else surface.refinement.as_json(),
         "whole_stride": _whole_stride(surface),
         "quantities": [quantity.as_json() for quantity in surface.quantities.values()],
         "centre": _by_split(*centre_of(surface)),
@@ -58,9 +64,19 @@ def summarise(surface: Surface) -> dict[str, Any]:
         "notes": caveats_of(surface),
         "model": surface.origin.setting("model"),
         "writer": surface.origin.writer,
+        "moved": _moved(surface.origin),
         "merged_from": len(surface.origin.merged or ()),
         "imported_from": None if surface.origin.imported is None else surface.origin.imported.tool,
     }
+
+
+def _moved(origin: Origin) -> dict[str, Any] | None:
+    """Return which entries move; None where it is not told. ``chosen`` is whether the user chose them."""
+    moved = origin.moved
+    if moved is None:
+        return None
+    chosen = any(origin.settings.get(name) for name in ("move", "freeze", "trainable_only"))
+    return {"entries": moved.entries, "numbers": moved.numbers, "names": list(moved.names or ()), "chosen": chosen}
 
 
 def _whole_stride(surface: Surface) -> int | None:
@@ -179,8 +195,17 @@ def as_lines(summary: dict[str, Any]) -> list[str]:
     lines = [
         f"{summary['file']}: {' x '.join(map(str, summary['shape']))} points{of_what}, {_state(summary)}",
         f"done {summary['done']} of {summary['points']}, not finite {summary['not_finite']}, "
-        f"failed {summary['failed']}, writer {summary['writer']}",
+        + (f"interpolated {summary['interpolated']}, " if summary["interpolated"] else "")
+        + f"failed {summary['failed']}, writer {summary['writer']}",
     ]
+    moved = summary["moved"]
+    if moved is not None and moved["chosen"]:
+        first = ", ".join(map(one_line, moved["names"][:SHOWN_NAMES]))
+        more = (moved["entries"] or 0) - SHOWN_NAMES
+        rest = f" and {more} more" if more > 0 else ""
+        lines.append(f"{moved['entries']} entries with {moved['numbers']} numbers move: {first}{rest}")
+    if summary["refinement"] is not None and (summary["interpolated"] or not summary["pending"]):
+        lines.append(refinement.from_json(summary["refinement"]).in_words(summary["interpolated"], summary["points"]))
     stride = summary["whole_stride"]
     if stride is not None and stride > 1:
         along = " along both axes" if len(summary["shape"]) == 2 else ""

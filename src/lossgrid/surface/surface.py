@@ -14,11 +14,12 @@ from lossgrid.errors import InputError
 from lossgrid.surface.grid import zero_of
 from lossgrid.surface.origin import Origin
 from lossgrid.surface.quantity import Quantity, in_order
+from lossgrid.surface.refinement import Refinement
 from lossgrid.surface.sessions import Session
 from lossgrid.wording import of_shape, one_line
 
 PENDING, DONE, NOT_FINITE, FAILED, INTERPOLATED = 0, 1, 2, 3, 4  # the values of /status
-NAME = 40  # characters of a split or kind in text
+NAME = 40  # characters of a label, split or kind in text
 
 
 @dataclass(frozen=True, repr=False)
@@ -43,7 +44,11 @@ class Surface:
         errors: Standard errors of values over their samples, s / sqrt(n), by quantity, ``shape``, float32; NaN where
             missing. Surfaces of other programs and of older versions have none.
         samples: Number of samples of each point, ``shape``, int32; None if not stored.
-        level: The level of refinement of each point, ``shape``, uint8; None if there is none.
+        level: The level of refinement of each point, ``shape``, uint8, 255 for none; None if there is none.
+        bars: Half-widths of the error bars of interpolated values, by quantity, ``shape``, float32; 0 where computed.
+        sampled: Values on fewer samples, by quantity, ``shape``, float64, NaN where there are none; what is known of
+            them is in ``refinement``.
+        refinement: The tolerance of interpolated values and their audit; None if none are interpolated.
         stride: Rows and columns of the full surface per row and column here; 1 for a full surface.
         path: The file it was read from; None for a surface that was never written.
         id: A unique name of the file; empty for a surface that was never written, and in older files.
@@ -65,6 +70,9 @@ class Surface:
     errors: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
     samples: npt.NDArray[np.int32] | None = None
     level: npt.NDArray[np.uint8] | None = None
+    bars: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    sampled: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    refinement: Refinement | None = None
     stride: int = 1
     path: Path | None = None
     id: str = ""
@@ -78,7 +86,8 @@ class Surface:
         unfinished = f"{self.pending} of {self.status.size} points pending" if self.pending else "incomplete"
         parts.append("complete" if self.complete else unfinished)
         parts += [] if self.path is None else [one_line(str(self.path))]
-        return f"<Surface {of_shape(self.shape)}: {'; '.join(parts)}>"
+        name = "" if self.label is None else f"{one_line(self.label, NAME)}, "
+        return f"<Surface {name}{of_shape(self.shape)}: {'; '.join(parts)}>"
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -89,6 +98,11 @@ class Surface:
     def provenance(self) -> dict[str, Any]:
         """The origin without the settings, as JSON types."""
         return self.origin.as_json()
+
+    @property
+    def label(self) -> str | None:
+        """The name that its user gave it; None without one."""
+        return self.origin.setting("label")
 
     @property
     def centre(self) -> tuple[int, int] | None:
@@ -119,6 +133,11 @@ class Surface:
     def missing(self) -> npt.NDArray[np.bool_]:
         """Where points are pending or failed, ``shape``, bool."""
         return np.isin(self.status, (PENDING, FAILED))
+
+    @property
+    def interpolated(self) -> int:
+        """Number of points whose values are interpolated."""
+        return int(np.count_nonzero(self.status == INTERPOLATED))
 
     @property
     def done(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,17 +19,19 @@ class Work:
         start: The first column, an index of alpha.
         stop: End of the columns, exclusive.
         step: Distance between columns.
+        samples: Number of samples of each split that are passed; 0 for all.
     """
 
     row: int
     start: int
     stop: int
     step: int = 1
+    samples: int = 0
 
     @classmethod
-    def of(cls, row: int, start: int, step: int, count: int) -> Work:
+    def of(cls, row: int, start: int, step: int, count: int, samples: int = 0) -> Work:
         """Return the work of ``count`` points, at least one, of a row from column ``start`` on."""
-        return cls(row, start, start + step * (count - 1) + 1, step)
+        return cls(row, start, start + step * (count - 1) + 1, step, samples)
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -42,11 +44,11 @@ class Work:
     def split(self, count: int) -> tuple[Work, Work]:
         """Return the work of the first ``count`` points and that of the rest, which may be empty."""
         at = self.start + count * self.step
-        return Work(self.row, self.start, min(at, self.stop), self.step), Work(self.row, at, self.stop, self.step)
+        return replace(self, stop=min(at, self.stop)), replace(self, start=at)
 
     def point(self, column: int) -> Work:
         """Return the work of a single point."""
-        return Work(self.row, column, column + 1)
+        return Work(self.row, column, column + 1, 1, self.samples)
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ class Results:
 
     Attributes:
         work: The points.
-        values: Their quantities, in the order of the evaluator, shape ``(len(work), n_quantities)``, float64.
+        values: Their quantities, in the order of the evaluator, shape ``(len(work), n_quantities)``, float64; in a run
+            of fewer samples twice as many: those of all samples, NaN where not computed, then those of fewer.
         errors: Standard errors of the values over the samples, of the same shape, float64; NaN where unknown.
         seconds: Time of each point, shape ``(len(work),)``, float64.
     """

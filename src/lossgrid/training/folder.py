@@ -21,8 +21,8 @@ from typing import IO, Any
 
 import torch
 
-from lossgrid.errors import InputError, LossgridError, in_short
-from lossgrid.files import shown, unfinished
+from lossgrid.errors import InputError, LossgridError, in_short, shown
+from lossgrid.files import unfinished
 from lossgrid.models.archive import read_archive
 
 LAST, TABLE = "last.pt", "epochs.csv"

@@ -13,9 +13,9 @@ import torch
 from lossgrid import data
 from lossgrid.data.batches import Resident
 from lossgrid.directions import copied, states
-from lossgrid.errors import InputError, LossgridError
+from lossgrid.errors import InputError, LossgridError, shown
 from lossgrid.evaluation import choose_device, share_threads
-from lossgrid.files import locked, shown
+from lossgrid.files import locked
 from lossgrid.machine.allocator import freed_memory_kept
 from lossgrid.machine.resources import own_resources
 from lossgrid.parallel import Stop

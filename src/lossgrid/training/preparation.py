@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 from collections.abc import Mapping
 
@@ -22,6 +23,8 @@ from lossgrid.training.randomness import with_label_noise
 from lossgrid.training.schedule import make_optimizer, make_schedule
 
 Samples = dict[str, Resident]
+
+log = logging.getLogger(__name__)
 
 
 def prepare(config: TrainConfig, splits: Mapping[str, data.Split], device: Device) -> tuple[Learner, Samples]:
@@ -43,6 +46,8 @@ def prepare(config: TrainConfig, splits: Mapping[str, data.Split], device: Devic
     torch.manual_seed(config.seed)
     model = models.build(config.model, config.model_arg, facts=data.facts(splits))
     models.check_module(model, name=config.model)
+    if (folder := models.own_checkpoint(config.model)) is not None:
+        log.warning("--model %s: a training begins with new weights; those of %s are not read", config.model, folder)
     draw_weights(model, config.init)
     part = config.micro_batch or config.batch_size
     refuse_lone_samples(model, first.samples, config.batch_size, part)
@@ -62,6 +67,11 @@ def prepare(config: TrainConfig, splits: Mapping[str, data.Split], device: Devic
             f"--loss-arg {', '.join(config.loss_arg)}: --micro-batch makes a mean of each part, and parts weigh "
             "differently; leave --micro-batch out"
         )
+    if any(one.needs_grad for one in objectives.values()):
+        raise InputError(
+            f"--loss {config.loss}: lossgrid train takes no derivatives by the inputs (needs_grad); train with code of "
+            "your own, and give its checkpoints to lossgrid run"
+        )
     objectives = dict(check_fit(config.model, model.eval(), samples, objectives, device).objectives)
     if config.label_noise:
         samples[config.splits[0]] = _with_noise(config, first, samples[config.splits[0]])
@@ -77,6 +87,11 @@ def refuse_several(splits: Mapping[str, data.Split]) -> None:
         InputError: The inputs or targets of a split are several tensors.
     """
     for name, split in splits.items():
+        if split.collate is not None:
+            raise InputError(
+                f"--data: lossgrid train stacks samples, split {name!r} has a collate function; train with code of "
+                "your own, and give its checkpoints to lossgrid run"
+            )
         if split.names != ["inputs", "targets"]:
             raise InputError(
                 f"--data: lossgrid train takes one tensor of inputs and one of targets, split {name!r} has "

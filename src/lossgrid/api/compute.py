@@ -1,11 +1,10 @@
-"""lossgrid from Python: surfaces of networks and data in a notebook or a script."""
+"""A surface computed from Python: of a network and data in a notebook or a script."""
 
 from __future__ import annotations
 
 import builtins
 import json
 import logging
-import re
 import signal
 import sys
 import tempfile
@@ -19,40 +18,16 @@ from typing import Any
 import torch
 
 from lossgrid import parallel, store
+from lossgrid.api.surface import Surface
+from lossgrid.api.words import in_python
 from lossgrid.directions import Directions, Network
-from lossgrid.errors import InputError, LossgridError
-from lossgrid.evaluation import arithmetic
-from lossgrid.machine.launcher import detect
+from lossgrid.errors import InputError
 from lossgrid.parallel import World
 from lossgrid.run import Budget, Given, run
 from lossgrid.settings import RunConfig, resolve
-from lossgrid.settings.option import is_flag
 from lossgrid.surface import Axis
-from lossgrid.views import Surface
 
 Range = str | tuple[float, float, int] | Axis
-OPTION = re.compile(r"--([a-z][a-z-]*[a-z])")
-
-
-@contextmanager
-def in_python() -> Iterator[None]:
-    """Rewrite options in errors of the block as arguments: ``--max-rounding`` becomes ``max_rounding``."""
-    try:
-        yield
-    except LossgridError as error:
-        error.args = (OPTION.sub(_argument, str(error)),)
-        raise
-
-
-def _argument(option: re.Match[str]) -> str:
-    """Return the argument for an option, with its value if it is a flag; text that is not an option remains."""
-    name = option[1].replace("-", "_")
-    if name == "loss_arg":
-        return "loss_args"
-    field = RunConfig.model_fields.get(name)
-    if field is None:
-        return option[0]
-    return f"{name}=True" if is_flag(field) else name
 
 
 @in_python()
@@ -62,15 +37,23 @@ def evaluate(
     *,
     alpha: Range = "-1:1:21",
     beta: Range | None = None,
+    tolerance: float | None = None,
+    tolerance_of: str = "colours",
+    samples: int | None = None,
     directions: Directions = "random",
     to: Network | Sequence[Network] = (),
     norm: str = "filter",
     perturb_bias_and_norm: bool = False,
+    move: str | Sequence[str] = (),
+    freeze: str | Sequence[str] = (),
+    trainable_only: bool = False,
     seed: int = 0,
     loss: str | Callable[..., Any] = "cross_entropy",
     loss_args: Mapping[str, Any] | None = None,
     metrics: Sequence[str] | Mapping[str, Any] = (),
+    step: str | Callable[..., Any] | None = None,
     max_samples: int | None = None,
+    collate_fn: Callable[..., Any] | None = None,
     batch_size: int | str = "auto",
     device: str = "auto",
     precision: str = "float32",
@@ -78,6 +61,7 @@ def evaluate(
     cuda_graphs: str = "auto",
     max_rounding: float = 0.05,
     out: str | Path | None = None,
+    label: str | None = None,
     overwrite: bool = False,
     time_limit: float | None = None,
     progress: bool | None = None,
@@ -93,17 +77,27 @@ def evaluate(
 
     Args:
         model: The trained network; it is copied and never changed.
-        data: ``(inputs, targets)`` as tensors or arrays, a map-style ``Dataset`` of such pairs, or a dict of these by
-            split: ``{"train": ..., "test": ...}``. Inputs may be a dict of tensors, for ``model(**inputs)``, or a
-            tuple, for ``model(*inputs)``. Targets may be a dict or tuple too, for your own loss.
+        data: ``(inputs, targets)`` as tensors or arrays, a dict of tensors with a key such as ``labels``, a ``Dataset``
+            of such samples, a ``DataLoader`` in fixed order, or an iterable; docs/data.md has all forms. Or a dict of
+            these by split: ``{"train": ..., "test": ...}``. Inputs may be a dict of tensors, for ``model(**inputs)``,
+            or a tuple, for ``model(*inputs)``. Targets may be a dict or tuple too, for your own loss.
         alpha: Range along delta: ``"-1:1:21"``, ``(-1, 1, 21)`` or an :class:`~lossgrid.surface.grid.Axis`.
         beta: Range along eta; None for a line.
+        tolerance: How far interpolated values may be off, such as 0.01; as many points are computed as that needs, and
+            an audit tells how many are off. None computes every point. See docs/refinement.md.
+        tolerance_of: The unit of the tolerance: ``colours``, the range of the picture, or each ``value`` itself.
+        samples: With a tolerance, points are estimated on so many samples of each split, and corrected by points that
+            are computed on all; None for no estimates.
         directions: ``"random"``, a direction file, a list of one or two dicts of tensors by entry, or a function
             ``f(around, axes)`` that returns such a list; see :class:`lossgrid.directions.Around`.
         to: A second trained network, at alpha = 1; or two, at alpha = 1 and at beta = 1: modules, state dicts or
             checkpoint files.
         norm: ``filter``, ``layer``, ``weight`` or ``none``, for random directions.
         perturb_bias_and_norm: Random directions also move biases and the parameters of normalisation layers.
+        move: Patterns of the names of entries that move, such as ``"*lora_*"``; all others stay, and so for ``freeze``,
+            of those that do not move. For random directions, ``to``, and functions.
+        freeze: See ``move``.
+        trainable_only: Parameters with ``requires_grad=False`` do not move.
         seed: Seed of random directions.
         loss: ``cross_entropy``, ``mse``, ``bce``, ``l1``, ``smooth_l1``, ``huber``, ``poisson_nll``; or
             ``loss(outputs, targets)`` that returns a number per sample, the pair (total, weight) of the batch, or the
@@ -112,7 +106,11 @@ def evaluate(
         metrics: Further measures: names such as ``"top5"``, ``"error"``, ``"ece"``; or a dict of your own by name:
             ``f(outputs, targets)`` with the same results as a loss, or an object with ``update``, ``compute`` and
             ``reset``, as in torchmetrics.
+        step: ``step(model, batch)``, in place of ``loss`` and ``metrics``: it makes the forward pass and returns all
+            values by name, ``loss`` among them, each as a loss does. docs/losses.md has examples.
         max_samples: Number of samples of each split, spread evenly over it; None for all.
+        collate_fn: Makes a batch of a list of samples, such as by padding; None: that of a DataLoader, else samples are
+            stacked.
         batch_size: Samples per forward pass; ``"auto"`` is about 128, tuned in runs that are not short.
         device: ``auto``, ``cpu`` or ``cuda``.
         precision: ``float32``, ``tf32``, ``bfloat16`` or ``float64``.
@@ -121,6 +119,7 @@ def evaluate(
         max_rounding: Largest allowed difference of a lower precision from float32: relative for losses, absolute for
             accuracies.
         out: A surface file, resumed if it exists; without one the surface is only returned.
+        label: Name of the surface in titles, tables and legends.
         overwrite: Replace a surface of another run in ``out``.
         time_limit: Seconds after which the run stops; None for no limit.
         progress: Whether to display a bar. None for a bar in a notebook and on a terminal; in logs there is none.
@@ -140,15 +139,22 @@ def evaluate(
         >>> surface["train_loss"].shape
         (3,)
     """
-    splits = data if isinstance(data, Mapping) else {"train": data}
     networks = [to] if isinstance(to, (torch.nn.Module, Mapping, str, Path)) else list(to)
-    given = Given(model, splits, loss, _plain(loss_args), _by_name(metrics), directions, networks, max_samples)
+    given = Given(
+        model, data, loss, _plain(loss_args), _by_name(metrics), directions, networks, max_samples, collate_fn, step
+    )
     settings = {
         **given.settings(),
         "alpha": _axis(alpha),
         "beta": None if beta is None else _axis(beta),
+        "tolerance": tolerance,
+        "tolerance_of": tolerance_of,
+        "samples": samples,
         "norm": norm,
         "perturb_bias_and_norm": perturb_bias_and_norm,
+        "move": move,
+        "freeze": freeze,
+        "trainable_only": trainable_only,
         "seed": seed,
         "batch_size": batch_size,
         "device": device,
@@ -156,6 +162,7 @@ def evaluate(
         "variant": variant,
         "cuda_graphs": cuda_graphs,
         "max_rounding": max_rounding,
+        "label": label,
         "overwrite": overwrite,
         "time_limit": time_limit,
     }
@@ -167,7 +174,6 @@ def evaluate(
         else:
             settings |= {"out": Path(out)}
         config = resolve(RunConfig, settings)
-        cleanup.enter_context(arithmetic.restored())
         cleanup.enter_context(printed_in_notebooks())
         alone = world.size == 1  # else a second Ctrl-C must end the process: others wait for it
         with parallel.stop_on_signals(interrupts=alone) as stop, parallel.guarded(world, config.heartbeat):
@@ -184,16 +190,6 @@ def _interruption(out: str | Path | None, *, overwrite: bool) -> str:
     if out is None:
         return "evaluate was interrupted and stored nothing; give out= to store points and to resume"
     return f"evaluate was interrupted; the same call{' without overwrite' if overwrite else ''} resumes {out}"
-
-
-@in_python()
-def open(path: str | Path) -> Surface:
-    """Return the surface of a file, complete or still being written.
-
-    Raises:
-        InputError: The file does not exist, is damaged, or is not a surface.
-    """
-    return Surface.of(store.read(path))
 
 
 @contextmanager
@@ -216,8 +212,7 @@ def printed_in_notebooks() -> Iterator[None]:
 
 @cache
 def _world() -> World:
-    launch = detect()
-    return parallel.alone() if launch is None else parallel.connect(launch)
+    return parallel.join()
 
 
 def _by_name(metrics: Sequence[str] | Mapping[str, Any]) -> list[tuple[str, Any]]:

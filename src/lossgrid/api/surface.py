@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lossgrid import store
+from lossgrid.api import html
+from lossgrid.api.comparison import Comparison, compare
+from lossgrid.api.words import in_python
 from lossgrid.errors import InputError
 from lossgrid.surface import Surface as Values
 from lossgrid.surface.caveats import caveats_of
-from lossgrid.surface.quantity import error_of, in_order
+from lossgrid.surface.quantity import bar_of, error_of, in_order, sampled_of
 from lossgrid.surface.summary import summarise, value_in_words
-from lossgrid.views import html
-from lossgrid.views.comparison import Comparison, compare
 from lossgrid.wording import one_line
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Surface(Values):
         picture: Figure | Axes = plot.draw(self, title=title, ax=ax, kind=kind, **options)
         return picture
 
+    @in_python(out="path")
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the surface into a new surface file and return its path.
 
@@ -85,11 +87,7 @@ class Surface(Values):
         """
         path = Path(path)
         sources = [] if self.path is None else [self.path]
-        try:
-            store.derive(path, lambda: self, sources, role="the file of this surface", overwrite=overwrite)
-        except InputError as error:
-            error.args = (str(error).replace("--out", "path").replace("--overwrite", "overwrite=True"),)
-            raise
+        store.derive(path, lambda: self, sources, role="the file of this surface", overwrite=overwrite)
         return path
 
     def to_xarray(self) -> Any:
@@ -106,6 +104,8 @@ class Surface(Values):
         arrays = {
             **self.values,
             **{error_of(name): array for name, array in self.errors.items()},
+            **{bar_of(name): array for name, array in self.bars.items()},
+            **{sampled_of(name): array for name, array in self.sampled.items()},
             **{name: getattr(self, name) for name in ("status", "seconds", "rank", "samples", "level")},
         }
         about = {name: {"units": one.units, "better": one.better} for name, one in self.quantities.items()}
@@ -128,3 +128,13 @@ class Surface(Values):
     def compare(self, *others: Values | str | Path, **options: Any) -> Comparison:
         """Return the numbers of this surface and of ``others``; see :func:`lossgrid.compare` for the options."""
         return compare(self, *others, **options)
+
+
+@in_python()
+def open(path: str | Path) -> Surface:
+    """Return the surface of a file, complete or still being written.
+
+    Raises:
+        InputError: The file does not exist, is damaged, or is not a surface.
+    """
+    return Surface.of(store.read(path))

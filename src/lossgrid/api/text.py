@@ -13,6 +13,7 @@ from lossgrid.numbers import Measured
 from lossgrid.wording import one_line
 
 SHOWN_MINIMA = 5  # of each surface
+INTERVAL = "(a to b)  as far as the error bars of interpolated values allow"
 LOWER_BOUND = ">=  goes on beyond the grid, or beyond points that are left out"
 
 
@@ -24,6 +25,8 @@ def as_table(measured: Sequence[Measured]) -> str:
     text = _render(table)
     if any(number.is_lower for one in measured for number in one.numbers):
         text += f"{LOWER_BOUND}\n"
+    if any(number.interval for one in measured for number in one.numbers):
+        text += f"{INTERVAL}\n"
     several = [one for one in measured if len(one.minima) > 1]
     if several:
         text += "\n" + _render(_table_of_minima(several))
