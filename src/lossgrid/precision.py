@@ -41,6 +41,7 @@ PRECISIONS = {
         Precision("float64", "float64", None, False, 1e-12, 2.0**-50, 1e-10, 1e-12, 1e-9, 1e-9),
         Precision("float32", "float32", None, False, 1e-6, 2.0**-21, 1e-4, 1e-6, 1e-5, 1e-4),
         Precision("tf32", "float32", None, True, 1e-3, 2.0**-8, 2e-2, 1e-6, 2e-2, 2e-2),
+        Precision("float16", "float32", "float16", True, 1e-3, 2.0**-8, 2e-2, 1e-6, 2e-2, 2e-2),
         Precision("bfloat16", "float32", "bfloat16", True, 1e-2, 2.0**-6, 1e-1, 1e-6, 1e-1, 1e-1),
     )
 }

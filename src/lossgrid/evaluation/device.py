@@ -21,7 +21,7 @@ class Device:
 
     Attributes:
         torch_device: Holds the network and the data.
-        precision: ``float32``, ``tf32``, ``bfloat16`` or ``float64``, as set by the user.
+        precision: ``float32``, ``tf32``, ``float16``, ``bfloat16`` or ``float64``, as set by the user.
         dtype: Type of parameters and inputs: float64 for ``float64``, else float32.
         model: Model name of the GPU; ``"cpu"`` on a CPU.
         uuid: UUID of the GPU; ``""`` on a CPU.
@@ -44,11 +44,12 @@ class Device:
         return f"{self.model} ({self.uuid})" if self.uuid else self.model
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Return the context in which the network runs: autocast to bfloat16, or no autocast.
+        """Return the context in which the network runs: autocast to float16 or bfloat16, or no autocast.
 
         In other precisions autocast is disabled explicitly: a user's module may have enabled it.
         """
-        return torch.autocast(self.type, dtype=torch.bfloat16, enabled=self.is_cast, cache_enabled=False)
+        dtype = self.layer_dtype if self.is_cast else torch.bfloat16
+        return torch.autocast(self.type, dtype=dtype, enabled=self.is_cast, cache_enabled=False)
 
     @property
     def is_cast(self) -> bool:
@@ -87,14 +88,14 @@ def choose_device(device: str, precision: str, *, local_rank: int) -> Device:
         local_rank: Rank within the node; where there are more ranks than GPUs, rank ``i`` gets GPU ``i % gpus``.
 
     Raises:
-        InputError: ``cuda`` without a CUDA device, or ``tf32`` on the CPU.
+        InputError: ``cuda`` without a CUDA device, or ``tf32`` or ``float16`` on the CPU.
     """
     gpus = visible_gpus()
     if device == "cuda" and not gpus:
         raise InputError("--device cuda: PyTorch sees no CUDA device here; use --device cpu or load the GPU's drivers")
     use_cuda = gpus > 0 and device != "cpu"
-    if precision == "tf32" and not use_cuda:
-        raise InputError("--precision tf32 is an arithmetic of NVIDIA GPUs; on the CPU use float32 or bfloat16")
+    if precision in ("tf32", "float16") and not use_cuda:
+        raise InputError(f"--precision {precision} is an arithmetic of GPUs; on the CPU use float32 or bfloat16")
     dtype = getattr(torch, PRECISIONS[precision].parameters)
     arithmetic.set_to(arithmetic.wanted(precision))
     if not use_cuda:

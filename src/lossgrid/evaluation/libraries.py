@@ -139,8 +139,8 @@ def library_for(device: torch.device, dtype: torch.dtype) -> Library | None:
 
     oneDNN has kernels in bfloat16 for CPUs with AVX-512 only, or with instructions for bfloat16.
     """
+    if device.type != "cpu":
+        return CuDNN(dtype) if dtype in (torch.float32, torch.float16, torch.bfloat16) else None
     if dtype not in (torch.float32, torch.bfloat16):
         return None
-    if device.type != "cpu":
-        return CuDNN(dtype)
     return OneDNN(dtype) if dtype == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported() else None

@@ -12,7 +12,7 @@ from lossgrid.settings.option import DATA, NETWORK, About, option
 from lossgrid.settings.types import MOST, Arguments, Commas
 
 Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["float32", "tf32", "bfloat16", "float64"]
+Precision = Literal["float32", "tf32", "float16", "bfloat16", "float64"]
 
 
 def arguments(help: str, group: str) -> Any:
@@ -34,7 +34,10 @@ def device_option(group: str) -> Any:
 def precision_option(group: str) -> Any:
     """Return the field of the precision, listed under a heading."""
     return option(
-        "float32", metavar="FORMAT", help="Arithmetic of the network: float32, tf32, bfloat16 or float64.", group=group
+        "float32",
+        metavar="FORMAT",
+        help="Arithmetic of the network: float32, tf32, float16, bfloat16 or float64.",
+        group=group,
     )
 
 
