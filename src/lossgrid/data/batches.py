@@ -14,6 +14,7 @@ import torch
 
 from lossgrid.data.batch import Batch, Tree, count, leaves
 from lossgrid.data.numbers import refuse_infinite
+from lossgrid.data.slots import CudaLane, Slots
 from lossgrid.data.split import Split, warn_of_one_class
 from lossgrid.data.transfer import Transfer
 from lossgrid.machine.gpus import gpu_memory_left
@@ -67,11 +68,19 @@ class Resident:
 
 @dataclass(frozen=True)
 class Stream:
-    """Batches copied to the device one by one: read from a Dataset, or cut from tensors in the host's memory."""
+    """Batches copied to the device one by one: read from a Dataset, or cut from tensors in the host's memory.
+
+    Attributes:
+        split: The samples.
+        transfer: Moves them.
+        batch_size: Samples per batch; the last one may be smaller.
+        slots: The way to a GPU, on which batches are copied while it computes; None for the CPU.
+    """
 
     split: Split
     transfer: Transfer
     batch_size: int
+    slots: Slots | None = None
     resident: ClassVar[bool] = False
 
     @property
@@ -80,17 +89,16 @@ class Stream:
         return self.split.samples
 
     def __iter__(self) -> Iterator[Batch]:
-        if self.transfer.device.type == "cuda":
-            return _copied_ahead(self._on_host(), self.transfer)
-        return map(self.transfer, self._on_host())
+        batches = self._on_host()
+        return map(self.transfer, batches if self.slots is None else map(self.slots, batches))
 
     def ends(self) -> list[Batch]:
         """Return the first batch alone."""
-        return [next(iter(self))]
+        return [self.first(self.batch_size)]
 
     def first(self, number: int) -> Batch:
         """Return up to ``number`` samples."""
-        return next(iter(self.rebatched(number)))
+        return self.transfer(next(self.rebatched(number)._on_host()))
 
     def at(self, indices: list[int]) -> Batch:
         """Return the samples at ``indices`` as a batch."""
@@ -170,26 +178,6 @@ class Collated:
 Batches = Resident | Stream | Collated
 
 
-def _copied_ahead(batches: Iterator[Batch], transfer: Transfer) -> Iterator[Batch]:
-    """Copy each batch to the CUDA device, on a stream of its own, while the device computes with the one before."""
-    aside = torch.cuda.Stream(transfer.device)  # type: ignore[no-untyped-call]
-
-    def copied(batch: Batch | None) -> Batch | None:
-        if batch is None:
-            return None
-        with torch.cuda.stream(aside):
-            return transfer(batch.apply(torch.Tensor.pin_memory))
-
-    coming = copied(next(batches, None))
-    while coming is not None:
-        now = torch.cuda.current_stream(transfer.device)
-        now.wait_stream(aside)
-        for tensor in coming.leaves:
-            tensor.record_stream(now)  # the copying stream allocated it, and must not reuse it before this one is done
-        yield coming
-        coming = copied(next(batches, None))
-
-
 def to_device(
     split: Split, *, device: torch.device, dtype: torch.dtype, batch_size: int, channels_last: bool, share: int = 1
 ) -> Batches:
@@ -212,7 +200,8 @@ def to_device(
     if split.whole is not None and (fits or device.type == "cpu"):
         there = transfer(split.whole)
         return Resident(there.inputs, there.targets, batch_size, there.label)
-    stream = Stream(split, transfer, batch_size)
+    slots = Slots(CudaLane(device)) if device.type == "cuda" else None
+    stream = Stream(split, transfer, batch_size, slots)
     if not fits:
         return stream
     return _kept(stream) if split.collate is None else Collated.of(stream)
