@@ -85,7 +85,6 @@ class Slot:
         self._here = self._there = torch.empty(0, dtype=torch.uint8)
         self._sent, self._taken = lane.event(), lane.event()
 
-    @torch.no_grad()
     def through(self, batch: Batch) -> Batch:
         """Return ``batch`` on the device, with the dtypes and memory formats it has on the host."""
         nbytes = _ends(batch)[-1]
