@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from lossgrid import data, directions
+from lossgrid.data import Batch
 from lossgrid.evaluation import FEW, Evaluator, Forward, Subject, choose_device
 from lossgrid.evaluation.fused import library_for
 from lossgrid.measures import Metric, Step, make_objective
@@ -150,6 +151,17 @@ def a_batch(*shape: int, classes: int, seed: int = 0) -> tuple[torch.Tensor, tor
     """Return normal inputs of ``shape``, samples first, float32, and their classes in turn, int64."""
     inputs = torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
     return inputs, torch.arange(shape[0]) % classes
+
+
+def a_ragged_batch(number: int, rows: int = 3) -> Batch:
+    """Return a tree of dtypes whose widths differ by ``number``, with a tensor of no numbers and one of one."""
+    width = 1 + 7 * number % 11
+    inputs = {
+        "ids": torch.full((rows, width), number, dtype=torch.int16),
+        "mask": torch.arange(rows * width).reshape(rows, width) % 2 == number % 2,
+        "more": (torch.full((number % 3, 2), number * 1j), torch.tensor(number, dtype=torch.bfloat16)),
+    }
+    return Batch(inputs, {"y": torch.full((width, rows), number / 3, dtype=torch.float64).T}, "y", rows)
 
 
 def a_direction(

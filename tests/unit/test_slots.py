@@ -13,9 +13,10 @@ import torch
 
 from lossgrid.data import split_of
 from lossgrid.data.batch import Batch, equal_batches
-from lossgrid.data.batches import Collated, Stream
+from lossgrid.data.batches import Collated, Stream, _kept
 from lossgrid.data.slots import SLOTS, Slots
 from lossgrid.data.transfer import Transfer
+from tests.builders import a_batch, a_ragged_batch
 
 PATIENCE = ("eager", "lazy", *range(20))  # of the device: as soon as it can, as late as it may, or at random, by a seed
 CPU = torch.device("cpu")
@@ -131,17 +132,6 @@ def one_tensor(number: int) -> Batch:
     return Batch(torch.full((4, 3), float(number)), torch.arange(4) + number)
 
 
-def of_any_width(number: int) -> Batch:
-    """Return a tree of dtypes whose widths differ from batch to batch, with a tensor of no numbers and one of one."""
-    width = 1 + 7 * number % 11
-    inputs = {
-        "ids": torch.full((3, width), number, dtype=torch.int16),
-        "mask": torch.arange(3 * width).reshape(3, width) % 2 == number % 2,
-        "more": (torch.full((number % 3, 2), number * 1j), torch.tensor(number, dtype=torch.bfloat16)),
-    }
-    return Batch(inputs, {"y": torch.full((width, 3), number / 3, dtype=torch.float64).T}, "y", 3)
-
-
 def seen(slots: Slots, device: Device, batches: Iterator[Batch]) -> list[Batch]:
     """Return what the device saw when it computed with each of ``batches``."""
     found: list[Batch] = []
@@ -159,7 +149,7 @@ def assert_same(found: list[Batch], expected: list[Batch]) -> None:
         assert [leaf.dtype for leaf in one.leaves] == [leaf.dtype for leaf in other.leaves]
 
 
-@pytest.mark.parametrize("make", [one_tensor, of_any_width])
+@pytest.mark.parametrize("make", [one_tensor, a_ragged_batch])
 @pytest.mark.parametrize("patience", PATIENCE)
 def test_no_batch_is_overwritten_before_its_use_is_over(patience: Any, make: Callable[[int], Batch]) -> None:
     device = Device(patience)
@@ -281,3 +271,15 @@ def test_batches_of_a_collate_function_that_are_kept_are_their_own() -> None:
     expected = list(stream)
     kept = Collated.of(Stream(split, stream.transfer, 2, Slots(device)))
     assert_same(list(kept), expected)
+
+
+def test_samples_kept_on_a_device_come_there_in_batches() -> None:
+    device = Device("eager")
+    pictures, labels = a_batch(10, 3, 4, 5, classes=4)
+    split = split_of(({"picture": pictures.double(), "ids": torch.arange(20).reshape(10, 2)}, labels), source="mine")
+    transfer = Transfer(CPU, torch.float32, True)
+    kept = _kept(Stream(split, transfer, 4, Slots(device)))
+    assert split.whole is not None
+    assert_same([kept.whole], [transfer(split.whole)])
+    assert kept.inputs["picture"].is_contiguous(memory_format=torch.channels_last)
+    assert max(device.sizes) < 1.5 * 4 * pictures.double().nbytes / 10 + 1000
