@@ -15,7 +15,7 @@ from torch import nn
 from lossgrid import data, directions
 from lossgrid.data import Batch
 from lossgrid.evaluation import FEW, Evaluator, Forward, Subject, choose_device
-from lossgrid.evaluation.fused import library_for
+from lossgrid.evaluation.libraries import library_for
 from lossgrid.measures import Metric, Step, make_objective
 from lossgrid.surface import DONE, NOT_FINITE, PENDING, Axis, Grid, Origin, Quantity, Results, Surface, Work
 from lossgrid.surface.quantity import accuracy, named

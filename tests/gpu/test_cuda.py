@@ -80,8 +80,8 @@ def test_points_replayed_as_cuda_graphs_are_the_same_bits(variant: str, precisio
     made = evaluator("cuda", precision)
     made = made.with_variant(variant)
     eager = losses(made)
-    made = made.with_graph()
-    assert made.graph is not None
+    made = made.with_graphs()
+    assert made.recorded is not None
     assert losses(made).tobytes() == eager.tobytes()
 
 
@@ -90,7 +90,7 @@ def test_a_loss_that_looks_at_values_cannot_be_captured() -> None:
     looking = make_objective(lambda outputs, targets: outputs.sum() * float(outputs.mean().item()), classification=True)
     made = replace(made, objectives={"train": looking})
     with pytest.raises(Unsuitable, match="it fails"):
-        made.with_graph()
+        made.with_graphs()
     assert np.isfinite(losses(made)).all()  # the device goes on
 
 
@@ -100,7 +100,7 @@ def test_data_that_do_not_fit_are_streamed_with_the_same_values(monkeypatch: pyt
     streamed = evaluator("cuda", "float32")
     assert losses(streamed).tobytes() == resident.tobytes()
     with pytest.raises(Unsuitable, match="not kept on the device"):
-        streamed.with_graph()
+        streamed.with_graphs()
 
 
 def test_trees_of_tensors_are_kept_streamed_and_captured_with_the_same_values(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +115,7 @@ def test_trees_of_tensors_are_kept_streamed_and_captured_with_the_same_values(mo
     resident = made("cuda")
     kept = values(resident)
     np.testing.assert_allclose(kept, values(made("cpu", "float64")), rtol=1e-4)
-    assert values(resident.with_graph()).tobytes() == kept.tobytes()
+    assert values(resident.with_graphs()).tobytes() == kept.tobytes()
     monkeypatch.setattr("lossgrid.data.batches._memory_left", lambda device: 1.0)
     assert values(made("cuda")).tobytes() == kept.tobytes()
 
@@ -129,7 +129,7 @@ def test_batches_of_different_widths_are_kept_streamed_and_captured_with_the_sam
 
     expected = np.array([made("cpu").point(alpha).values for alpha in (0.0, 0.5)])
     kept = made("cuda")
-    captured = kept.with_graph()
+    captured = kept.with_graphs()
     monkeypatch.setattr("lossgrid.data.batches.gpu_memory_left", lambda device: 0.0)
     streamed = made("cuda")
     assert not streamed.batches["train"].resident

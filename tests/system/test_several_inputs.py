@@ -30,7 +30,7 @@ Entries = Mapping[str, torch.Tensor]
 @pytest.fixture(autouse=True)
 def small_layers_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fuse also layers that are too small for it to pay: the tests' are."""
-    monkeypatch.setattr("lossgrid.evaluation.fused.LEAST_WEIGHTS", 0)
+    monkeypatch.setattr("lossgrid.evaluation.libraries.LEAST_WEIGHTS", 0)
 
 
 @pytest.fixture

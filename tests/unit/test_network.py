@@ -31,7 +31,7 @@ REWRITTEN = [
 @pytest.fixture(autouse=True)
 def small_layers_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fuse also layers that are too small for it to pay: the tests' are."""
-    monkeypatch.setattr("lossgrid.evaluation.fused.LEAST_WEIGHTS", 0)
+    monkeypatch.setattr("lossgrid.evaluation.libraries.LEAST_WEIGHTS", 0)
 
 
 def shaken(model: nn.Module, dtype: torch.dtype = torch.float64) -> nn.Module:
@@ -339,7 +339,7 @@ def test_kernels_that_are_missing_are_gone_without(monkeypatch: pytest.MonkeyPat
     def missing(*arguments: object) -> None:
         raise RuntimeError("no such kernel\non this machine")
 
-    monkeypatch.setattr("lossgrid.evaluation.fused.OneDNN.call", lambda *arguments: (missing, ()))
+    monkeypatch.setattr("lossgrid.evaluation.libraries.OneDNN.call", lambda *arguments: (missing, ()))
     lacking = evaluator(shaken(models.build("resnet20", {}, facts={"num_classes": 3})), "float32")
     with pytest.raises(Unsuitable, match=r"it fails \(RuntimeError: no such kernel\)"):
         lacking.with_variant("fused")
@@ -353,10 +353,10 @@ def test_networks_without_layers_stay_plain() -> None:
 
 def test_cuda_graphs_need_cuda() -> None:
     with pytest.raises(Unsuitable, match="no CUDA device"):
-        evaluator(shaken(models.build("resnet20", {}, facts={"num_classes": 3}))).with_graph()
+        evaluator(shaken(models.build("resnet20", {}, facts={"num_classes": 3}))).with_graphs()
 
 
 def test_small_layers_are_not_worth_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lossgrid.evaluation.fused.LEAST_WEIGHTS", 100)
+    monkeypatch.setattr("lossgrid.evaluation.libraries.LEAST_WEIGHTS", 100)
     model = nn.Sequential(nn.Linear(10, 9), nn.Linear(9, 12), nn.Linear(12, 9)).eval().requires_grad_(False)
     assert "2 layers fused" in of("fused", model, torch.randn(3, 10), "float32").about

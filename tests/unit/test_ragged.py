@@ -328,7 +328,7 @@ def test_the_example_for_texts_is_the_mean_over_all_words_that_count() -> None:
 def test_variants_of_a_network_take_batches_of_any_width(
     variant: str, precision: str, near: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lossgrid.evaluation.fused.LEAST_WEIGHTS", 0)
+    monkeypatch.setattr("lossgrid.evaluation.libraries.LEAST_WEIGHTS", 0)
     model = trained(several.Reader)
     surface = evaluate(model, Texts(), collate_fn=padded, variant=variant, precision=precision, batch_size=7)
     expected = [loss_of(moved(model, direction_of(model), alpha), rows())[0] for alpha in (-1, 0, 1)]

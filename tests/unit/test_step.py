@@ -23,7 +23,7 @@ WEIGHTS = torch.tensor([1.0, 10.0, 0.1, 3.0])
 @pytest.fixture(autouse=True)
 def small_layers_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fuse also layers that are too small for it to pay: the tests' are."""
-    monkeypatch.setattr("lossgrid.evaluation.fused.LEAST_WEIGHTS", 0)
+    monkeypatch.setattr("lossgrid.evaluation.libraries.LEAST_WEIGHTS", 0)
 
 
 def network() -> nn.Module:

@@ -68,7 +68,7 @@ def with_timm() -> None:
 @pytest.mark.parametrize("variant", ["plain", "folded", "fused"])
 def test_a_residual_network(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with_timm()
-    monkeypatch.setattr("lossgrid.evaluation.fused.LEAST_WEIGHTS", 0)
+    monkeypatch.setattr("lossgrid.evaluation.libraries.LEAST_WEIGHTS", 0)
     torch.manual_seed(1)
     model = models.build("timm:test_resnet", {}, facts=FACTS)
     for name, entry in model.state_dict().items():  # running statistics that are not those of a new network

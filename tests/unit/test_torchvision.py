@@ -192,7 +192,7 @@ def test_a_module_of_the_user_with_the_name_of_a_data_set_is_said(caplog: pytest
 @pytest.mark.parametrize("variant", ["plain", "folded", "fused"])
 def test_a_network_of_torchvision_on_its_data(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with_torchvision()
-    monkeypatch.setattr("lossgrid.evaluation.fused.LEAST_WEIGHTS", 0)
+    monkeypatch.setattr("lossgrid.evaluation.libraries.LEAST_WEIGHTS", 0)
     torch.manual_seed(1)
     model = models.build("torchvision:resnet18", {}, facts={"num_classes": 10})
     torch.save(model.state_dict(), "w.pt")

@@ -13,11 +13,11 @@ import torch
 from lossgrid.data import Batch, Batches, nbytes
 from lossgrid.evaluation import arithmetic
 from lossgrid.evaluation.compatibility import check_fit
-from lossgrid.evaluation.cuda_graph import CudaGraph
+from lossgrid.evaluation.cuda_graph import Recorded
 from lossgrid.evaluation.device import Device
 from lossgrid.evaluation.fit import Fit
 from lossgrid.evaluation.network import Network, make_network
-from lossgrid.evaluation.passes import Tick, measure
+from lossgrid.evaluation.passes import Launched, Tick, measure
 from lossgrid.evaluation.point import Measured, Values
 from lossgrid.evaluation.sameness import THETA, Differs, Unsuitable, describe, refuse_other_function
 from lossgrid.evaluation.step_fit import check_step
@@ -39,7 +39,7 @@ class Evaluator:
         objectives: The loss of each split; with a step none before :meth:`with_fit`.
         more: Measures besides the loss and the accuracy.
         network: The variant that runs.
-        graph: CUDA graph of a whole point; None where kernels are launched one by one.
+        recorded: The passes of batches as CUDA graphs; None where kernels are launched one by one.
         reads: What built-in measures read of outputs of several tensors; empty if these are one tensor.
     """
 
@@ -48,7 +48,7 @@ class Evaluator:
     objectives: Mapping[str, Objective]
     more: Sequence[Metric]
     network: Network
-    graph: CudaGraph | None = None
+    recorded: Recorded | None = None
     reads: str = ""
 
     @classmethod
@@ -100,7 +100,8 @@ class Evaluator:
         """
         began = time.perf_counter()
         self.subject.plane.move(alpha, beta)
-        found = self._measure(self.network, self.device, tick) if self.graph is None else self.graph()
+        passing = self.recorded or Launched(self.network, self.measures, self.device)
+        found = measure(self.network, self.batches, self.measures, passing, tick=tick)
         self.device.wait(tick)
         values, errors = found.cpu().numpy()
         return Measured(values, errors, time.perf_counter() - began)
@@ -146,20 +147,16 @@ class Evaluator:
             return self._on_host(self._plain, self.device.in_float32(), most)
 
     def _on_host(self, network: Network, device: Device, most: int | None = None) -> Values:
-        values: Values = self._measure(network, device, most=most)[0].cpu().numpy()
+        passing = Launched(network, self.measures, device)
+        values: Values = measure(network, self.batches, self.measures, passing, most=most)[0].cpu().numpy()
         return values
-
-    def _measure(
-        self, network: Network, device: Device, tick: Tick = lambda: None, most: int | None = None
-    ) -> torch.Tensor:
-        return measure(network, self.batches, self.measures, device, tick=tick, most=most)
 
     @property
     def _plain(self) -> Network:
         return Network("plain", self.subject.model, forward=self.subject.forward)
 
     def with_variant(self, variant: str) -> Evaluator:
-        """Return an evaluator that runs the network as ``variant``, without a CUDA graph.
+        """Return an evaluator that runs the network as ``variant``, without CUDA graphs.
 
         The variant is compared with the plain network on the first and the last batch of each split, at theta* and at a
         far point of the grid.
@@ -186,44 +183,43 @@ class Evaluator:
         return self.with_network(network)
 
     def with_network(self, network: Network) -> Evaluator:
-        """Return an evaluator that runs ``network``, a variant of the same module, without a CUDA graph."""
-        return replace(self, network=network, graph=None)
+        """Return an evaluator that runs ``network``, a variant of the same module, without CUDA graphs."""
+        return replace(self, network=network, recorded=None)
 
     def with_fit(self, fit: Fit) -> Evaluator:
-        """Return an evaluator of the losses and measures that :meth:`check` found, without a CUDA graph."""
-        return replace(self, objectives=dict(fit.objectives), more=list(fit.more), reads=fit.reads, graph=None)
+        """Return an evaluator of the losses and measures that :meth:`check` found, without CUDA graphs."""
+        return replace(self, objectives=dict(fit.objectives), more=list(fit.more), reads=fit.reads, recorded=None)
 
     def with_batches_of(self, batch_size: int) -> Evaluator:
-        """Return an evaluator of batches of ``batch_size`` samples, without a CUDA graph."""
+        """Return an evaluator of batches of ``batch_size`` samples, without CUDA graphs."""
         batches = {split: batches.rebatched(batch_size) for split, batches in self.batches.items()}
-        return replace(self, batches=batches, graph=None)
+        return replace(self, batches=batches, recorded=None)
 
     @torch.inference_mode()
-    def with_graph(self) -> Evaluator:
-        """Return an evaluator that replays whole points as a CUDA graph.
+    def with_graphs(self) -> Evaluator:
+        """Return an evaluator that replays the passes of batches as CUDA graphs.
 
         Raises:
             Unsuitable: There is no CUDA device, or the network, a loss or a measure cannot be recorded.
-            Differs: The graph returns other values.
+            Differs: The graphs return other values.
         """
         if self.device.type != "cuda":
             raise Unsuitable("this is no CUDA device")
-        if not all(batches.resident for batches in self.batches.values()):
-            raise Unsuitable("the data are not kept on the device")
         every = (measure for own in self.measures.values() for measure in own)
         if looking := [measure.name for measure in every if not measure.is_recordable]:
             raise Unsuitable(f"metric {looking[0]} keeps its sums itself, or reads numbers on the host")
         self.subject.plane.restore()
+        ends = {split: batches.ends() for split, batches in self.batches.items()}
+        launched = Launched(self.network, self.measures, self.device)
         try:
-            expected = self._measure(self.network, self.device)[0]
-            graph = CudaGraph(lambda: self._measure(self.network, self.device), self.device.torch_device)
-            self.subject.plane.restore()
-            found = graph()[0]
+            expected = measure(self.network, ends, self.measures, launched)[0]
+            recorded = Recorded(self.network, self.measures, self.device, ends)
+            found = measure(self.network, ends, self.measures, recorded)[0]
         except Exception as error:  # such as a network or a loss that reads values on the host
             raise Unsuitable(f"it fails ({describe(error)})") from None
         if not torch.equal(expected, found):
             raise Differs(f"its values are {found.tolist()} instead of {expected.tolist()}")
-        return replace(self, graph=graph)
+        return replace(self, recorded=recorded)
 
     def check(self, name: str) -> Fit:
         """Try the network and the losses on some batches; see :func:`.check_fit`; ``name`` is for errors."""

@@ -18,10 +18,10 @@ def with_fewer(evaluator: Evaluator, count: int, digest: str) -> Evaluator:
         digest: Decides which samples.
     """
     batches = {split: fewer(own, count, digest) for split, own in evaluator.batches.items()}
-    found = replace(evaluator, batches=batches, graph=None)
-    if evaluator.graph is None:
+    found = replace(evaluator, batches=batches, recorded=None)
+    if evaluator.recorded is None:
         return found
     try:
-        return found.with_graph()
+        return found.with_graphs()
     except (Differs, Unsuitable):
         return found

@@ -11,18 +11,15 @@ use the plain network where an operator differs or is missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
 from lossgrid.evaluation.graph import Modules, alike, is_plain, is_relu, is_spare, is_sum
-
-LEAST_WEIGHTS = 128 * 128  # of a linear layer; with fewer, packing takes longer than the kernel saves
-Call = tuple[Callable[..., Any], tuple[Any, ...]]
+from lossgrid.evaluation.libraries import Library
 
 
 @dataclass(frozen=True)
@@ -49,85 +46,6 @@ class Chain:
         return self.activated or self.addition or self.layer
 
 
-class Library(Protocol):
-    """The kernels of a library."""
-
-    def takes(self, layer: nn.Module, activation: str, *, adds: bool) -> bool:
-        """Return whether there is a kernel for ``layer`` with this sum and activation."""
-
-    def pack(self, layer: Any, old: torch.Tensor | None) -> torch.Tensor:
-        """Return the weights of ``layer`` in the layout of the kernel, in the memory of ``old`` where possible."""
-
-    def call(self, layer: Any, x: Any, weight: Any, bias: Any, other: Any, activation: str) -> Call:
-        """Return the kernel and its arguments; ``other`` is None without a sum."""
-
-
-@dataclass(frozen=True)
-class OneDNN:
-    """Kernels for CPUs, in float32 or bfloat16."""
-
-    dtype: torch.dtype
-
-    def takes(self, layer: nn.Module, activation: str, *, adds: bool) -> bool:
-        """Return whether there is a kernel that saves time; after a sum only a convolution has one with ReLU."""
-        if isinstance(layer, nn.Linear) and layer.weight.numel() < LEAST_WEIGHTS:
-            return False
-        if not adds:
-            return True
-        return activation == "none" or (activation == "relu" and isinstance(layer, nn.Conv2d))
-
-    def pack(self, layer: Any, old: torch.Tensor | None) -> torch.Tensor:  # noqa: ARG002
-        """Return the weights in oneDNN's blocked layout, in new memory."""
-        weight = layer.weight.to(self.dtype)
-        if isinstance(layer, nn.Linear):
-            return torch.ops.mkldnn._reorder_linear_weight(weight)  # type: ignore[no-any-return]
-        return torch.ops.mkldnn._reorder_convolution_weight(  # type: ignore[no-any-return]
-            weight, layer.padding, layer.stride, layer.dilation, layer.groups
-        )
-
-    def call(self, layer: Any, x: Any, weight: Any, bias: Any, other: Any, activation: str) -> Call:
-        """Return the operator of torch.ops.mkldnn and its arguments."""
-        name, algorithm = {
-            "none": ("none", ""), "relu": ("relu", ""), "silu": ("swish", ""),
-            "gelu": ("gelu", "none"), "gelu_tanh": ("gelu", "tanh"),
-        }[activation]  # fmt: skip
-        if isinstance(layer, nn.Linear):
-            linear = torch.ops.mkldnn._linear_pointwise
-            if other is None:
-                return linear.default, (x, weight, bias, name, [], algorithm)
-            return linear.binary, (x, other, weight, bias, "add")
-        convolution = torch.ops.mkldnn._convolution_pointwise
-        geometry = (list(layer.padding), list(layer.stride), list(layer.dilation), layer.groups)
-        if other is None:
-            return convolution.default, (x, weight, bias, *geometry, name, [], algorithm)
-        after: tuple[Any, ...] = ("relu", [], "") if activation == "relu" else (None, [], None)
-        return convolution.binary, (x, other, weight, bias, *geometry, "add", 1.0, *after)
-
-
-@dataclass(frozen=True)
-class CuDNN:
-    """Kernels for CUDA: a convolution with bias, an optional sum, and a ReLU."""
-
-    dtype: torch.dtype
-
-    def takes(self, layer: nn.Module, activation: str, *, adds: bool) -> bool:  # noqa: ARG002
-        """Return whether there is a kernel: there is one for convolutions with ReLU."""
-        return isinstance(layer, nn.Conv2d) and activation == "relu"
-
-    def pack(self, layer: Any, old: torch.Tensor | None) -> torch.Tensor:
-        """Return the weights, or a copy in bfloat16 at a fixed address, as CUDA graphs need."""
-        if layer.weight.dtype == self.dtype:
-            return layer.weight.detach()  # type: ignore[no-any-return]
-        return layer.weight.to(self.dtype) if old is None else old.copy_(layer.weight)
-
-    def call(self, layer: Any, x: Any, weight: Any, bias: Any, other: Any, activation: str) -> Call:  # noqa: ARG002
-        """Return the operator of torch.ops.aten and its arguments."""
-        geometry = (list(layer.stride), list(layer.padding), list(layer.dilation), layer.groups)
-        if other is None:
-            return torch.ops.aten.cudnn_convolution_relu.default, (x, weight, bias, *geometry)
-        return torch.ops.aten.cudnn_convolution_add_relu.default, (x, weight, other, 1.0, bias, *geometry)
-
-
 @dataclass(frozen=True)
 class Pack:
     """The weights of a layer in the layout of a kernel, stored in the graph under ``name``."""
@@ -144,18 +62,6 @@ class Pack:
         bias, old = self.layer.bias, buffers.get(f"{self.name}_bias")
         if bias is not None:
             buffers[f"{self.name}_bias"] = bias.to(self.library.dtype) if old is None else old.copy_(bias)  # type: ignore[attr-defined]
-
-
-def library_for(device: torch.device, dtype: torch.dtype) -> Library | None:
-    """Return the library with fused kernels for a device and a dtype; None where there is none.
-
-    oneDNN has kernels in bfloat16 for CPUs with AVX-512 only, or with instructions for bfloat16.
-    """
-    if dtype not in (torch.float32, torch.bfloat16):
-        return None
-    if device.type != "cpu":
-        return CuDNN(dtype)
-    return OneDNN(dtype) if dtype == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported() else None
 
 
 def fuse_layers(graph: fx.GraphModule, library: Library, dtype: torch.dtype) -> list[Pack]:

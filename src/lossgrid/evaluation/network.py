@@ -24,8 +24,9 @@ from lossgrid.data.batch import Tree
 from lossgrid.evaluation.device import Device
 from lossgrid.evaluation.folded import Folds, fold_norms
 from lossgrid.evaluation.forward import Forward
-from lossgrid.evaluation.fused import fuse_layers, library_for
+from lossgrid.evaluation.fused import fuse_layers
 from lossgrid.evaluation.graph import Frozen, compute_in_place, trace
+from lossgrid.evaluation.libraries import library_for
 from lossgrid.evaluation.sameness import Unsuitable
 
 FEW = 8  # samples; enough to record the shapes inside a network

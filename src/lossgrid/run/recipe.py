@@ -98,14 +98,14 @@ def choose_recipe(
         tried = try_on_all_ranks(world, lambda: evaluator.with_variant("compiled"))
         evaluator = require(world, "--variant compiled", tried)
     if asked.get("cuda_graphs", evaluator.device.type == "cuda"):
-        tried = try_on_all_ranks(world, evaluator.with_graph)
+        tried = try_on_all_ranks(world, evaluator.with_graphs)
         if "cuda_graphs" in asked:
             evaluator = require(world, "--cuda-graphs yes", tried)
         elif isinstance(tried, Refusal):
             report("no CUDA graphs", tried)
         else:
             evaluator = tried
-    network, captured = evaluator.network, evaluator.graph is not None
+    network, captured = evaluator.network, evaluator.recorded is not None
     about = [network.about or "the network as it is", f"batches of {evaluator.batch_size}"]
     about += ["CUDA graphs"] if captured else []
     about += [f"outputs: {evaluator.reads}"] if evaluator.reads else []
