@@ -165,17 +165,17 @@ def evaluator(case: Case, world: World, precision: str) -> tuple[Callable[..., M
     from lossgrid.run.axes import Axes
     from lossgrid.run.preparation import make_evaluator
     from lossgrid.run.recipe import choose_recipe
-    from lossgrid.run.resources import divide_cores
+    from lossgrid.run.resources import divide_resources
     from lossgrid.run.study import Study, objectives_of
     from lossgrid.settings import RunConfig, resolve
 
     config = resolve(RunConfig, {"model": case.name, "precision": precision, "device": "cpu"})
     device = choose_device("cpu", precision, local_rank=world.local_rank)
-    divide_cores(world, device)
+    _, sharers = divide_resources(world, device)
     splits = {"train": data.split_of((case.inputs(), case.labels), source=case.name)}
     axes = Axes(case.delta, case.eta)
     study = Study(case.network(), splits, objectives_of("cross_entropy", splits, {}), source=Random())
-    made, _ = make_evaluator(config, study, axes, device, share=world.local_size)
+    made, _ = make_evaluator(config, study, axes, device, share=sharers)
     with freed_memory_kept():
         chosen, made = choose_recipe(config, made, None, world, points=POINTS, seconds_left=lambda: math.inf)
     return made.point, chosen.about

@@ -44,7 +44,7 @@ from lossgrid.run import Budget  # noqa: E402
 from lossgrid.run.axes import make_axes  # noqa: E402
 from lossgrid.run.preparation import make_evaluator  # noqa: E402
 from lossgrid.run.recipe import choose_recipe  # noqa: E402
-from lossgrid.run.resources import divide_cores  # noqa: E402
+from lossgrid.run.resources import divide_resources  # noqa: E402
 from lossgrid.run.sharing import make_task  # noqa: E402
 from lossgrid.run.study import Study, objectives_of  # noqa: E402
 from lossgrid.sampling import Everything  # noqa: E402
@@ -84,14 +84,14 @@ def measure(world: parallel.World, points: int, writer: str, path: Path) -> dict
         RunConfig, {"model": "resnet20", "alpha": f"-1:1:{points}", "out": path, "beta": "0:0:1", "cuda_graphs": "no"}
     )
     device = choose_device("auto", "float32", local_rank=world.local_rank)
-    divide_cores(world, device)
+    _, sharers = divide_resources(world, device)
     torch.manual_seed(0)
     model = models.build("resnet20", {}, facts={"in_channels": 3, "num_classes": 10}).eval()
     noise = torch.randn(PICTURES, 3, 32, 32), torch.arange(PICTURES) % 10
     splits = {"train": data.split_of(noise, source="noise")}
     study = Study(model, splits, objectives_of("cross_entropy", splits, {}), source=Random())
     axes = make_axes(study.source, model, splits, world, axes=2)
-    evaluator, _ = make_evaluator(config, study, axes, device, share=world.local_size)
+    evaluator, _ = make_evaluator(config, study, axes, device, share=sharers)
     recipe, evaluator = choose_recipe(config, evaluator, None, world, points=points, seconds_left=lambda: math.inf)
     evaluator.point(0.0, 0.0)  # warm
 

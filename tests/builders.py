@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -13,9 +13,10 @@ import torch
 from torch import nn
 
 from lossgrid import data, directions
-from lossgrid.evaluation import Evaluator, choose_device
+from lossgrid.data import Batch
+from lossgrid.evaluation import FEW, Evaluator, Forward, Subject, choose_device
 from lossgrid.evaluation.libraries import library_for
-from lossgrid.measures import make_objective
+from lossgrid.measures import Metric, Step, make_objective
 from lossgrid.surface import DONE, NOT_FINITE, PENDING, Axis, Grid, Origin, Quantity, Results, Surface, Work
 from lossgrid.surface.quantity import accuracy, named
 
@@ -152,6 +153,17 @@ def a_batch(*shape: int, classes: int, seed: int = 0) -> tuple[torch.Tensor, tor
     return inputs, torch.arange(shape[0]) % classes
 
 
+def a_ragged_batch(number: int, rows: int = 3) -> Batch:
+    """Return a tree of dtypes whose widths differ by ``number``, with a tensor of no numbers and one of one."""
+    width = 1 + 7 * number % 11
+    inputs = {
+        "ids": torch.full((rows, width), number, dtype=torch.int16),
+        "mask": torch.arange(rows * width).reshape(rows, width) % 2 == number % 2,
+        "more": (torch.full((number % 3, 2), number * 1j), torch.tensor(number, dtype=torch.bfloat16)),
+    }
+    return Batch(inputs, {"y": torch.full((width, rows), number / 3, dtype=torch.float64).T}, "y", rows)
+
+
 def a_direction(
     model: nn.Module, *, seed: int = 0, axis: int = 0, norm: str = "none", everything: bool = False
 ) -> directions.Entries:
@@ -172,7 +184,9 @@ def an_evaluator(
     batch_size: int = 8,
     channels_last: bool = True,
     loss: str = "cross_entropy",
-    **more: Any,
+    reach: tuple[float, float] = (1.0, 1.0),
+    more: Sequence[Metric] = (),
+    step: Step | None = None,
 ) -> Evaluator:
     """Return the evaluator of a network on one split, ``train``.
 
@@ -186,19 +200,21 @@ def an_evaluator(
         batch_size: Samples per forward pass.
         channels_last: Keep pictures with their channels last.
         loss: A name, or ``"package.module:function"``.
-        more: What else the evaluator is told, such as ``reach``.
+        reach: The coordinates of the grid furthest from 0, ``(alpha, beta)``.
+        more: Measures besides the loss and the accuracy.
+        step: The step of a user, in place of losses and measures.
     """
     chosen = choose_device(device, precision, local_rank=0)
-    split = data.split_of(given, source="test")
-    batches = data.to_device(
-        split, device=chosen.torch_device, dtype=chosen.dtype, batch_size=batch_size, channels_last=channels_last
-    )
-    return Evaluator.of(
+    splits = {"train": data.split_of(given, source="test")}
+    objectives = {"train": make_objective(loss, classification=splits["train"].classification)}
+    transfer = data.Transfer(chosen.torch_device, chosen.dtype, channels_last)
+    subject = Subject.of(
         model,
-        {"train": batches},
-        {"train": make_objective(loss, classification=split.classification)},
         chosen,
+        data.first_of(splits, FEW, transfer),
+        forward=Forward.of(step, objectives.values(), more),
         delta=a_direction(model) if delta is None else delta,
         eta=eta,
-        **more,
+        reach=reach,
     )
+    return Evaluator.of(subject, data.all_to_device(splits, transfer, batch_size=batch_size), objectives, more)

@@ -15,6 +15,8 @@ from typing import Any
 
 from lossgrid.errors import InputError, in_short
 
+OUT_OF_MEMORY = "OutOfMemoryError"  # of torch, which is not imported here
+
 
 def is_reference(name: str) -> bool:
     """Return whether ``name`` refers to a user's function, not to an entry of a registry."""
@@ -91,6 +93,8 @@ def _home(function: Any) -> str:
 def call(function: Callable[..., Any], *args: Any, name: str, role: str, **kwargs: Any) -> Any:
     """Return the result of a user's function; turn its exception into an InputError that names the function.
 
+    Too little memory on the GPU is no fault of the function: PyTorch's error passes as it is.
+
     Raises:
         InputError: The function raised.
     """
@@ -99,6 +103,8 @@ def call(function: Callable[..., Any], *args: Any, name: str, role: str, **kwarg
     except InputError:
         raise
     except (Exception, SystemExit) as error:
+        if type(error).__name__ == OUT_OF_MEMORY:
+            raise
         raise InputError(f"{role} {name} raised {describe(error)}") from error
 
 

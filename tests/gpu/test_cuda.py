@@ -10,9 +10,18 @@ import torch
 from torch import nn
 
 from lossgrid import models, store
-from lossgrid.evaluation import Evaluator, Unsuitable
+from lossgrid.data import split_of
+from lossgrid.data.batch import equal_batches
+from lossgrid.data.slots import CudaLane, Slots
+from lossgrid.directions import Random
+from lossgrid.errors import InputError
+from lossgrid.evaluation import Evaluator, Unsuitable, best_batch_size, choose_device
 from lossgrid.measures import make_objective
-from tests.builders import a_batch, a_direction, an_evaluator
+from lossgrid.run.axes import Axes
+from lossgrid.run.preparation import make_evaluator
+from lossgrid.run.study import Study
+from lossgrid.settings import RunConfig, resolve
+from tests.builders import a_batch, a_direction, a_ragged_batch, an_evaluator
 from tests.programs import ragged
 from tests.programs.several import Reader, texts
 from tests.system.conftest import assert_same_bytes
@@ -127,6 +136,87 @@ def test_batches_of_different_widths_are_kept_streamed_and_captured_with_the_sam
     for found in (kept, captured, streamed):
         values = np.array([found.point(alpha).values for alpha in (0.0, 0.5)])
         np.testing.assert_allclose(values, expected, rtol=1e-11)
+
+
+@pytest.mark.parametrize("cycles", [0, 2_000_000])
+@pytest.mark.parametrize("rows", [3, 200_000])
+def test_batches_come_through_slots_as_they_are_however_slow_the_device(rows: int, cycles: int) -> None:
+    given = [a_ragged_batch(number, rows) for number in range(20)]
+    slots = Slots(CudaLane(torch.device("cuda", 0)))
+    next(map(slots, given))  # a pass that breaks off
+    for inference in (True, False):
+        found = []
+        with torch.inference_mode(inference):
+            for batch in map(slots, given):
+                torch.cuda._sleep(cycles)  # type: ignore[no-untyped-call]
+                found.append(batch.apply(torch.clone))
+        for one, other in zip(found, given, strict=True):
+            assert equal_batches(one.apply(torch.Tensor.cpu), other)
+            assert [leaf.dtype for leaf in one.leaves] == [leaf.dtype for leaf in other.leaves]
+
+
+class Slow(nn.Module):
+    """A network that computes longer with a batch than that takes to come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner = nn.Linear(4096, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        torch.cuda._sleep(2_000_000)  # type: ignore[no-untyped-call]
+        return self.inner(x)  # type: ignore[no-any-return]
+
+
+def test_a_streamed_pass_takes_the_memory_of_a_few_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    def made() -> Evaluator:
+        model, batch = Slow().eval().requires_grad_(False), a_batch(64 * 200, 4096, classes=10)  # 200 batches of 1 MiB
+        return an_evaluator(model, batch, precision="float32", device="cuda", batch_size=64)
+
+    kept = made().point(0.3).values
+    monkeypatch.setattr("lossgrid.data.batches._memory_left", lambda device: 1.0)
+    streamed = made()
+    assert not streamed.batches["train"].resident
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before, pinned = torch.cuda.memory_allocated(), torch.cuda.host_memory_stats()["active_bytes.current"]
+    assert streamed.point(0.3).values.tobytes() == kept.tobytes()
+    assert torch.cuda.max_memory_allocated() - before < 20 * 2**20
+    stats = torch.cuda.host_memory_stats()
+    assert stats["active_bytes.current"] - pinned <= 8 * 2**20
+    streamed.point(-0.3)
+    assert torch.cuda.host_memory_stats()["num_host_alloc"] == stats["num_host_alloc"]
+
+
+class Hungry(nn.Module):
+    """A network of which a batch of 50 samples would take all memory that was free when it was made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(4, 2)
+        self.of_a_sample = torch.cuda.mem_get_info()[0] // 50
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        taken = torch.empty(len(x), self.of_a_sample if x.is_cuda else 1, dtype=torch.uint8, device=x.device)
+        return self.inner(x) + 0 * taken[:, :1]
+
+
+def test_batches_shrink_to_the_memory_of_the_gpu() -> None:
+    def made(batch_size: Any) -> Evaluator:
+        model, batch = Hungry(), a_batch(200, 4, classes=2)
+        config = resolve(RunConfig, {"model": "mine", "data": "mine", "batch_size": batch_size})
+        splits = {"train": split_of(batch, source="mine")}
+        study = Study(model, splits, {"train": make_objective("cross_entropy", classification=True)}, Random())
+        axes = Axes(a_direction(model), None)
+        return make_evaluator(config, study, axes, choose_device("cuda", "float32", local_rank=0), share=1)[0]
+
+    torch.cuda.empty_cache()
+    with pytest.raises(InputError, match=r"--batch-size 64: such a batch does not fit into the memory of .*; give a"):
+        made(64)
+    found = made("auto")
+    assert found.batch_size == 32
+    assert best_batch_size(found, seconds=5.0) <= 32
+    assert np.isfinite(found.point(0.5).values).all()
 
 
 def test_float32_on_cuda_is_told_from_tf32() -> None:

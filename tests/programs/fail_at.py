@@ -38,7 +38,7 @@ def failing(original: Any, after: int) -> Any:
 
 STAGES: dict[str, tuple[Any, str, int]] = {
     "load": (study, "load_model", 0),
-    "to device": (data, "to_device", 0),
+    "to device": (data, "all_to_device", 0),
     "open": (store, "SurfaceFile", 0),
     "first point": (Evaluator, "point", 0),
     "mid run": (Evaluator, "point", 4),

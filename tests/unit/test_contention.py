@@ -1,6 +1,7 @@
 """How the ranks of a node share its cores and GPUs: how many threads each takes, and what is said where that is bad."""
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,9 +10,9 @@ import torch
 from lossgrid.evaluation import choose_device, share_threads
 from lossgrid.machine import resources
 from lossgrid.machine.contention import about_idle_gpus, about_sharing
-from lossgrid.machine.resources import Resources, own_resources, with_threads
+from lossgrid.machine.resources import Resources, own_resources, sharers, with_threads
 from lossgrid.parallel import alone
-from lossgrid.run.resources import divide_cores, resources_of
+from lossgrid.run.resources import divide_resources, resources_of
 
 NODE = frozenset(range(8))
 HYPERTHREADS = frozenset(range(16))  # CPU n + 8 is the other thread of core n
@@ -162,12 +163,44 @@ def test_a_process_alone_may_leave_gpus_idle(caplog: pytest.LogCaptureFixture) -
     ]
 
 
+def gpus(*uuids: str) -> list[Resources]:
+    return [a_rank(rank, device="H100", uuid=uuid, gpus=len(set(uuids))) for rank, uuid in enumerate(uuids)]
+
+
+def test_the_memory_of_a_gpu_is_shared_by_the_ranks_that_compute_on_it() -> None:
+    each_its_own = gpus(*(f"GPU-{number}" for number in range(8)))
+    assert [sharers(each_its_own, rank) for rank in range(8)] == [1] * 8
+    uneven = gpus("GPU-0", "GPU-1", "GPU-0", "GPU-0")
+    assert [sharers(uneven, rank) for rank in range(4)] == [3, 1, 3, 3]
+    beside_a_cpu = [*uneven[:2], a_rank(2), a_rank(3)]
+    assert [sharers(beside_a_cpu, rank) for rank in range(2)] == [1, 1]
+
+
+def test_a_gpu_without_a_uuid_of_its_own_is_told_apart_by_its_host() -> None:
+    ranks = [a_rank(rank, host=f"n{rank // 2}", device="P100", uuid="GPU-0", gpus=1) for rank in range(4)]
+    assert [sharers(ranks, rank) for rank in range(4)] == [2] * 4
+
+
+def test_the_memory_of_a_node_is_shared_by_all_its_ranks_on_cpus() -> None:
+    ranks = [a_rank(rank, host="n1" if rank < 3 else "n2") for rank in range(5)]
+    assert [sharers(ranks, rank) for rank in range(5)] == [3, 3, 3, 2, 2]
+
+
+@pytest.mark.usefixtures("threads_restored")
+@pytest.mark.parametrize(("uuids", "count"), [(["GPU-0", "GPU-1", "GPU-2"], 1), (["GPU-0", "GPU-1", "GPU-0"], 2)])
+def test_ranks_tell_each_other_their_gpus(monkeypatch: pytest.MonkeyPatch, uuids: list[str], count: int) -> None:
+    monkeypatch.setattr("lossgrid.run.resources.gather", lambda world, own: gpus(*uuids))
+    world = replace(alone(), size=3, local_size=3)
+    assert divide_resources(world, choose_device("cpu", "float32", local_rank=0))[1] == count
+
+
 @pytest.mark.usefixtures("threads_restored")
 def test_a_rank_alone_takes_what_the_computer_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     device, world = choose_device("cpu", "float32", local_rank=0), alone()
     own = resources_of(world, device)
     assert (own.device, own.uuid, own.host, own.rank) == ("cpu", "", world.host, 0)
-    count = divide_cores(world, device)
+    count, sharing = divide_resources(world, device)
+    assert sharing == 1
     assert count == torch.get_num_threads() == threads(own)[0]
     assert 1 <= count <= len(own.cores)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from lossgrid import user_code
 from lossgrid.errors import InputError
@@ -128,3 +129,11 @@ def test_a_reference_that_names_no_module_is_one_line(reference: str) -> None:
 def test_a_function_that_ends_the_program_is_one_line() -> None:
     with pytest.raises(InputError, match="model mine raised SystemExit: 3"):
         user_code.call(sys.exit, 3, name="mine", role="model")
+
+
+def test_too_little_memory_is_no_fault_of_a_function() -> None:
+    def full() -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        user_code.call(full, name="mine", role="model")

@@ -217,6 +217,37 @@ def test_memory_that_does_not_suffice_ends_the_search(monkeypatch: pytest.Monkey
     assert tuning.best_batch_size(Timed(cost), seconds=60) == 250  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("possible", "best"), [(100, 64), (40, 32), (1, 1)])
+@pytest.mark.parametrize("error", [torch.cuda.OutOfMemoryError("CUDA out of memory"), RuntimeError("cuDNN error")])
+def test_the_first_size_is_halved_until_it_is_possible(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, possible: int, best: int
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(tuning, "LEAST_SECONDS", 0.0)
+
+    def cost(size: int) -> float:
+        if size > possible:
+            raise error
+        return 1 / size
+
+    timed = Timed(cost)
+    assert tuning.best_batch_size(timed, seconds=60) == best  # type: ignore[arg-type]
+    failed = [128 // 2**power for power in range(8) if 128 // 2**power > possible]
+    assert [int(message.split()[3]) for message in caplog.messages] == failed
+    assert str(error) in caplog.messages[0]
+    assert [size for size in timed.tried if size > possible] == failed
+
+
+def test_an_error_at_every_size_is_that_of_one_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "LEAST_SECONDS", 0.0)
+
+    def cost(size: int) -> float:
+        raise RuntimeError(f"no kernel for {size}")
+
+    with pytest.raises(RuntimeError, match=r"no kernel for 1$"):
+        tuning.best_batch_size(Timed(cost), seconds=60)  # type: ignore[arg-type]
+
+
 def test_time_that_is_over_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "LEAST_SECONDS", 0.0)
     timed = Timed(lambda size: 1 / size)

@@ -5,7 +5,7 @@ Batches of a user's collate function may have different widths. They are kept as
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
@@ -14,6 +14,7 @@ import torch
 
 from lossgrid.data.batch import Batch, Tree, count, leaves
 from lossgrid.data.numbers import refuse_infinite
+from lossgrid.data.slots import CudaLane, Slots
 from lossgrid.data.split import Split, warn_of_one_class
 from lossgrid.data.transfer import Transfer
 from lossgrid.machine.gpus import gpu_memory_left
@@ -67,11 +68,19 @@ class Resident:
 
 @dataclass(frozen=True)
 class Stream:
-    """Batches copied to the device one by one: read from a Dataset, or cut from tensors in the host's memory."""
+    """Batches copied to the device one by one: read from a Dataset, or cut from tensors in the host's memory.
+
+    Attributes:
+        split: The samples.
+        transfer: Moves them.
+        batch_size: Samples per batch; the last one may be smaller.
+        slots: The way to a GPU, on which batches are copied while it computes; None for the CPU.
+    """
 
     split: Split
     transfer: Transfer
     batch_size: int
+    slots: Slots | None = None
     resident: ClassVar[bool] = False
 
     @property
@@ -80,17 +89,16 @@ class Stream:
         return self.split.samples
 
     def __iter__(self) -> Iterator[Batch]:
-        if self.transfer.device.type == "cuda":
-            return _copied_ahead(self._on_host(), self.transfer)
-        return map(self.transfer, self._on_host())
+        batches = self._on_host()
+        return map(self.transfer, batches if self.slots is None else map(self.slots, batches))
 
     def ends(self) -> list[Batch]:
         """Return the first batch alone."""
-        return [next(iter(self))]
+        return [self.first(self.batch_size)]
 
     def first(self, number: int) -> Batch:
         """Return up to ``number`` samples."""
-        return next(iter(self.rebatched(number)))
+        return self.transfer(next(self.rebatched(number)._on_host()))
 
     def at(self, indices: list[int]) -> Batch:
         """Return the samples at ``indices`` as a batch."""
@@ -168,32 +176,42 @@ class Collated:
 
 
 Batches = Resident | Stream | Collated
+RESERVED = {"cpu": 0.5, "cuda": 0.25}  # part of the free memory that data leave, to activations above all
 
 
-def _copied_ahead(batches: Iterator[Batch], transfer: Transfer) -> Iterator[Batch]:
-    """Copy each batch to the CUDA device, on a stream of its own, while the device computes with the one before."""
-    aside = torch.cuda.Stream(transfer.device)  # type: ignore[no-untyped-call]
+def first_of(splits: Mapping[str, Split], count: int, transfer: Transfer) -> Batch:
+    """Return up to ``count`` samples of the largest split on the device; no others need to be there."""
+    largest = max(splits.values(), key=lambda split: split.samples)
+    return Stream(largest, transfer, count).first(count)
 
-    def copied(batch: Batch | None) -> Batch | None:
-        if batch is None:
-            return None
-        with torch.cuda.stream(aside):
-            return transfer(batch.apply(torch.Tensor.pin_memory))
 
-    coming = copied(next(batches, None))
-    while coming is not None:
-        now = torch.cuda.current_stream(transfer.device)
-        now.wait_stream(aside)
-        for tensor in coming.leaves:
-            tensor.record_stream(now)  # the copying stream allocated it, and must not reuse it before this one is done
-        yield coming
-        coming = copied(next(batches, None))
+def all_to_device(
+    splits: Mapping[str, Split], transfer: Transfer, *, batch_size: int, share: int = 1
+) -> dict[str, Batches]:
+    """Return splits in batches on the device; those that do not fit beside the ones before them are streamed.
+
+    What else the device has to hold, such as a network, must be there before.
+
+    Args:
+        splits: The samples, by name.
+        transfer: Moves them.
+        batch_size: Samples per batch; the last one may be smaller.
+        share: How many ranks share the memory.
+
+    Raises:
+        InputError: As :func:`to_device`.
+    """
+    left, found = room(transfer.device, share), {}
+    for name, split in splits.items():
+        found[name] = _brought(split, transfer, batch_size, left)
+        left -= split.nbytes(transfer.dtype) if found[name].resident else 0
+    return found
 
 
 def to_device(
-    split: Split, *, device: torch.device, dtype: torch.dtype, batch_size: int, channels_last: bool, share: int = 1
+    split: Split, *, device: torch.device, dtype: torch.dtype, batch_size: int, channels_last: bool
 ) -> Batches:
-    """Return a split in batches on ``device``; stream it where it needs more than half of the free memory.
+    """Return a split in batches on ``device``; stream it where it does not fit into the memory there.
 
     Args:
         split: The samples.
@@ -201,25 +219,40 @@ def to_device(
         dtype: Floating-point type of inputs and real targets; integers stay integers.
         batch_size: Samples per batch; the last one may be smaller.
         channels_last: Lay pictures ``(n, c, h, w)`` out with channels innermost.
-        share: How many ranks share the memory.
 
     Raises:
         InputError: A number of the split is not finite or overflows in ``dtype``, or its Dataset raises.
     """
-    transfer = Transfer(device, dtype, channels_last)
+    return _brought(split, Transfer(device, dtype, channels_last), batch_size, room(device))
+
+
+def room(device: torch.device, share: int = 1) -> float:
+    """Return the bytes that data may take on ``device``: what is free there, less a reserve, divided by ``share``."""
+    return (1 - RESERVED[device.type]) * _memory_left(device) / share
+
+
+def _brought(split: Split, transfer: Transfer, batch_size: int, most: float) -> Batches:
+    """Return a split in batches on the device, streamed if it needs more than ``most`` bytes there."""
     transfer.refuse_what_it_cannot_hold(split)
-    fits = split.nbytes(dtype) <= _memory_left(device) / (2 * share)
-    if split.whole is not None and (fits or device.type == "cpu"):
+    on_cpu, fits = transfer.device.type == "cpu", split.nbytes(transfer.dtype) <= most
+    if on_cpu and split.whole is not None:
         there = transfer(split.whole)
         return Resident(there.inputs, there.targets, batch_size, there.label)
-    stream = Stream(split, transfer, batch_size)
+    stream = Stream(split, transfer, batch_size, None if on_cpu else Slots(CudaLane(transfer.device)))
     if not fits:
         return stream
-    return _kept(stream) if split.collate is None else Collated.of(stream)
+    if split.collate is not None:
+        return Collated.of(stream)
+    kept = _kept(stream)
+    if split.whole is None:
+        refuse_infinite(kept.whole.named(), split.source, "that are not finite as {dtype}")
+        if split.classification:
+            warn_of_one_class(kept.targets, split.source)
+    return kept
 
 
 def _kept(stream: Stream) -> Resident:
-    """Return all batches of ``stream``, read once into memory that is allocated at the first."""
+    """Return all batches of ``stream``, copied one by one into memory that is allocated at the first."""
     whole: Batch | None = None
     start = 0
     for batch in stream:
@@ -229,9 +262,6 @@ def _kept(stream: Stream) -> Resident:
             tensor[start : start + len(part)] = part
         start += batch.samples
     assert whole is not None
-    refuse_infinite(whole.named(), stream.split.source, "that are not finite as {dtype}")
-    if stream.split.classification:
-        warn_of_one_class(whole.targets, stream.split.source)
     return Resident(whole.inputs, whole.targets, stream.batch_size, whole.label)
 
 

@@ -6,23 +6,29 @@ from lossgrid.evaluation.device import Device, choose_device
 from lossgrid.evaluation.evaluator import Evaluator
 from lossgrid.evaluation.fewer import with_fewer
 from lossgrid.evaluation.fit import Fit
+from lossgrid.evaluation.forward import Forward
+from lossgrid.evaluation.network import FEW
 from lossgrid.evaluation.plane import Plane
 from lossgrid.evaluation.point import Measured, PointEvaluator
 from lossgrid.evaluation.sameness import AMPLIFIED, Differs, Unsuitable, twin_of
+from lossgrid.evaluation.subject import Subject
 from lossgrid.evaluation.threads import share_threads
 from lossgrid.evaluation.tuning import USUAL_BATCH, WORTH, best_batch_size, even_batches, seconds_in_turns
 
 __all__ = [
     "AMPLIFIED",
+    "FEW",
     "USUAL_BATCH",
     "WORTH",
     "Device",
     "Differs",
     "Evaluator",
     "Fit",
+    "Forward",
     "Measured",
     "Plane",
     "PointEvaluator",
+    "Subject",
     "Unsuitable",
     "arithmetic",
     "best_batch_size",

@@ -16,14 +16,13 @@ from lossgrid.evaluation.compatibility import check_fit
 from lossgrid.evaluation.cuda_graph import Recorded
 from lossgrid.evaluation.device import Device
 from lossgrid.evaluation.fit import Fit
-from lossgrid.evaluation.forward import Forward
-from lossgrid.evaluation.network import FEW, Network, make_network
+from lossgrid.evaluation.network import Network, make_network
 from lossgrid.evaluation.passes import Launched, Tick, measure
 from lossgrid.evaluation.point import Measured, Values
-from lossgrid.evaluation.sameness import THETA, Differs, Point, Unsuitable, describe, refuse_other_function
+from lossgrid.evaluation.sameness import THETA, Differs, Unsuitable, describe, refuse_other_function
 from lossgrid.evaluation.step_fit import check_step
 from lossgrid.evaluation.subject import Subject
-from lossgrid.measures import Measure, Metric, Objective, Step, measures_of
+from lossgrid.measures import Measure, Metric, Objective, measures_of
 from lossgrid.measures.outputs import tensors_of
 from lossgrid.surface import Quantity
 
@@ -55,37 +54,22 @@ class Evaluator:
     @classmethod
     def of(
         cls,
-        model: torch.nn.Module,
+        subject: Subject,
         batches: Mapping[str, Batches],
         objectives: Mapping[str, Objective],
-        device: Device,
-        *,
-        delta: Mapping[str, torch.Tensor],
-        eta: Mapping[str, torch.Tensor] | None,
-        reach: Point = (1.0, 1.0),
         more: Sequence[Metric] = (),
-        step: Step | None = None,
     ) -> Evaluator:
-        """Return an evaluator that runs the plain network, on the device, in evaluation mode.
+        """Return an evaluator that runs the plain network.
 
         Args:
-            model: The trained network; the evaluator owns and moves it.
-            batches: The data of each split, on the device.
+            subject: The network on its device.
+            batches: The data of each split, on the device; brought there after the network, they leave it its room.
             objectives: The loss of each split.
-            device: The device and its precision.
-            delta: First direction, by entry.
-            eta: Second direction; None for a line.
-            reach: The coordinates of the grid furthest from 0, ``(alpha, beta)``.
             more: Measures besides the loss and the accuracy.
-            step: The user's step, in place of ``objectives`` and ``more``.
         """
-        users = (*objectives.values(), *(metric.objective for metric in more), step)
-        forward = Forward(step, any(one is not None and one.needs_grad for one in users))
-        few = _largest(batches).first(FEW)
-        subject = Subject.of(model, device, few, forward=forward, delta=delta, eta=eta, reach=reach)
         losses = {split: objective.bound_to(subject.model) for split, objective in objectives.items()}
         others = [metric.bound_to(subject.model) for metric in more]
-        return cls(subject, dict(batches), losses, others, Network("plain", subject.model, forward=forward))
+        return cls(subject, dict(batches), losses, others, Network("plain", subject.model, forward=subject.forward))
 
     @property
     def device(self) -> Device:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from lossgrid.data.batch import Batch, Tree
 from lossgrid.errors import InputError
 from lossgrid.evaluation.calling import call
 from lossgrid.evaluation.sameness import Unsuitable
-from lossgrid.measures import Step, gradients
+from lossgrid.measures import Metric, Objective, Step, gradients
 
 
 class StandIn:
@@ -51,6 +51,12 @@ class Forward:
 
     step: Step | None = None
     needs_grad: bool = False
+
+    @classmethod
+    def of(cls, step: Step | None, objectives: Iterable[Objective], more: Iterable[Metric]) -> Forward:
+        """Return the forward pass for a step, or for losses and further measures."""
+        users = (*objectives, *(metric.objective for metric in more), step)
+        return cls(step, any(one is not None and one.needs_grad for one in users))
 
     def __call__(self, network: Callable[..., Any], batch: Batch) -> Any:
         """Return the outputs of a batch, or the values of the step by name."""

@@ -50,7 +50,16 @@ class Subject:
         eta: Mapping[str, torch.Tensor] | None,
         reach: Point,
     ) -> Subject:
-        """Convert ``model``, which is changed, to the device and make its plane.
+        """Convert ``model``, which is changed, to the device in evaluation mode, and make its plane.
+
+        Args:
+            model: The trained network; the subject owns and moves it.
+            device: The device and its precision.
+            few: A few samples, on the device.
+            forward: The forward pass.
+            delta: First direction, by entry.
+            eta: Second direction; None for a line.
+            reach: The coordinates of the grid furthest from 0, ``(alpha, beta)``.
 
         Raises:
             InputError: A number is beyond the range of the dtype, or an entry is quantised.

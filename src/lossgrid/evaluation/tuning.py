@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Sequence
 
-import torch
-
 from lossgrid.evaluation.evaluator import Evaluator
 from lossgrid.evaluation.network import Network
+from lossgrid.evaluation.sameness import describe
+
+log = logging.getLogger(__name__)
 
 USUAL_BATCH = 128  # samples; the batch size without tuning
 WORTH = 0.97  # fraction of the old time; a smaller gain may be noise and is ignored
@@ -49,28 +51,53 @@ def seconds_in_turns(evaluator: Evaluator, networks: Sequence[Network]) -> list[
 def best_batch_size(evaluator: Evaluator, *, seconds: float) -> int:
     """Return the fastest batch size, found by doubling or halving ``USUAL_BATCH``.
 
+    Where that is not possible the search begins with the first of its halves that is.
+
     Args:
         evaluator: The network and the data.
         seconds: Time limit of the search, in s.
+
+    Raises:
+        RuntimeError: Not even a batch of one sample is possible.
     """
     end = time.monotonic() + seconds
-    most = _most(evaluator)
-    best, least = USUAL_BATCH, seconds_per_sample(evaluator, USUAL_BATCH)
+    first, least = _first_possible(evaluator, USUAL_BATCH)
+    most = _most(evaluator) if first == USUAL_BATCH else first
+    best = first
     for factor in (2.0, 0.5):
         while time.monotonic() < end:
             size = min(int(factor * best), most)
             if size in (0, best):
                 break
-            try:
-                taken = seconds_per_sample(evaluator, size)
-            except torch.cuda.OutOfMemoryError:
-                break
-            if taken > WORTH * least:
+            taken = _seconds_if_possible(evaluator, size)
+            if taken is None or taken > WORTH * least:
                 break
             best, least = size, taken
-        if best != USUAL_BATCH:
+        if best != first:
             break  # larger batches are faster, so smaller ones are not
     return even_batches(evaluator.most_samples, best)
+
+
+def _first_possible(evaluator: Evaluator, size: int) -> tuple[int, float]:
+    """Return the first possible batch size of ``size``, half of it and so on, and the time per sample in s.
+
+    Raises:
+        RuntimeError: Not even a batch of one sample is possible.
+    """
+    while size > 1:
+        if (taken := _seconds_if_possible(evaluator, size)) is not None:
+            return size, taken
+        size //= 2
+    return size, seconds_per_sample(evaluator, size)
+
+
+def _seconds_if_possible(evaluator: Evaluator, size: int) -> float | None:
+    """Return the time per sample, in s; None, and a line in the log, where a batch of ``size`` samples fails."""
+    try:
+        return seconds_per_sample(evaluator, size)
+    except RuntimeError as error:  # too little memory, or cuDNN has no kernel for tensors of this size
+        log.info("no batches of %d samples: %s", size, describe(error))
+        return None
 
 
 def _most(evaluator: Evaluator) -> int:

@@ -30,8 +30,9 @@ def describe_gpu(index: int) -> Gpu:
 
 
 def gpu_memory_left(device: torch.device) -> float:
-    """Return the bytes of free memory on a GPU."""
-    return float(torch.cuda.mem_get_info(device)[0])
+    """Return the bytes of a GPU that are free, or that PyTorch keeps in this process for tensors to come."""
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return float(torch.cuda.mem_get_info(device)[0] + kept)
 
 
 def nvidia_devices(devices: Path = Path("/dev")) -> int:

@@ -101,6 +101,13 @@ def _threads_of(one: Resources, users: Counter[frozenset[int]]) -> int:
     return max(1, share)
 
 
+def sharers(ranks: Sequence[Resources], rank: int) -> int:
+    """Return how many ranks share the memory of the device of ``rank``: its GPU, or without one the node's memory."""
+    own = ranks[rank]
+    neighbours = [one for one in ranks if one.host == own.host]
+    return sum(one.uuid == own.uuid for one in neighbours) if own.uuid else len(neighbours)
+
+
 def by_host(ranks: Iterable[R]) -> dict[str, list[R]]:
     """Return host -> its ranks, in their order."""
     hosts: dict[str, list[R]] = {}

@@ -1,4 +1,4 @@
-"""The equipment of a rank: its device, its CPU threads, and how it writes the file."""
+"""The equipment of a rank: its device, its share of the memory there, its CPU threads, how it writes the file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lossgrid.errors import InputError
 from lossgrid.evaluation import Device, choose_device
 from lossgrid.machine.libraries import loaded_libraries
 from lossgrid.parallel import World, collective, collectively
-from lossgrid.run.resources import divide_cores
+from lossgrid.run.resources import divide_resources
 from lossgrid.settings import RunConfig
 
 log = logging.getLogger(__name__)
@@ -22,11 +22,13 @@ class Equipment:
 
     Attributes:
         device: Device and number format.
+        sharers: How many ranks share the memory of the device, this one included.
         threads: CPU threads.
         writer: ``parallel`` if all ranks write the file, ``root`` if rank 0 writes for all.
     """
 
     device: Device
+    sharers: int
     threads: int
     writer: str
 
@@ -40,9 +42,9 @@ def take_equipment(config: RunConfig, world: World) -> Equipment:
     """
     writer = collectively(world, lambda: choose_writer(config.writer, world))
     device = collectively(world, lambda: choose_device(config.device, config.precision, local_rank=world.local_rank))
-    threads = divide_cores(world, device)
+    threads, sharers = divide_resources(world, device)
     log.info("%s, %d threads, %s", device.name, threads, config.precision)
-    return Equipment(device, threads, writer)
+    return Equipment(device, sharers, threads, writer)
 
 
 def choose_writer(choice: str, world: World) -> str:

@@ -73,7 +73,7 @@ def run(
         claim.refuse_other_contents(digests, device.type)
         evaluator, fit = collectively(
             world,
-            lambda: make_evaluator(config, study, axes, device, share=world.local_size, recorded=claim.recipe),
+            lambda: make_evaluator(config, study, axes, device, share=equipment.sharers, recorded=claim.recipe),
         )
         with freed_memory_kept():
             recipe, evaluator = choose_recipe(

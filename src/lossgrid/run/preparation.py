@@ -6,9 +6,11 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from lossgrid import data
-from lossgrid.errors import InputError
-from lossgrid.evaluation import USUAL_BATCH, Device, Evaluator, Fit, twin_of, wants_channels_last
+from lossgrid.errors import InputError, RankError
+from lossgrid.evaluation import FEW, USUAL_BATCH, Device, Evaluator, Fit, Forward, Subject, twin_of, wants_channels_last
 from lossgrid.run.axes import Axes
 from lossgrid.run.study import Study
 from lossgrid.settings import RunConfig
@@ -39,27 +41,22 @@ def make_evaluator(
         The evaluator, with the variant ``plain``, and the result of the trial.
 
     Raises:
-        InputError: The network, the data and the loss do not fit each other.
+        InputError: The network, the data and the loss do not fit each other, or batches of the user's size do
+            not fit into the memory of the GPU.
+        RankError: Nor does a batch of one sample.
     """
     by_hand = config.batch_size if recorded is None else recorded["batch_size"]
-    channels_last = wants_channels_last(study.model)
-    batches = {
-        name: data.to_device(
-            split,
-            device=device.torch_device,
-            dtype=device.dtype,
-            batch_size=USUAL_BATCH if by_hand == "auto" else by_hand,
-            channels_last=channels_last,
-            share=share,
-        )
-        for name, split in study.splits.items()
-    }
+    transfer = data.Transfer(device.torch_device, device.dtype, wants_channels_last(study.model))
     twin = twin_of(study.model)
-    evaluator = Evaluator.of(
-        study.model, batches, study.objectives, device,
-        delta=axes.delta, eta=axes.eta, reach=config.grid.reach, more=study.metrics, step=study.step,
+    subject = Subject.of(
+        study.model, device, data.first_of(study.splits, FEW, transfer),
+        forward=Forward.of(study.step, study.objectives.values(), study.metrics),
+        delta=axes.delta, eta=axes.eta, reach=config.grid.reach,
     )  # fmt: skip
-    fit = evaluator.check(config.model)
+    size = USUAL_BATCH if by_hand == "auto" else by_hand
+    batches = data.all_to_device(study.splits, transfer, batch_size=size, share=share)  # what the network leaves free
+    evaluator = Evaluator.of(subject, batches, study.objectives, study.metrics)
+    evaluator, fit = tried(evaluator, config.model, may_shrink=by_hand == "auto")
     if not fit.deterministic:
         what = (
             f"model {config.model} gives other outputs"
@@ -85,3 +82,29 @@ def make_evaluator(
             "belongs to the surface"
         )
     return evaluator.with_fit(fit), fit
+
+
+def tried(evaluator: Evaluator, name: str, *, may_shrink: bool) -> tuple[Evaluator, Fit]:
+    """Return the result of :meth:`Evaluator.check`, and the evaluator: its batches fit into the memory of the GPU.
+
+    Args:
+        evaluator: The network and the data.
+        name: The name of the network, for errors.
+        may_shrink: Whether to halve batches that do not fit, down to one sample; else they are an error.
+
+    Raises:
+        InputError: The network, the data and the loss do not fit each other, or the batches do not fit.
+        RankError: Not even a batch of one sample fits.
+    """
+    while True:
+        size = evaluator.batch_size
+        try:
+            return evaluator, evaluator.check(name)
+        except torch.cuda.OutOfMemoryError:
+            full = f"does not fit into the memory of {evaluator.device.name}"
+            if not may_shrink:
+                raise InputError(f"--batch-size {size}: such a batch {full}; give a smaller --batch-size") from None
+            if size == 1:
+                raise RankError(f"a batch of one sample {full}; use a larger GPU, or fewer ranks on each") from None
+        log.warning("a batch of %d samples %s: halved to %d", size, full, size // 2)
+        evaluator = evaluator.with_batches_of(size // 2)

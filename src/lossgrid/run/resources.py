@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from lossgrid.evaluation import Device, share_threads
-from lossgrid.machine.resources import Resources, own_resources
+from lossgrid.machine.resources import Resources, own_resources, sharers
 from lossgrid.parallel import World, collective, gather
 
 
 @collective
-def divide_cores(world: World, device: Device) -> int:
-    """Set the CPU threads of this rank to its part of the node's cores; return their number.
+def divide_resources(world: World, device: Device) -> tuple[int, int]:
+    """Set the CPU threads of this rank to its part of the node's cores.
 
     Root logs warnings about how the ranks share cores and GPUs.
+
+    Returns:
+        The number of threads, and how many ranks share the memory of the device.
     """
-    return share_threads(gather(world, resources_of(world, device)), world.rank)
+    ranks = gather(world, resources_of(world, device))
+    return share_threads(ranks, world.rank), sharers(ranks, world.rank)
 
 
 def resources_of(world: World, device: Device) -> Resources:

@@ -72,7 +72,12 @@ def prepare(config: TrainConfig, splits: Mapping[str, data.Split], device: Devic
             f"--loss {config.loss}: lossgrid train takes no derivatives by the inputs (needs_grad); train with code of "
             "your own, and give its checkpoints to lossgrid run"
         )
-    objectives = dict(check_fit(config.model, model.eval(), samples, objectives, device).objectives)
+    try:
+        objectives = dict(check_fit(config.model, model.eval(), samples, objectives, device).objectives)
+    except torch.cuda.OutOfMemoryError:
+        raise InputError(
+            f"{part} samples at once do not fit into the memory of {device.name}; give --micro-batch N, less than that"
+        ) from None
     if config.label_noise:
         samples[config.splits[0]] = _with_noise(config, first, samples[config.splits[0]])
     optimizer = make_optimizer(config, model.train())
