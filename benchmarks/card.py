@@ -107,7 +107,10 @@ def layers(bench: Bench) -> None:
         kernels.Tiles(of_pixels=p, warps=w, stages=s) for p, w, s in ((64, 4, 3), (128, 4, 3), (128, 8, 2), (256, 8, 3))
     ]
     for batch, precision, (c, k, size, stride) in (
-        (b, p, one) for one in LAYERS[: 1 if bench.small else None] for p in ("bfloat16", "tf32", "float32") for b in (1024,)
+        (b, p, one)
+        for one in LAYERS[: 1 if bench.small else None]
+        for p in ("bfloat16", "tf32", "float32")
+        for b in (1024,)
     ):
         if bench.left() < 0:
             bench.note("layers", not_reached=[batch, precision, c, k])

@@ -24,7 +24,8 @@ NATS = "nats per sample"
 
 # A mark of tests of layers that are fused in bfloat16.
 fuses_bfloat16 = pytest.mark.skipif(
-    library_for(torch.device("cpu"), torch.bfloat16) is None, reason="oneDNN has no kernels in bfloat16 for this CPU"
+    library_for(choose_device("cpu", "bfloat16", local_rank=0)) is None,
+    reason="oneDNN has no kernels in bfloat16 for this CPU",
 )
 
 

@@ -32,7 +32,7 @@ pytestmark = [
 ]
 SAMPLES = 300
 POINTS = ((0.0, 0.0), (0.05, -0.02), (-0.1, 0.1), (0.0, 0.0))
-TOLERANCES = {"float64": 1e-11, "float32": 1e-5, "tf32": 2e-2, "bfloat16": 1e-1}
+TOLERANCES = {"float64": 1e-11, "float32": 1e-5, "tf32": 2e-2, "float16": 2e-2, "bfloat16": 1e-1}
 
 
 def network() -> nn.Module:
@@ -75,7 +75,7 @@ def test_values_are_those_of_the_cpu_in_float64(exact: np.ndarray, variant: str,
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("variant", ["plain", "folded"])
+@pytest.mark.parametrize("variant", ["plain", "folded", "fused"])
 def test_points_replayed_as_cuda_graphs_are_the_same_bits(variant: str, precision: str) -> None:
     made = evaluator("cuda", precision)
     made = made.with_variant(variant)
@@ -99,8 +99,7 @@ def test_data_that_do_not_fit_are_streamed_with_the_same_values(monkeypatch: pyt
     monkeypatch.setattr("lossgrid.data.batches._memory_left", lambda device: 1000.0)
     streamed = evaluator("cuda", "float32")
     assert losses(streamed).tobytes() == resident.tobytes()
-    with pytest.raises(Unsuitable, match="not kept on the device"):
-        streamed.with_graphs()
+    assert losses(streamed.with_graphs()).tobytes() == resident.tobytes()
 
 
 def test_trees_of_tensors_are_kept_streamed_and_captured_with_the_same_values(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,12 +13,11 @@ from lossgrid.evaluation.point import Measured, PointEvaluator
 from lossgrid.evaluation.sameness import AMPLIFIED, Differs, Unsuitable, twin_of
 from lossgrid.evaluation.subject import Subject
 from lossgrid.evaluation.threads import share_threads
-from lossgrid.evaluation.tuning import USUAL_BATCH, WORTH, best_batch_size, even_batches, seconds_in_turns
+from lossgrid.evaluation.tuning import WORTH, best_batch_size, even_batches, seconds_in_turns, usual_batch
 
 __all__ = [
     "AMPLIFIED",
     "FEW",
-    "USUAL_BATCH",
     "WORTH",
     "Device",
     "Differs",
@@ -37,6 +36,7 @@ __all__ = [
     "seconds_in_turns",
     "share_threads",
     "twin_of",
+    "usual_batch",
     "wants_channels_last",
     "with_fewer",
 ]

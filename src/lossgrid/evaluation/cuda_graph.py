@@ -6,6 +6,7 @@ graph per form serves any number of batches, also those that are streamed.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -125,7 +126,9 @@ def form(batch: Batch) -> Hashable:
 def _without_waiting() -> Iterator[None]:
     """Make torch raise an error where the host would wait for the device."""
     before = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
+    with warnings.catch_warnings():  # torch calls the mode a prototype, which does not find everything
+        warnings.simplefilter("ignore")
+        torch.cuda.set_sync_debug_mode("error")
     try:
         yield
     finally:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
 import torch
 
 from lossgrid.data import Batch, Batches, nbytes
@@ -25,6 +27,8 @@ from lossgrid.evaluation.subject import Subject
 from lossgrid.measures import Measure, Metric, Objective, measures_of
 from lossgrid.measures.outputs import tensors_of
 from lossgrid.surface import Quantity
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,9 @@ class Evaluator:
         found = measure(self.network, self.batches, self.measures, passing, tick=tick)
         self.device.wait(tick)
         values, errors = found.cpu().numpy()
+        if self.device.precision == "float16" and not np.isfinite(values).all():
+            log.info("point (%g, %g): not finite in float16, computed in float32", alpha, beta)
+            values, errors = self._plainly_in_float32()
         return Measured(values, errors, time.perf_counter() - began)
 
     @torch.inference_mode()
@@ -118,13 +125,13 @@ class Evaluator:
         self.subject.plane.move(alpha, beta)
         if shaken:
             self.subject.plane.shake(shaken)
-        return self._on_host(self._plain, self.device)
+        return self._on_host(self._plain, self.device)[0]
 
     @torch.inference_mode()
     def point_in_float32(self, alpha: float, beta: float = 0.0) -> Values:
         """Return the values of one point, as :meth:`plain_point` does, computed in float32."""
         self.subject.plane.move(alpha, beta)
-        return self._plainly_in_float32()
+        return self._plainly_in_float32()[0]
 
     @torch.inference_mode()
     def glance(self, alpha: float, beta: float, batches: int) -> tuple[Values, Values]:
@@ -139,17 +146,17 @@ class Evaluator:
             The values of both, each float64, shape ``(n_quantities,)``.
         """
         self.subject.plane.move(alpha, beta)
-        return self._on_host(self.network, self.device, batches), self._plainly_in_float32(batches)
+        return self._on_host(self.network, self.device, batches)[0], self._plainly_in_float32(batches)[0]
 
-    def _plainly_in_float32(self, most: int | None = None) -> Values:
-        """Return the values at the present point by the plain network in float32, on ``most`` batches or all."""
+    def _plainly_in_float32(self, most: int | None = None) -> tuple[Values, Values]:
+        """Return values and errors at the present point by the plain network in float32, on ``most`` batches or all."""
         with arithmetic.in_float32():
             return self._on_host(self._plain, self.device.in_float32(), most)
 
-    def _on_host(self, network: Network, device: Device, most: int | None = None) -> Values:
+    def _on_host(self, network: Network, device: Device, most: int | None = None) -> tuple[Values, Values]:
         passing = Launched(network, self.measures, device)
-        values: Values = measure(network, self.batches, self.measures, passing, most=most)[0].cpu().numpy()
-        return values
+        values, errors = measure(network, self.batches, self.measures, passing, most=most).cpu().numpy()
+        return values, errors
 
     @property
     def _plain(self) -> Network:

@@ -12,7 +12,7 @@ same input gives the same bits.
 # mypy: disable-error-code="import-not-found,no-untyped-def,untyped-decorator,no-any-return,attr-defined"
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import triton
@@ -27,6 +27,7 @@ def _convolve(
     channels: tl.constexpr, out_channels: tl.constexpr, rows: tl.constexpr, columns: tl.constexpr,
     has_bias: tl.constexpr, adds: tl.constexpr, rectifies: tl.constexpr, products: tl.constexpr,
     of_pixels: tl.constexpr, of_channels: tl.constexpr, of_outputs: tl.constexpr, stages: tl.constexpr,
+    cache: tl.constexpr,
 ):  # fmt: skip
     """Compute y = act(conv(x, w) + bias + z) for a block of pixels and output channels; all are NHWC, w is RSCK."""
     pixel = tl.program_id(0) * of_pixels + tl.arange(0, of_pixels)
@@ -46,7 +47,10 @@ def _convolve(
         v = left + tap % columns
         inside = (pixel < pixels) & (h >= 0) & (h < height) & (v >= 0) & (v < width)
         x_at = x_of_image + (h * width + v) * channels
-        a = tl.load(x_at[:, None] + c[None, :], mask=inside[:, None] & (c[None, :] < channels), other=0.0)
+        there = inside[:, None] & (c[None, :] < channels)
+        a = tl.load(x_at[:, None] + c[None, :], mask=there, other=0.0, cache_modifier=cache)
+        if products == "tf32":
+            a = tl.inline_asm_elementwise("cvt.rna.tf32.f32 $0, $1;", "=r,r", [a], tl.float32, is_pure=True, pack=1)
         w_at = (tap * channels + c) * out_channels
         b = tl.load(
             w + w_at[:, None] + out[None, :], mask=(c[:, None] < channels) & (out[None, :] < out_channels), other=0.0
@@ -55,12 +59,12 @@ def _convolve(
     if has_bias:
         total += tl.load(bias + out, mask=out < out_channels, other=0.0).to(tl.float32)[None, :]
     at = pixel.to(tl.int64)[:, None] * out_channels + out[None, :]
-    there = (pixel < pixels)[:, None] & (out < out_channels)[None, :]
+    written = (pixel < pixels)[:, None] & (out < out_channels)[None, :]
     if adds:
-        total += tl.load(z + at, mask=there, other=0.0).to(tl.float32)
+        total += tl.load(z + at, mask=written, other=0.0).to(tl.float32)
     if rectifies:
         total = tl.where(total < 0.0, 0.0, total)  # keeps NaN, as torch's ReLU does
-    tl.store(y + at, total.to(y.dtype.element_ty), mask=there)
+    tl.store(y + at, total.to(y.dtype.element_ty), mask=written)
 
 
 @triton.jit
@@ -82,26 +86,47 @@ def _finish(
 
 @dataclass(frozen=True)
 class Tiles:
-    """The sizes of a block, and how many warps compute it with how many loads ahead."""
+    """The sizes of a block, and how it is computed; none of it changes a bit of the result, but ``of_channels``.
+
+    Attributes:
+        of_pixels: Pixels.
+        of_channels: Input channels of one product.
+        of_outputs: Output channels.
+        warps: Warps that compute a block.
+        stages: Products whose input is loaded ahead into shared memory; with 1 none, and L1 serves the taps.
+        cache: Where loads are cached: ``.ca`` in L1 too, ``.cg`` not; empty: as Triton chooses.
+    """
 
     of_pixels: int = 128
     of_channels: int = 32
     of_outputs: int = 64
     warps: int = 4
     stages: int = 3
+    cache: str = ""
 
     def fitted(self, channels: int, out_channels: int) -> Tiles:
         """Return the same, with no more channels than there are; products need at least 16."""
         most = (max(16, triton.next_power_of_2(count)) for count in (channels, out_channels))
         of_channels, of_outputs = map(min, (self.of_channels, self.of_outputs), most)
-        return Tiles(self.of_pixels, of_channels, of_outputs, self.warps, self.stages)
+        return replace(self, of_channels=of_channels, of_outputs=of_outputs)
 
 
-def pack(weight: torch.Tensor, dtype: torch.dtype, out: torch.Tensor | None = None) -> torch.Tensor:
-    """Return the weights of a convolution, shape ``(k, c, r, s)``, as the kernel reads them: ``(r, s, c, k)``."""
+def pack(weight: torch.Tensor, dtype: torch.dtype, products: str, out: torch.Tensor | None = None) -> torch.Tensor:
+    """Return the weights of a convolution, shape ``(k, c, r, s)``, as the kernel reads them: ``(r, s, c, k)``.
+
+    For ``tf32`` they are rounded to its 10 bits; the tensor cores would cut the other bits off.
+    """
     k, c, r, s = weight.shape
     out = torch.empty((r, s, c, k), dtype=dtype, device=weight.device) if out is None else out
-    return out.copy_(weight.permute(2, 3, 1, 0))
+    out.copy_(weight.permute(2, 3, 1, 0))
+    return _rounded_to_tf32(out) if products == "tf32" and dtype == torch.float32 else out
+
+
+def _rounded_to_tf32(x: torch.Tensor) -> torch.Tensor:
+    """Round finite float32 numbers to 10 bits of mantissa, in place."""
+    bits = x.view(torch.int32)
+    bits.copy_(torch.where(x.isfinite(), bits.add(0x1000).bitwise_and(-0x2000), bits))
+    return x
 
 
 def convolve(
@@ -112,7 +137,7 @@ def convolve(
 
     Args:
         x: Input, ``(n, c, h, w)``.
-        w: Weights by :func:`pack`, ``(r, s, c, k)``.
+        w: Weights by :func:`pack` for the same ``products``, ``(r, s, c, k)``.
         bias: ``(k,)``; None for none.
         z: A summand of the shape of the result; None for none.
         stride: Of rows and columns.
@@ -128,12 +153,13 @@ def convolve(
                              zip((height, width), padding, (r, s), stride, strict=True))  # fmt: skip
     y = torch.empty((n, k, out_height, out_width), dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
     z = None if z is None else z.contiguous(memory_format=torch.channels_last)
+    products = products if x.dtype == torch.float32 else "ieee"
     pixels, tiles = n * out_height * out_width, tiles.fitted(c, k)
     grid = (triton.cdiv(pixels, tiles.of_pixels), triton.cdiv(k, tiles.of_outputs))
     _convolve[grid](
         x, w, y if bias is None else bias, y if z is None else z, y, pixels, height, width, out_height, out_width,
         *stride, *padding, c, k, r, s, bias is not None, z is not None, relu, products,
-        tiles.of_pixels, tiles.of_channels, tiles.of_outputs, tiles.stages, num_warps=tiles.warps,
+        tiles.of_pixels, tiles.of_channels, tiles.of_outputs, tiles.stages, tiles.cache, num_warps=tiles.warps,
     )  # fmt: skip
     return y
 

@@ -6,12 +6,15 @@ the plain network, and use the plain network where an operator differs or is mis
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import nn
+
+from lossgrid.evaluation.device import Device
 
 LEAST_WEIGHTS = 128 * 128  # of a linear layer; with fewer, packing takes longer than the kernel saves
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
@@ -115,7 +118,7 @@ class Triton:
 
     def pack(self, layer: Any, old: torch.Tensor | None) -> torch.Tensor:
         """Return the weights in the layout of the kernel, at a fixed address, as CUDA graphs need."""
-        return kernels().pack(layer.weight, self.dtype, old)  # type: ignore[no-any-return]
+        return kernels().pack(layer.weight, self.dtype, self.products, old)  # type: ignore[no-any-return]
 
     def call(self, layer: Any, x: Any, weight: Any, bias: Any, other: Any, activation: str) -> Call:
         """Return the kernel and its arguments."""
@@ -134,13 +137,25 @@ def kernels() -> Any:
     return module
 
 
-def library_for(device: torch.device, dtype: torch.dtype) -> Library | None:
-    """Return the library with fused kernels for a device and a dtype; None where there is none.
+PRODUCTS = {"float32": "tf32x3", "tf32": "tf32"}  # of Triton, by precision; other dtypes are multiplied as they are
+
+
+def library_for(device: Device) -> Library | None:
+    """Return the library with fused kernels for a device and its precision; None where there is none.
 
     oneDNN has kernels in bfloat16 for CPUs with AVX-512 only, or with instructions for bfloat16.
     """
-    if device.type != "cpu":
-        return CuDNN(dtype) if dtype in (torch.float32, torch.float16, torch.bfloat16) else None
+    dtype = device.layer_dtype
+    if device.type == "cuda":
+        return None if dtype == torch.float64 else _of_gpu(device)
     if dtype not in (torch.float32, torch.bfloat16):
         return None
     return OneDNN(dtype) if dtype == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported() else None
+
+
+def _of_gpu(device: Device) -> Library:
+    """Return our kernels where Triton is installed and the GPU has products of TF32, else those of cuDNN."""
+    has_tf32 = torch.version.cuda is not None and torch.cuda.get_device_capability(device.torch_device) >= (8, 0)
+    if has_tf32 and importlib.util.find_spec("triton") is not None:
+        return Triton(device.layer_dtype, PRODUCTS.get(device.precision, "tf32"))
+    return CuDNN(device.layer_dtype)

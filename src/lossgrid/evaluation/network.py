@@ -3,7 +3,7 @@
 =========  =============================================================================================
 plain      the module, not rewritten
 folded     batch normalisation folded into the layers before it, sums and ReLUs in place
-fused      folded; each layer with its sum and activation in one kernel of oneDNN or cuDNN
+fused      folded; each layer with its sum and activation in one kernel
 compiled   folded, and compiled by torch.compile for this machine, in about a minute
 =========  =============================================================================================
 
@@ -104,7 +104,7 @@ def _rewritten(variant: str, model: nn.Module, sample: Tree, device: Device) -> 
         steps.append(Folds(folds))
         about.append(f"{_count(folds, 'normalisation')} folded")
     if variant == "fused":
-        library = library_for(device.torch_device, device.layer_dtype)
+        library = library_for(device)
         if library is None:
             raise Unsuitable(f"there are no fused kernels for {device.precision} on this device")
         packs = fuse_layers(graph, library, device.layer_dtype)

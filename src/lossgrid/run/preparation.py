@@ -10,7 +10,7 @@ import torch
 
 from lossgrid import data
 from lossgrid.errors import InputError, RankError
-from lossgrid.evaluation import FEW, USUAL_BATCH, Device, Evaluator, Fit, Forward, Subject, twin_of, wants_channels_last
+from lossgrid.evaluation import FEW, Device, Evaluator, Fit, Forward, Subject, twin_of, usual_batch, wants_channels_last
 from lossgrid.run.axes import Axes
 from lossgrid.run.study import Study
 from lossgrid.settings import RunConfig
@@ -46,14 +46,14 @@ def make_evaluator(
         RankError: Nor does a batch of one sample.
     """
     by_hand = config.batch_size if recorded is None else recorded["batch_size"]
-    transfer = data.Transfer(device.torch_device, device.dtype, wants_channels_last(study.model))
+    transfer = data.Transfer(device.torch_device, device.dtype, wants_channels_last(study.model, device))
     twin = twin_of(study.model)
     subject = Subject.of(
         study.model, device, data.first_of(study.splits, FEW, transfer),
         forward=Forward.of(study.step, study.objectives.values(), study.metrics),
         delta=axes.delta, eta=axes.eta, reach=config.grid.reach,
     )  # fmt: skip
-    size = USUAL_BATCH if by_hand == "auto" else by_hand
+    size = usual_batch(device) if by_hand == "auto" else by_hand
     batches = data.all_to_device(study.splits, transfer, batch_size=size, share=share)  # what the network leaves free
     evaluator = Evaluator.of(subject, batches, study.objectives, study.metrics)
     evaluator, fit = tried(evaluator, config.model, may_shrink=by_hand == "auto")

@@ -16,7 +16,6 @@ from typing import Any
 
 from lossgrid.errors import InputError
 from lossgrid.evaluation import (
-    USUAL_BATCH,
     WORTH,
     Differs,
     Evaluator,
@@ -88,7 +87,8 @@ def choose_recipe(
     asked = by_hand(config) if recorded is None else recorded
     if points == 0 and recorded is not None:
         return run_as_recorded(Recipe(**recorded), evaluator, world)
-    evaluator = evaluator.with_batches_of(asked.get("batch_size") or even_batches(evaluator.most_samples, USUAL_BATCH))
+    usual = min(gather(world, evaluator.batch_size))  # less than usual where the GPU of a rank is small
+    evaluator = evaluator.with_batches_of(asked.get("batch_size") or even_batches(evaluator.most_samples, usual))
     variant = asked.get("variant")
     evaluator = use_first_possible(evaluator, world, None if variant == "compiled" else variant)
     why: list[str] = []
@@ -147,7 +147,7 @@ def tune(
         evaluator = prefer_faster(evaluator, world)
     if "batch_size" not in asked:
         began = time.monotonic()
-        size = broadcast(world, best_batch_size(evaluator, seconds=TUNING_SECONDS))
+        size = min(gather(world, best_batch_size(evaluator, seconds=TUNING_SECONDS)))
         why.append(f"batch size tuned in {duration(time.monotonic() - began)}")
         evaluator = rebatched(evaluator, world, size, None if variant == "compiled" else variant)
     if variant is None and expected() >= COMPILED_FROM:

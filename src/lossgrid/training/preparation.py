@@ -51,7 +51,7 @@ def prepare(config: TrainConfig, splits: Mapping[str, data.Split], device: Devic
     draw_weights(model, config.init)
     part = config.micro_batch or config.batch_size
     refuse_lone_samples(model, first.samples, config.batch_size, part)
-    channels_last = wants_channels_last(model)
+    channels_last = wants_channels_last(model, device)
     model = model.to(device.torch_device, device.dtype)
     if channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
