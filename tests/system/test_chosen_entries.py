@@ -37,6 +37,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "surface.h5"
 
 
+@pytest.mark.any_mpi
 @pytest.mark.parametrize("writer", ["parallel", "root"])
 def test_a_killed_rank_costs_nothing_where_few_entries_move(
     start: Any, out: Path, undisturbed: Path, writer: str

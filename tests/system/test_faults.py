@@ -16,6 +16,7 @@ import pytest
 from lossgrid import store
 from lossgrid.surface import PENDING
 from tests.conftest import launch, need_writer
+from tests.families import family, further
 from tests.pace import soon, stretch
 from tests.system.conftest import (
     assert_same_bytes,
@@ -63,8 +64,10 @@ def assert_readable(out: Path, undisturbed: Path) -> None:
         assert now[name][done].tobytes() == right[name][done].tobytes()
 
 
-@pytest.mark.parametrize("writer", ["parallel", "root"])
-@pytest.mark.parametrize("rank", range(RANKS))
+@pytest.mark.parametrize(
+    ("rank", "writer"),
+    family(range(RANKS), ("parallel", "root"), full=[(0, "root"), (1, "root"), (2, "parallel")]),
+)
 def test_a_killed_rank_costs_a_few_points_and_nothing_else(
     start: Any, out: Path, undisturbed: Path, chance: random.Random, writer: str, rank: int
 ) -> None:
@@ -86,20 +89,20 @@ def test_a_killed_rank_costs_a_few_points_and_nothing_else(
     ("writer", "stage", "rank"),
     [
         ("parallel", "load", 0),
-        ("parallel", "load", 1),
+        further("parallel", "load", 1),
         ("parallel", "to device", 2),
         ("parallel", "open", 1),
         ("parallel", "first point", 0),
-        ("parallel", "first point", 2),
-        ("parallel", "mid run", 1),
-        ("parallel", "write", 0),
+        further("parallel", "first point", 2),
+        further("parallel", "mid run", 1),
+        further("parallel", "write", 0),
         ("parallel", "write", 1),
-        ("parallel", "close", 0),
+        further("parallel", "close", 0),
         ("parallel", "close", 2),
-        ("root", "mid run", 0),
+        further("root", "mid run", 0),
         pytest.param("root", "mid run", 2, marks=pytest.mark.any_mpi),
         ("root", "write", 0),
-        ("root", "close", 0),
+        further("root", "close", 0),
     ],
 )
 def test_a_failing_rank_ends_the_job_with_its_reason(
@@ -137,7 +140,9 @@ def test_a_failure_alone_has_its_traceback_too(
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2], ids=lambda number: number.name
+    "number",
+    [signal.SIGINT, signal.SIGTERM, further(signal.SIGUSR1), further(signal.SIGUSR2)],
+    ids=lambda number: number.name,
 )
 def test_a_stop_signal_leaves_a_resumable_file(
     start: Any, out: Path, undisturbed: Path, number: signal.Signals
@@ -153,8 +158,7 @@ def test_a_stop_signal_leaves_a_resumable_file(
     resume(start, out, undisturbed, "auto", ranks=0)
 
 
-@pytest.mark.any_mpi
-@pytest.mark.parametrize("rank", [0, 2])
+@pytest.mark.parametrize("rank", [0, pytest.param(2, marks=pytest.mark.any_mpi)])
 def test_sigterm_of_one_rank_stops_all(start: Any, out: Path, undisturbed: Path, rank: int) -> None:
     with running(RANKS, "lossgrid", "run", *SLOW, cwd=out.parent) as job:
         wait_for_points(job, out, 5)
@@ -177,7 +181,7 @@ def test_a_signal_to_mpirun_reaches_all_ranks(start: Any, out: Path, undisturbed
     resume(start, out, undisturbed, "auto")
 
 
-@pytest.mark.parametrize("ranks", [0, RANKS])
+@pytest.mark.parametrize("ranks", [further(0), RANKS])
 def test_the_time_limit_is_kept_and_resumable(start: Any, out: Path, undisturbed: Path, ranks: int) -> None:
     limit = 3 + math.ceil(seconds_to_start(ranks, out.parent))
     began = time.monotonic()
@@ -202,8 +206,7 @@ def test_the_end_of_a_slurm_job_is_kept(start: Any, out: Path, undisturbed: Path
     resume(start, out, undisturbed, "auto")
 
 
-@pytest.mark.parametrize("writer", ["parallel", "root"])
-@pytest.mark.parametrize("rank", [0, 2])
+@pytest.mark.parametrize(("rank", "writer"), family((0, 2), ("parallel", "root"), full=[(0, "parallel"), (2, "root")]))
 def test_a_frozen_rank_ends_the_job(
     start: Any, out: Path, undisturbed: Path, chance: random.Random, writer: str, rank: int
 ) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from lossgrid import store
 from lossgrid.surface import PENDING
+from tests.families import family, further
 from tests.pace import soon
 from tests.system.conftest import running, wait_for_points
 
@@ -35,8 +36,9 @@ def other_surface(start: Any, out: Path, *options: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("ranks", [0, 2])
-@pytest.mark.parametrize("how", ["mv", "cp", "truncate"])
+@pytest.mark.parametrize(
+    ("ranks", "how"), family((0, 2), ("mv", "cp", "truncate"), full=[(0, "cp"), (2, "mv"), (2, "truncate")])
+)
 def test_a_file_that_is_replaced_in_mid_run_ends_the_run_by_name(start: Any, out: Path, how: str, ranks: int) -> None:
     other = other_surface(start, out)
     with running(ranks, "lossgrid", "run", *SLOW, cwd=out.parent) as job:
@@ -79,9 +81,14 @@ def test_three_runs_through_three_names_are_one(start: Any, out: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "axes", [("--alpha", "0:1:1000000000000"), ("--alpha", "0:1:1000000", "--beta", "0:1:1000000")]
+    ("ranks", "axes"),
+    [
+        (0, ("--alpha", "0:1:1000000000000")),
+        (2, ("--alpha", "0:1:1000000", "--beta", "0:1:1000000")),
+        further(0, ("--alpha", "0:1:1000000", "--beta", "0:1:1000000")),
+        further(2, ("--alpha", "0:1:1000000000000")),
+    ],
 )
-@pytest.mark.parametrize("ranks", [0, 2])
 def test_too_many_points_are_one_line_before_anything_is_loaded(
     start: Any, out: Path, ranks: int, axes: tuple[str, ...]
 ) -> None:

@@ -125,6 +125,16 @@ def run_main(*arguments: str) -> int:
 SMALL = ("--model", "users:net", "--data", "users:pictures", "--alpha", "0:1:2")
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Return the file of a small line."""
+    with pytest.MonkeyPatch.context() as here:
+        here.chdir(tmp_path_factory.mktemp("small"))
+        here.syspath_prepend(str(ROOT / "tests" / "programs"))
+        assert run_main("run", *SMALL, "--out", "a.h5") == 0
+        return Path("a.h5").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -143,9 +153,9 @@ SMALL = ("--model", "users:net", "--data", "users:pictures", "--alpha", "0:1:2")
     ids=lambda part: " ".join(part),
 )
 def test_runs_that_do_not_belong_together_are_refused(
-    capfd: pytest.CaptureFixture[str], changes: list[str], words: list[str]
+    capfd: pytest.CaptureFixture[str], small: bytes, changes: list[str], words: list[str]
 ) -> None:
-    assert run_main("run", *SMALL, "--out", "a.h5") == 0
+    Path("a.h5").write_bytes(small)
     assert run_main("run", *SMALL, *changes, "--out", "b.h5") == 0
     capfd.readouterr()
     assert run_main("merge", "a.h5", "b.h5", "--out", "c.h5") == 2
@@ -192,11 +202,10 @@ def test_runs_that_only_seem_to_belong_together_are_refused(
     ids=lambda part: " ".join(part),
 )
 def test_merge_refuses_in_one_line_and_touches_nothing(
-    capfd: pytest.CaptureFixture[str], arguments: list[str], words: list[str]
+    capfd: pytest.CaptureFixture[str], small: bytes, arguments: list[str], words: list[str]
 ) -> None:
-    assert run_main("run", *SMALL, "--out", "a.h5") == 0
-    for name in ("b.h5", "old.h5"):
-        Path(name).write_bytes(Path("a.h5").read_bytes())
+    for name in ("a.h5", "b.h5", "old.h5"):
+        Path(name).write_bytes(small)
     Path("text.h5").write_text("no HDF5")
     before = {path.name: path.read_bytes() for path in Path().glob("*.h5*")}
     capfd.readouterr()

@@ -15,6 +15,7 @@ import pytest
 
 from lossgrid import store
 from tests.conftest import ROOT, environment
+from tests.families import further
 from tests.slurm.conftest import JOBS, array, change
 from tests.system.conftest import mpirun_may_forget_exit_codes, wait_for_points
 
@@ -57,7 +58,9 @@ def fake_mpirun(folder: Path) -> None:
     executable(folder / "bin" / "mpirun", f"#!{sys.executable}\n{FAKE_MPIRUN}")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, further(signal.SIGINT), signal.SIGUSR1], ids=lambda number: number.name
+)
 def test_a_stop_signal_lets_the_ranks_finish_their_points(tmp_path: Path, number: signal.Signals) -> None:
     if shutil.which("mpirun") is None:
         pytest.skip("mpirun is not installed")

@@ -7,6 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
+from tests.families import family
+
 pytestmark = pytest.mark.beside
 
 NET = """
@@ -53,8 +55,7 @@ def interrupt(path: Path) -> None:
         file.attrs.modify("complete", 0)
 
 
-@pytest.mark.parametrize("ranks", [0, 3])
-@pytest.mark.parametrize("state", ["complete", "half"])
+@pytest.mark.parametrize(("ranks", "state"), family((0, 3), ("complete", "half"), full=[(0, "complete"), (3, "half")]))
 def test_an_edited_network_or_loss_is_refused(start: Any, tmp_path: Path, ranks: int, state: str) -> None:
     write(tmp_path)
     done = start(ranks, "lossgrid", "run", *RUN)

@@ -16,6 +16,7 @@ import lossgrid
 from lossgrid import store
 from lossgrid.surface import INTERPOLATED, PENDING, Surface
 from tests.conftest import need_writer
+from tests.families import family
 from tests.pace import soon
 from tests.system.conftest import running, seconds_to_start
 
@@ -78,9 +79,13 @@ def test_interpolated_values_are_within_what_the_file_tells(full: Surface, refin
 
 
 @pytest.mark.beside
-@pytest.mark.any_mpi
-@pytest.mark.parametrize("writer", ["parallel", "root"])
-@pytest.mark.parametrize("ranks", [1, 2, 3, 7])
+@pytest.mark.parametrize(
+    ("ranks", "writer"),
+    family(
+        (1, 2, 3, 7), ("parallel", "root"),
+        full=[(1, "root"), (2, "parallel"), (3, "parallel"), (3, "root")], any_mpi=[(3, "parallel"), (3, "root")],
+    ),
+)  # fmt: skip
 def test_any_number_of_ranks_makes_the_same_file(
     start: Any, out: Path, refined: Surface, ranks: int, writer: str
 ) -> None:

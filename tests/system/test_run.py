@@ -14,6 +14,7 @@ import torch
 from lossgrid import data, models, store
 from lossgrid.surface import DONE, NOT_FINITE, PENDING
 from tests.conftest import launch, need_writer
+from tests.families import family, further
 from tests.programs import users
 from tests.stream import number
 from tests.system.conftest import METRICS, assert_same_bytes, values
@@ -83,8 +84,9 @@ def reference_directions(model: torch.nn.Module, seed: int) -> list[dict[str, np
     return made
 
 
-@pytest.mark.any_mpi
-@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 2e-5), ("float64", 1e-12)])
+@pytest.mark.parametrize(
+    ("precision", "tolerance"), [("float32", 2e-5), pytest.param("float64", 1e-12, marks=pytest.mark.any_mpi)]
+)
 def test_values_are_those_of_a_slow_reference(
     alone: Path, start: Any, tmp_path: Path, precision: str, tolerance: float
 ) -> None:
@@ -107,9 +109,14 @@ def test_values_are_those_of_a_slow_reference(
                 assert got[f"{split}_accuracy"][j, i] == pytest.approx(accuracy, abs=1e-12)
 
 
-@pytest.mark.any_mpi
-@pytest.mark.parametrize("ranks", [1, 2, 3, 4])
-@pytest.mark.parametrize("writer", ["parallel", "root"])
+@pytest.mark.parametrize(
+    ("ranks", "writer"),
+    family(
+        (1, 2, 3, 4), ("parallel", "root"),
+        full=[(1, "root"), (2, "parallel"), (2, "root"), (3, "parallel")],
+        any_mpi=[(1, "root"), (2, "root"), (3, "parallel")],
+    ),
+)  # fmt: skip
 def test_the_same_bits_whoever_computes_and_writes(
     alone: Path, start: Any, tmp_path: Path, ranks: int, writer: str
 ) -> None:
@@ -124,8 +131,17 @@ def test_the_same_bits_whoever_computes_and_writes(
     assert_same_bytes(tmp_path / "surface.h5", alone)
 
 
-@pytest.mark.parametrize("ranks", [0, 1, 2, pytest.param(4, marks=pytest.mark.any_mpi)])
-@pytest.mark.parametrize("grid", [("--alpha", "0:1:2"), ("--alpha", "0:0:1"), ("--alpha", "0:1:2", "--beta", "0:0:1")])
+@pytest.mark.parametrize(
+    ("ranks", "grid"),
+    family(
+        (0, 1, 2, 4), (("--alpha", "0:1:2"), ("--alpha", "0:0:1"), ("--alpha", "0:1:2", "--beta", "0:0:1")),
+        full=[
+            (0, ("--alpha", "0:1:2", "--beta", "0:0:1")), (1, ("--alpha", "0:0:1")), (2, ("--alpha", "0:0:1")),
+            (4, ("--alpha", "0:1:2")),
+        ],
+        any_mpi=[(4, ("--alpha", "0:1:2"))],
+    ),
+)  # fmt: skip
 def test_grids_with_fewer_points_than_ranks(start: Any, tmp_path: Path, ranks: int, grid: tuple[str, ...]) -> None:
     done = start(ranks, "lossgrid", "run", "--model", "users:net", "--data", "users:pictures", *grid)
     assert done.returncode == 0, done.stderr
@@ -147,7 +163,6 @@ def test_order_and_balance_do_not_change_a_bit(alone: Path, start: Any, tmp_path
     assert_same_bytes(tmp_path / "surface.h5", alone)
 
 
-@pytest.mark.any_mpi
 def test_a_run_of_a_complete_file_computes_nothing(alone: Path, start: Any, tmp_path: Path) -> None:
     content = alone.read_bytes()
     (tmp_path / "surface.h5").write_bytes(content)
@@ -231,7 +246,7 @@ def test_settings_of_a_file_and_the_command_line_that_wins(start: Any, tmp_path:
     assert config["max_samples"] == 7
 
 
-@pytest.mark.parametrize("spelling", [["--alpha=-1:1:3"], ["--alpha", "-1:1:3"]])
+@pytest.mark.parametrize("spelling", [["--alpha=-1:1:3"], further(["--alpha", "-1:1:3"])])
 def test_negative_ranges_in_both_spellings(start: Any, tmp_path: Path, spelling: list[str]) -> None:
     done = start(0, "lossgrid", "run", "--model", "mlp", "--data", "users:pictures", *spelling)
     assert done.returncode == 0, done.stderr
@@ -294,7 +309,6 @@ def test_the_values_of_a_published_network(shared: Path, start: Any, tmp_path: P
     assert 0.7 < surface["test_accuracy"][0] < 0.9
 
 
-@pytest.mark.any_mpi
 def test_metrics_are_the_promised_ones(alone: Path) -> None:
     assert set(METRICS) == set(store.read(alone).quantities)
 
@@ -310,8 +324,7 @@ def test_how_points_were_evaluated_stands_in_the_file(alone: Path, start: Any, t
     np.testing.assert_allclose(values(path)["train_loss"], values(alone)["train_loss"], rtol=1e-5)
 
 
-@pytest.mark.any_mpi
-@pytest.mark.parametrize("variant", ["plain", "folded"])
+@pytest.mark.parametrize("variant", [pytest.param("plain", marks=pytest.mark.any_mpi), further("folded")])
 def test_a_resumed_run_keeps_to_what_the_file_says(start: Any, tmp_path: Path, variant: str) -> None:
     path = tmp_path / "surface.h5"
     by_hand = ("--variant", variant, "--batch-size", 7)
@@ -350,8 +363,7 @@ def test_ranks_compute_compiled_networks_alike(alone: Path, start: Any, tmp_path
     np.testing.assert_allclose(values(tmp_path / "surface.h5")["train_loss"], values(alone)["train_loss"], rtol=1e-5)
 
 
-@pytest.mark.any_mpi
-@pytest.mark.parametrize("ranks", [0, 3])
+@pytest.mark.parametrize("ranks", [0, pytest.param(3, marks=pytest.mark.any_mpi)])
 def test_a_lower_precision_tells_its_own_error(start: Any, tmp_path: Path, ranks: int) -> None:
     run = ("--model", "users:net", "--data", "users:pictures", *PLANE, *SEEDS)
     done = start(ranks, "lossgrid", "run", *run, "--precision", "bfloat16")
@@ -372,7 +384,7 @@ def test_a_lower_precision_tells_its_own_error(start: Any, tmp_path: Path, ranks
 CROWD = "threads share"
 
 
-@pytest.mark.parametrize("ranks", [0, 1, 2])
+@pytest.mark.parametrize("ranks", [0, further(1), 2])
 def test_ranks_with_cores_of_their_own_are_not_warned(start: Any, ranks: int) -> None:
     if ranks > (os.cpu_count() or 1):
         pytest.skip(f"NOT RUN: needs {ranks} cores")

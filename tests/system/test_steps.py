@@ -12,6 +12,7 @@ import pytest
 
 from lossgrid import store
 from tests.conftest import need_writer
+from tests.families import family
 from tests.system.conftest import assert_same_bytes, done_points, pid_of, running, wait_for_points
 
 pytestmark = pytest.mark.beside
@@ -22,8 +23,9 @@ PHYSICS = ("--model", "steps:Sine", "--data", "steps:line", "--step", "steps:phy
 RUNS = {"classify": CLASSIFY, "physics": PHYSICS}
 
 
-@pytest.mark.parametrize("writer", ["parallel", "root"])
-@pytest.mark.parametrize("kind", RUNS)
+@pytest.mark.parametrize(
+    ("kind", "writer"), family(tuple(RUNS), ("parallel", "root"), full=[("classify", "parallel"), ("physics", "root")])
+)
 def test_a_killed_run_with_a_step_goes_on_to_the_same_bits(
     start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, writer: str
 ) -> None:

@@ -13,6 +13,7 @@ import torch
 
 from lossgrid import store
 from tests.conftest import launch
+from tests.families import further
 from tests.pace import soon
 from tests.system.conftest import running
 
@@ -83,7 +84,7 @@ def wait_for_epoch(job: subprocess.Popen[str], path: Path, count: int) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, further(signal.SIGINT), further(signal.SIGUSR1)])
 def test_a_stop_signal_ends_it_within_a_batch_and_it_goes_on(
     start: Any, tmp_path: Path, undisturbed: Path, number: int
 ) -> None:

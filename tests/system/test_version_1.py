@@ -14,6 +14,7 @@ import pytest
 
 from lossgrid import store
 from tests.conftest import ROOT
+from tests.families import further
 
 pytestmark = pytest.mark.beside
 
@@ -29,7 +30,7 @@ def files(tmp_path: Path) -> None:
         shutil.copy(MADE / name, tmp_path)
 
 
-@pytest.mark.parametrize("ranks", [0, 2, 3])
+@pytest.mark.parametrize("ranks", [further(0), further(2), 3])
 def test_a_run_goes_on_with_one_in_its_directions(start: Any, tmp_path: Path, ranks: int) -> None:
     before = store.read(tmp_path / "half.h5")
     assert (before.done, before.pending) == (15, 10)
