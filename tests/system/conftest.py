@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -136,8 +137,9 @@ def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captur
         torch.set_num_threads(1)  # as each process of other tests has
         with monkeypatch.context() as there:
             there.chdir(tmp_path)
+            there.setattr(sys, "argv", ["lossgrid", *line])
             there.syspath_prepend(str(ROOT / "tests" / "programs"))
-            for name, value in {"COLUMNS": "200", **(env or {})}.items():
+            for name, value in {"COLUMNS": "200", "OMP_NUM_THREADS": "1", **(env or {})}.items():
                 there.setenv(name, value)
             capfd.readouterr()
             with pytest.raises(SystemExit) as ended:

@@ -14,6 +14,7 @@ import torch
 
 from lossgrid import cli, models, parallel, store
 from tests.conftest import ROOT
+from tests.families import further
 
 pytestmark = pytest.mark.beside
 
@@ -261,10 +262,10 @@ def test_files_that_must_not_be_written_are_left(refused: Refused, folder: Path)
     ("arguments", "word"),
     [
         (["--model", "resnet57"], "resnet57"),
-        ([*MLP, "--alpha", "x"], "--alpha"),
+        further([*MLP, "--alpha", "x"], "--alpha"),
         (["--modle", "mlp"], "--modle"),
-        ([*MLP, "--checkpoint", "absent.pt"], "absent.pt"),
-        ([*MLP, "--out", "absent/s.h5"], "absent"),
+        further([*MLP, "--checkpoint", "absent.pt"], "absent.pt"),
+        further([*MLP, "--out", "absent/s.h5"], "absent"),
         ([*MLP, "--loss", "users:raises"], "my own fault"),
     ],
     ids=lambda part: " ".join(part) if isinstance(part, list) else "",

@@ -14,6 +14,7 @@ import torch
 from lossgrid import directions, store
 from lossgrid.surface import DONE
 from tests.conftest import launch, need_writer
+from tests.families import further
 from tests.pace import soon
 from tests.programs import users
 from tests.system.conftest import assert_same_bytes, done_points, pid_of, running, values, wait_for_points
@@ -37,8 +38,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "surface.h5"
 
 
-@pytest.mark.any_mpi
-@pytest.mark.parametrize("writer", ["parallel", "root"])
+@pytest.mark.parametrize("writer", [further("parallel"), pytest.param("root", marks=pytest.mark.any_mpi)])
 def test_a_killed_rank_costs_nothing_where_few_entries_move(
     start: Any, out: Path, undisturbed: Path, writer: str
 ) -> None:

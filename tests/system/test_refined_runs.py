@@ -18,7 +18,7 @@ from lossgrid.surface import INTERPOLATED, PENDING, Surface
 from tests.conftest import need_writer
 from tests.families import family
 from tests.pace import soon
-from tests.system.conftest import running, seconds_to_start
+from tests.system.conftest import Inside, running, seconds_to_start
 
 PLANE = ("--model", "users:net", "--data", "users:pictures", "--alpha", "-1:1:33", "--beta", "-0.5:0.5:26")
 REFINED = (*PLANE, "--tolerance", "0.02")
@@ -133,17 +133,17 @@ def test_a_time_limit_leaves_the_best_picture_so_far(start: Any, out: Path, refi
 
 @pytest.mark.beside
 def test_a_smaller_tolerance_and_none_go_on_with_the_file(
-    start: Any, out: Path, full: Surface, refined: Surface
+    inside: Inside, out: Path, full: Surface, refined: Surface
 ) -> None:
     for tolerance in (0.05, 0.02, 0.005):
-        done = start(0, "lossgrid", "run", *PLANE, "--tolerance", str(tolerance))
+        done = inside("run", *PLANE, "--tolerance", str(tolerance))
         assert done.returncode == 0, done.stderr
     fine = store.read(out)
     assert fine.done > refined.done
-    done = start(0, "lossgrid", "run", *PLANE, "--tolerance", "0.02")
+    done = inside("run", *PLANE, "--tolerance", "0.02")
     assert done.returncode == 0, done.stderr
     assert store.read(out).done == fine.done
-    done = start(0, "lossgrid", "run", *PLANE)
+    done = inside("run", *PLANE)
     assert done.returncode == 0, done.stderr
     whole = store.read(out)
     assert whole.complete
@@ -153,8 +153,8 @@ def test_a_smaller_tolerance_and_none_go_on_with_the_file(
 
 
 @pytest.mark.beside
-def test_a_tolerance_of_zero_is_the_plain_run(start: Any, out: Path, full: Surface) -> None:
-    done = start(0, "lossgrid", "run", *PLANE, "--tolerance", "0")
+def test_a_tolerance_of_zero_is_the_plain_run(inside: Inside, out: Path, full: Surface) -> None:
+    done = inside("run", *PLANE, "--tolerance", "0")
     assert done.returncode == 0, done.stderr
     found = store.read(out)
     assert found.refinement is None
@@ -163,20 +163,20 @@ def test_a_tolerance_of_zero_is_the_plain_run(start: Any, out: Path, full: Surfa
 
 
 @pytest.mark.beside
-def test_what_reads_surfaces_reads_refined_ones(start: Any, out: Path, refined: Surface) -> None:
+def test_what_reads_surfaces_reads_refined_ones(inside: Inside, out: Path, refined: Surface) -> None:
     path = refined.path
     assert path is not None
-    done = start(0, "lossgrid", "status", path)
+    done = inside("status", path)
     assert "% of the work; with 95 % confidence at most" in done.stdout + done.stderr
     pictures = {"plot": "plot.png", "compare": "compare.png"}
     for verb, name in pictures.items():
-        done = start(0, "lossgrid", verb, path, "--out", out.with_name(name))
+        done = inside(verb, path, "--out", out.with_name(name))
         assert done.returncode == 0, done.stderr
     for form, ending in (("csv", "csv"), ("vtk", "vtp"), ("loss-landscape", "h5")):
-        done = start(0, "lossgrid", "export", path, "--to", form, "--out", out.with_name(f"export.{ending}"))
+        done = inside("export", path, "--to", form, "--out", out.with_name(f"export.{ending}"))
         assert done.returncode == 0, done.stderr
     assert "interpolated" in out.with_name("export.csv").read_text()
-    done = start(0, "lossgrid", "merge", path, path, "--out", out)
+    done = inside("merge", path, path, "--out", out)
     assert done.returncode == 0, done.stderr
     assert store.read(out).pending == refined.interpolated  # only what was computed is merged
 

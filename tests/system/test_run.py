@@ -17,7 +17,7 @@ from tests.conftest import launch, need_writer
 from tests.families import family, further
 from tests.programs import users
 from tests.stream import number
-from tests.system.conftest import METRICS, assert_same_bytes, values
+from tests.system.conftest import METRICS, Inside, assert_same_bytes, values
 
 pytestmark = pytest.mark.beside
 
@@ -172,17 +172,17 @@ def test_a_run_of_a_complete_file_computes_nothing(alone: Path, start: Any, tmp_
     assert (tmp_path / "surface.h5").read_bytes() == content
 
 
-def test_saved_directions_give_the_same_surface(alone: Path, start: Any, tmp_path: Path) -> None:
+def test_saved_directions_give_the_same_surface(alone: Path, inside: Inside, tmp_path: Path) -> None:
     run = [part for part in RUN if part not in SEEDS]
     torch.save(network().state_dict(), tmp_path / "net.pt")
     directions = alone.parent / "directions.h5"
-    done = start(0, "lossgrid", "run", *run, "--checkpoint", "net.pt", "--directions", directions)
+    done = inside("run", *run, "--checkpoint", "net.pt", "--directions", directions)
     assert done.returncode == 0, done.stderr
     assert_same_bytes(tmp_path / "surface.h5", alone)
 
 
-def test_the_directions_verb_makes_what_a_run_uses(alone: Path, start: Any, tmp_path: Path) -> None:
-    done = start(0, "lossgrid", "directions", "--model", "users:net", "--data", "users:pictures", *SEEDS)
+def test_the_directions_verb_makes_what_a_run_uses(alone: Path, inside: Inside, tmp_path: Path) -> None:
+    done = inside("directions", "--model", "users:net", "--data", "users:pictures", *SEEDS)
     assert done.returncode == 0, done.stderr
     made, saved = (store.read_directions(path) for path in (tmp_path / "directions.h5", alone.parent / "directions.h5"))
     assert len(made) == len(saved) == 2
@@ -221,22 +221,22 @@ def test_a_line_between_two_networks_meets_both(start: Any, tmp_path: Path) -> N
     assert surface["train_loss"][1] == pytest.approx(exact_loss(first), rel=1e-9)
 
 
-def test_a_plane_through_three_networks_meets_all(start: Any, tmp_path: Path) -> None:
+def test_a_plane_through_three_networks_meets_all(inside: Inside, tmp_path: Path) -> None:
     networks = save_networks(tmp_path, 3)
     run = ("--model", "users:net", "--data", "users:pictures", "--checkpoint", "0.pt", "--precision", "float64")
-    done = start(0, "lossgrid", "run", *run, "--to", "1.pt", "--to", "2.pt", "--alpha", "0:1:2", "--beta", "0:1:2")
+    done = inside("run", *run, "--to", "1.pt", "--to", "2.pt", "--alpha", "0:1:2", "--beta", "0:1:2")
     assert done.returncode == 0, done.stderr
     loss = store.read(tmp_path / "surface.h5")["train_loss"]
     corners = [loss[0, 0], loss[0, 1], loss[1, 0]]
     np.testing.assert_allclose(corners, [exact_loss(network) for network in networks], rtol=1e-9)
 
 
-def test_settings_of_a_file_and_the_command_line_that_wins(start: Any, tmp_path: Path) -> None:
+def test_settings_of_a_file_and_the_command_line_that_wins(inside: Inside, tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text(
         'model = "mlp"\ndata = "users:pictures"\nalpha = "-1:1:9"\nmax-samples = 7\nsplits = "train,test"\n'
         "[model-arg]\nhidden = [5]\n"
     )
-    done = start(0, "lossgrid", "run", "--config", "run.toml", "--alpha=-1:1:3", "--out", "here.h5")
+    done = inside("run", "--config", "run.toml", "--alpha=-1:1:3", "--out", "here.h5")
     assert done.returncode == 0, done.stderr
     with h5py.File(tmp_path / "here.h5", "r") as file:
         config = json.loads(file.attrs["config"])
@@ -247,8 +247,8 @@ def test_settings_of_a_file_and_the_command_line_that_wins(start: Any, tmp_path:
 
 
 @pytest.mark.parametrize("spelling", [["--alpha=-1:1:3"], further(["--alpha", "-1:1:3"])])
-def test_negative_ranges_in_both_spellings(start: Any, tmp_path: Path, spelling: list[str]) -> None:
-    done = start(0, "lossgrid", "run", "--model", "mlp", "--data", "users:pictures", *spelling)
+def test_negative_ranges_in_both_spellings(inside: Inside, tmp_path: Path, spelling: list[str]) -> None:
+    done = inside("run", "--model", "mlp", "--data", "users:pictures", *spelling)
     assert done.returncode == 0, done.stderr
     np.testing.assert_array_equal(store.read(tmp_path / "surface.h5").alpha, [-1, 0, 1])
 
@@ -262,14 +262,14 @@ def test_points_that_overflow_are_marked_and_not_pending(start: Any, tmp_path: P
     assert "1 point has a loss that is not finite" in done.stderr
 
 
-def test_status_and_pictures(alone: Path, start: Any, tmp_path: Path) -> None:
-    said = start(0, "lossgrid", "status", alone)
+def test_status_and_pictures(alone: Path, inside: Inside, tmp_path: Path) -> None:
+    said = inside("status", alone)
     assert said.returncode == 0
     assert "4 x 5 points of users:net, complete" in said.stdout
-    report = json.loads(start(0, "lossgrid", "status", alone, "--json").stdout)
+    report = json.loads(inside("status", alone, "--json").stdout)
     assert (report["done"], report["pending"], report["complete"]) == (20, 0, True)
     assert report["metrics"]["train_loss"]["centre"] == pytest.approx(values(alone)["train_loss"][2, 2])
-    drawn = start(0, "lossgrid", "plot", alone, "--kind", "contour", "--out", tmp_path / "c.pdf")
+    drawn = inside("plot", alone, "--kind", "contour", "--out", tmp_path / "c.pdf")
     assert drawn.returncode == 0, drawn.stderr
     assert (tmp_path / "c.pdf").read_bytes().startswith(b"%PDF")
 
@@ -325,16 +325,16 @@ def test_how_points_were_evaluated_stands_in_the_file(alone: Path, start: Any, t
 
 
 @pytest.mark.parametrize("variant", [pytest.param("plain", marks=pytest.mark.any_mpi), further("folded")])
-def test_a_resumed_run_keeps_to_what_the_file_says(start: Any, tmp_path: Path, variant: str) -> None:
+def test_a_resumed_run_keeps_to_what_the_file_says(start: Any, inside: Inside, tmp_path: Path, variant: str) -> None:
     path = tmp_path / "surface.h5"
     by_hand = ("--variant", variant, "--batch-size", 7)
-    assert start(0, "lossgrid", "run", *RUN, *by_hand).returncode == 0
+    assert inside("run", *RUN, *by_hand).returncode == 0
     whole = values(path)
     with h5py.File(path, "r+") as file:  # as if the run had been stopped
         file["status"][1:] = PENDING
         file["train_loss"][1:] = np.nan
         file.attrs.modify("complete", 0)
-    refused = start(0, "lossgrid", "run", *RUN, "--variant", "fused")
+    refused = inside("run", *RUN, "--variant", "fused")
     assert refused.returncode == 2
     assert f"variant is {variant} there and fused now" in refused.stderr
     again = start(2, "lossgrid", "run", *RUN)

@@ -18,7 +18,7 @@ from lossgrid.surface import INTERPOLATED, Surface
 from tests.conftest import launch, need_writer
 from tests.families import family
 from tests.pace import soon
-from tests.system.conftest import running
+from tests.system.conftest import Inside, running
 
 PLANE = ("--model", "mlp", "--model-seed", "3", "--alpha", "-1:1:25", "--beta", "-0.5:0.5:18")
 SAMPLED = (*PLANE, "--tolerance", "0.02", "--samples", "100")
@@ -118,16 +118,16 @@ def test_ten_kills_cost_nothing_but_time(
 
 
 @pytest.mark.beside
-def test_other_samples_and_none_go_on_with_the_file(start: Any, out: Path, full: Surface, sampled: Surface) -> None:
-    assert start(0, "lossgrid", "run", *SAMPLED).returncode == 0
-    assert start(0, "lossgrid", "run", *PLANE, "--tolerance", "0.01", "--samples", "200").returncode == 0
+def test_other_samples_and_none_go_on_with_the_file(inside: Inside, out: Path, full: Surface, sampled: Surface) -> None:
+    assert inside("run", *SAMPLED).returncode == 0
+    assert inside("run", *PLANE, "--tolerance", "0.01", "--samples", "200").returncode == 0
     other = store.read(out)
     assert other.refinement is not None
     assert other.refinement.samples == 200
     assert other.computed[sampled.computed].all()
     both = ~np.isnan(other.sampled["train_loss"]) & ~np.isnan(sampled.sampled["train_loss"])
     assert (other.sampled["train_loss"] != sampled.sampled["train_loss"])[both].all()
-    assert start(0, "lossgrid", "run", *PLANE).returncode == 0
+    assert inside("run", *PLANE).returncode == 0
     whole = store.read(out)
     for name in full.quantities:
         np.testing.assert_array_equal(whole[name], full[name])
@@ -135,18 +135,18 @@ def test_other_samples_and_none_go_on_with_the_file(start: Any, out: Path, full:
 
 
 @pytest.mark.beside
-def test_what_reads_surfaces_reads_estimates(start: Any, out: Path, sampled: Surface) -> None:
+def test_what_reads_surfaces_reads_estimates(inside: Inside, out: Path, sampled: Surface) -> None:
     path = sampled.path
     assert path is not None
-    done = start(0, "lossgrid", "status", str(path))
+    done = inside("status", str(path))
     assert "of them between values on 100 samples, for" in done.stdout
-    assert start(0, "lossgrid", "export", str(path), "--to", "csv", "--out", "s.csv").returncode == 0
+    assert inside("export", str(path), "--to", "csv", "--out", "s.csv").returncode == 0
     with (out.parent / "s.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     estimates = [float(row["train_loss_sampled"]) if row["train_loss_sampled"] else np.nan for row in rows]
     np.testing.assert_array_equal(estimates, sampled.sampled["train_loss"].ravel())
-    assert start(0, "lossgrid", "plot", str(path), "--kind", "heat", "--points", "--out", "p.png").returncode == 0
-    assert start(0, "lossgrid", "compare", str(path)).returncode == 0
+    assert inside("plot", str(path), "--kind", "heat", "--points", "--out", "p.png").returncode == 0
+    assert inside("compare", str(path)).returncode == 0
 
 
 @pytest.mark.beside
@@ -159,8 +159,8 @@ def test_what_reads_surfaces_reads_estimates(start: Any, out: Path, sampled: Sur
         (["--samples", "x", "--tolerance", "0.1"], "--samples"),
     ],
 )
-def test_samples_that_cannot_be_are_refused(start: Any, out: Path, options: list[str], text: str) -> None:
-    done = start(0, "lossgrid", "run", *PLANE, *options)
+def test_samples_that_cannot_be_are_refused(inside: Inside, out: Path, options: list[str], text: str) -> None:
+    done = inside("run", *PLANE, *options)
     assert done.returncode == 2
     assert text in done.stderr
     assert len(done.stderr.splitlines()) <= 2
@@ -168,8 +168,8 @@ def test_samples_that_cannot_be_are_refused(start: Any, out: Path, options: list
 
 
 @pytest.mark.beside
-def test_more_samples_than_there_are_is_a_run_of_all(start: Any, out: Path, full: Surface) -> None:
-    done = start(0, "lossgrid", "run", *PLANE, "--tolerance", "0.05", "--samples", "1000000")
+def test_more_samples_than_there_are_is_a_run_of_all(inside: Inside, out: Path, full: Surface) -> None:
+    done = inside("run", *PLANE, "--tolerance", "0.05", "--samples", "1000000")
     assert done.returncode == 0, done.stderr
     found = store.read(out)
     for name in full.quantities:

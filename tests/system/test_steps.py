@@ -13,7 +13,7 @@ import pytest
 from lossgrid import store
 from tests.conftest import need_writer
 from tests.families import family
-from tests.system.conftest import assert_same_bytes, done_points, pid_of, running, wait_for_points
+from tests.system.conftest import Inside, assert_same_bytes, done_points, pid_of, running, wait_for_points
 
 pytestmark = pytest.mark.beside
 
@@ -56,14 +56,14 @@ def test_a_killed_run_with_a_step_goes_on_to_the_same_bits(
         assert np.isfinite(other["test_accuracy"]).all()
 
 
-def test_what_a_step_cannot_be_is_one_line(start: Any, tmp_path: Path) -> None:
+def test_what_a_step_cannot_be_is_one_line(inside: Inside, tmp_path: Path) -> None:
     for more, words in (
         (("--loss", "mse"), "--step returns all values itself, so leave --loss out, or --step"),
         (("--metric", "top5"), "--step returns all values itself, so leave --metric out, or --step"),
         (("--step", "steps:Sine"), "step steps:Sine raised TypeError"),
         (("--step", "steps:absent"), "steps has no function 'absent'"),
     ):
-        done = start(0, "lossgrid", "run", *CLASSIFY, *more, "--alpha", "0:1:2")
+        done = inside("run", *CLASSIFY, *more, "--alpha", "0:1:2")
         assert done.returncode == 2, done.stderr
         assert words in done.stderr.splitlines()[-1]
         assert not (tmp_path / "surface.h5").exists()

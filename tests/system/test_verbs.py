@@ -15,6 +15,7 @@ import pytest
 from lossgrid import store
 from tests.builders import a_surface
 from tests.families import further
+from tests.system.conftest import Inside
 
 pytestmark = pytest.mark.beside
 
@@ -33,8 +34,8 @@ def test_help_names_every_verb_and_needs_no_mpi(start: Any) -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_help(start: Any, verb: str) -> None:
-    done = start(0, "lossgrid", verb, "--help")
+def test_every_verb_has_help(inside: Inside, verb: str) -> None:
+    done = inside(verb, "--help")
     assert done.returncode == 0
     assert "Usage:" in done.stdout
 
