@@ -15,10 +15,11 @@ import pytest
 
 from lossgrid import store
 from lossgrid.surface import PENDING
-from tests.conftest import launch, need_writer
+from tests.conftest import Finished, launch, need_writer
 from tests.families import family, further
 from tests.pace import soon, stretch
 from tests.system.conftest import (
+    Inside,
     assert_same_bytes,
     done_points,
     mpirun_may_forget_exit_codes,
@@ -40,15 +41,26 @@ SECONDS_TO_END = 10
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the surface of a run by one process that nothing happened to."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    done = launch(0, "lossgrid", "run", *map(str, SLOW), cwd=folder)
+    done = launch(0, "lossgrid", "run", *map(str, SLOW), cwd=folder, env={"SECONDS_PER_POINT": "0"})
     assert done.returncode == 0, done.stderr
     return folder / "surface.h5"
 
 
 def resume(start: Any, out: Path, undisturbed: Path, writer: str, ranks: int = RANKS) -> None:
     """Run the same command again; the surface is then that of the undisturbed run, to the bit."""
+    command = (*SLOW, "--writer", writer)
+    resume_by(lambda: start(ranks, "lossgrid", "run", *command), out, undisturbed)
+
+
+def resume_inside(inside: Inside, out: Path, undisturbed: Path) -> None:
+    """Run the same command again in this process; see :func:`resume`."""
+    resume_by(lambda: inside("run", *SLOW, env={"SECONDS_PER_POINT": "0"}), out, undisturbed)
+
+
+def resume_by(run: Callable[[], Finished], out: Path, undisturbed: Path) -> None:
+    """Run the same command again, by whatever means; see :func:`resume`."""
     before = values(out)
-    done = start(ranks, "lossgrid", "run", *SLOW, "--writer", writer)
+    done = run()
     assert done.returncode == 0, done.stderr
     assert f"resuming {out.name}" in done.stderr
     assert_same_bytes(out, undisturbed)
@@ -106,7 +118,7 @@ def test_a_killed_rank_costs_a_few_points_and_nothing_else(
     ],
 )
 def test_a_failing_rank_ends_the_job_with_its_reason(
-    start: Any, program: Any, out: Path, undisturbed: Path, writer: str, stage: str, rank: int
+    start: Any, inside: Inside, program: Any, out: Path, undisturbed: Path, writer: str, stage: str, rank: int
 ) -> None:
     need_writer(writer)
     failed = start(RANKS, program("fail_at.py"), stage, rank, "run", *SLOW, "--writer", writer, timeout=60)
@@ -121,20 +133,20 @@ def test_a_failing_rank_ends_the_job_with_its_reason(
         assert not out.exists()
     else:
         assert_readable(out, undisturbed)
-        resume(start, out, undisturbed, "auto", ranks=0)
+        resume_inside(inside, out, undisturbed)
 
 
 @pytest.mark.beside
 @pytest.mark.parametrize("stage", ["load", "first point", "write"])
 def test_a_failure_alone_has_its_traceback_too(
-    start: Any, program: Any, out: Path, undisturbed: Path, stage: str
+    start: Any, inside: Inside, program: Any, out: Path, undisturbed: Path, stage: str
 ) -> None:
     failed = start(0, program("fail_at.py"), stage, 0, "run", *SLOW)
     assert failed.returncode == 1
     assert "Traceback" in failed.stderr
     assert f"injected into {stage}" in failed.stderr
     assert "the same command goes on from there" in failed.stderr.splitlines()[-1]
-    done = start(0, "lossgrid", "run", *SLOW)
+    done = inside("run", *SLOW, env={"SECONDS_PER_POINT": "0"})
     assert done.returncode == 0, done.stderr
     assert_same_bytes(out, undisturbed)
 
@@ -145,7 +157,7 @@ def test_a_failure_alone_has_its_traceback_too(
     ids=lambda number: number.name,
 )
 def test_a_stop_signal_leaves_a_resumable_file(
-    start: Any, out: Path, undisturbed: Path, number: signal.Signals
+    inside: Inside, out: Path, undisturbed: Path, number: signal.Signals
 ) -> None:
     with running(0, "lossgrid", "run", *SLOW, cwd=out.parent) as job:
         wait_for_points(job, out, 5)
@@ -155,7 +167,7 @@ def test_a_stop_signal_leaves_a_resumable_file(
     assert "pending; run the same command again" in said
     assert 5 <= done_points(out) < POINTS
     assert_readable(out, undisturbed)
-    resume(start, out, undisturbed, "auto", ranks=0)
+    resume_inside(inside, out, undisturbed)
 
 
 @pytest.mark.parametrize("rank", [0, pytest.param(2, marks=pytest.mark.any_mpi)])
@@ -271,7 +283,7 @@ def test_a_signal_to_every_rank_stops_all(start: Any, out: Path, undisturbed: Pa
     resume(start, out, undisturbed, "auto")
 
 
-def test_a_second_signal_ends_a_rank_at_once(start: Any, out: Path, undisturbed: Path) -> None:
+def test_a_second_signal_ends_a_rank_at_once(inside: Inside, out: Path, undisturbed: Path) -> None:
     with running(0, "lossgrid", "run", *SLOW, cwd=out.parent, env={"SECONDS_PER_POINT": "4"}) as job:
         wait_for_points(job, out, 1)
         job.send_signal(signal.SIGTERM)  # in the middle of the second
@@ -280,7 +292,7 @@ def test_a_second_signal_ends_a_rank_at_once(start: Any, out: Path, undisturbed:
         job.send_signal(signal.SIGTERM)
         job.communicate(timeout=soon(3))
         assert job.returncode == -signal.SIGTERM
-    resume(start, out, undisturbed, "auto", ranks=0)
+    resume_inside(inside, out, undisturbed)
 
 
 @pytest.mark.beside

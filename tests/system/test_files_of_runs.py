@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +129,10 @@ def test_a_damaged_file_that_halts_hdf5_is_one_line_for_every_verb(start: Any, o
     place = content.index(b"GCOL") + 16
     content[place : place + 64] = bytes(64)
     out.write_bytes(content)
-    for verb in (("status", out), ("run", *QUICK), ("export", out, "--to", "csv")):
-        refused = start(0, "lossgrid", *verb, timeout=60)
+    verbs = (("status", out), ("run", *QUICK), ("export", out, "--to", "csv"))
+    with ThreadPoolExecutor() as together:  # each waits for HDF5
+        ended = list(together.map(lambda verb: start(0, "lossgrid", *verb, timeout=60), verbs))
+    for refused in ended:
         assert refused.returncode == 2
         assert "surface.h5 is not a surface file or is damaged (HDF5 does not come to an end with it)" in refused.stderr
         assert refused.stderr.count("\n") == 1

@@ -343,14 +343,18 @@ def test_a_resumed_run_keeps_to_what_the_file_says(start: Any, inside: Inside, t
     assert values(path)["train_loss"].tobytes() == whole["train_loss"].tobytes()
 
 
-def test_a_variant_that_cannot_be_is_refused(start: Any, tmp_path: Path) -> None:
-    run = ("lossgrid", "run", "--model", "mlp", "--data", "users:pictures")
-    for options, words in (
-        (("--variant", "folded"), "--variant folded: no normalisation follows a layer"),
-        (("--variant", "fused", "--precision", "float64"), "--variant fused: there are no fused kernels for float64"),
-        (("--cuda-graphs", "yes"), "--cuda-graphs yes: this is no CUDA device"),
+def test_a_variant_that_cannot_be_is_refused(start: Any, inside: Inside, tmp_path: Path) -> None:
+    run = ("run", "--model", "mlp", "--data", "users:pictures")
+    for ranks, options, words in (
+        (2, ("--variant", "folded"), "--variant folded: no normalisation follows a layer"),
+        (
+            0,
+            ("--variant", "fused", "--precision", "float64"),
+            "--variant fused: there are no fused kernels for float64",
+        ),
+        (0, ("--cuda-graphs", "yes"), "--cuda-graphs yes: this is no CUDA device"),
     ):
-        refused = start(2, *run, *options)
+        refused = start(ranks, "lossgrid", *run, *options) if ranks else inside(*run, *options)
         assert refused.returncode == 2
         assert words in refused.stderr
     assert list(tmp_path.iterdir()) == []

@@ -27,7 +27,7 @@ def rows(path: Path) -> list[dict[str, float]]:
         return [{name: float(text) for name, text in row.items()} for row in csv.DictReader(stream)]
 
 
-@pytest.mark.parametrize("model", ["mlp", "resnet20"])
+@pytest.mark.parametrize("model", [further("mlp"), "resnet20"])
 def test_what_was_trained_is_what_the_surface_is_of(start: Any, tmp_path: Path, model: str) -> None:
     """The digits are learned, and the centre of the surface is the last row of the table."""
     options = ("--epochs", "4", "--batch-size", "32", "--schedule", "onecycle", "--lr", "0.1")
