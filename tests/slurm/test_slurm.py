@@ -105,7 +105,7 @@ def test_a_surface_over_two_nodes(
 
 
 @pytest.mark.parametrize(
-    ("launcher", "options"), [("srun", ["--signal=TERM"]), ("mpirun", ["--batch", "--signal=USR1"])]
+    ("launcher", "options"), [("srun", ["--signal=TERM"]), further("mpirun", ["--batch", "--signal=USR1"])]
 )
 def test_a_signal_sends_the_job_back_to_the_queue(
     cluster: Cluster, tmp_path: Path, out: Path, undisturbed: Path, launcher: str, options: list[str]
@@ -121,7 +121,7 @@ def test_a_signal_sends_the_job_back_to_the_queue(
     assert_complete(cluster, job, out, undisturbed, restarts=1)
 
 
-@pytest.mark.parametrize("launcher", ["srun", further("mpirun")])
+@pytest.mark.parametrize("launcher", [further("srun"), "mpirun"])
 def test_a_cancelled_job_leaves_a_file_to_go_on_with(
     cluster: Cluster, tmp_path: Path, out: Path, undisturbed: Path, launcher: str
 ) -> None:

@@ -35,13 +35,14 @@ GRID = ("--alpha", "-1:1:9", "--beta", "-0.5:0.5:6")
 POINTS = 54
 SLOW = ("--model", "users:net", "--data", "users:pictures", "--loss", "users:slow_loss", *GRID)
 SECONDS_TO_END = 10
+AT_ONCE = {"SECONDS_PER_POINT": "0"}
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the surface of a run by one process that nothing happened to."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    done = launch(0, "lossgrid", "run", *map(str, SLOW), cwd=folder, env={"SECONDS_PER_POINT": "0"})
+    done = launch(0, "lossgrid", "run", *map(str, SLOW), cwd=folder, env=AT_ONCE)
     assert done.returncode == 0, done.stderr
     return folder / "surface.h5"
 
@@ -49,12 +50,12 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def resume(start: Any, out: Path, undisturbed: Path, writer: str, ranks: int = RANKS) -> None:
     """Run the same command again; the surface is then that of the undisturbed run, to the bit."""
     command = (*SLOW, "--writer", writer)
-    resume_by(lambda: start(ranks, "lossgrid", "run", *command), out, undisturbed)
+    resume_by(lambda: start(ranks, "lossgrid", "run", *command, env=AT_ONCE), out, undisturbed)
 
 
 def resume_inside(inside: Inside, out: Path, undisturbed: Path) -> None:
     """Run the same command again in this process; see :func:`resume`."""
-    resume_by(lambda: inside("run", *SLOW, env={"SECONDS_PER_POINT": "0"}), out, undisturbed)
+    resume_by(lambda: inside("run", *SLOW, env=AT_ONCE), out, undisturbed)
 
 
 def resume_by(run: Callable[[], Finished], out: Path, undisturbed: Path) -> None:
@@ -146,11 +147,12 @@ def test_a_failure_alone_has_its_traceback_too(
     assert "Traceback" in failed.stderr
     assert f"injected into {stage}" in failed.stderr
     assert "the same command goes on from there" in failed.stderr.splitlines()[-1]
-    done = inside("run", *SLOW, env={"SECONDS_PER_POINT": "0"})
+    done = inside("run", *SLOW, env=AT_ONCE)
     assert done.returncode == 0, done.stderr
     assert_same_bytes(out, undisturbed)
 
 
+@pytest.mark.beside
 @pytest.mark.parametrize(
     "number",
     [signal.SIGINT, signal.SIGTERM, further(signal.SIGUSR1), further(signal.SIGUSR2)],
@@ -170,9 +172,10 @@ def test_a_stop_signal_leaves_a_resumable_file(
     resume_inside(inside, out, undisturbed)
 
 
-@pytest.mark.parametrize("rank", [0, pytest.param(2, marks=pytest.mark.any_mpi)])
+@pytest.mark.beside
+@pytest.mark.parametrize("rank", [further(0), pytest.param(2, marks=pytest.mark.any_mpi)])
 def test_sigterm_of_one_rank_stops_all(start: Any, out: Path, undisturbed: Path, rank: int) -> None:
-    with running(RANKS, "lossgrid", "run", *SLOW, cwd=out.parent) as job:
+    with running(RANKS, "lossgrid", "run", *SLOW, cwd=out.parent, env={"SECONDS_PER_POINT": "0.3"}) as job:
         wait_for_points(job, out, 5)
         os.kill(pid_of(job.pid, rank), signal.SIGTERM)
         _, said = job.communicate(timeout=soon(SECONDS_TO_END))
@@ -182,8 +185,9 @@ def test_sigterm_of_one_rank_stops_all(start: Any, out: Path, undisturbed: Path,
     resume(start, out, undisturbed, "auto")
 
 
+@pytest.mark.beside
 def test_a_signal_to_mpirun_reaches_all_ranks(start: Any, out: Path, undisturbed: Path) -> None:
-    with running(RANKS, "lossgrid", "run", *SLOW, cwd=out.parent) as job:
+    with running(RANKS, "lossgrid", "run", *SLOW, cwd=out.parent, env={"SECONDS_PER_POINT": "0.3"}) as job:
         wait_for_points(job, out, 5)
         job.send_signal(signal.SIGUSR1)  # mpirun forwards it, as SLURM's --signal=USR1 does
         _, said = job.communicate(timeout=soon(SECONDS_TO_END))
@@ -207,7 +211,7 @@ def test_the_time_limit_is_kept_and_resumable(start: Any, out: Path, undisturbed
 
 
 def test_the_end_of_a_slurm_job_is_kept(start: Any, out: Path, undisturbed: Path) -> None:
-    takes = 30 * stretch() + seconds_to_start(RANKS, out.parent)
+    takes = 20 * stretch() + seconds_to_start(RANKS, out.parent)
     ends = time.time() + takes
     told = {"SECONDS_PER_POINT": str(takes / 15), "SLURM_JOB_END_TIME": str(int(ends))}
     stopped = start(RANKS, "lossgrid", "run", *SLOW, "--time-limit", 1000, env=told, timeout=2 * takes)
@@ -266,6 +270,7 @@ def test_a_rank_that_freezes_when_all_is_done_does_not_keep_the_others_for_ever(
     assert_same_bytes(out, undisturbed)
 
 
+@pytest.mark.beside
 def test_a_signal_while_the_program_starts_ends_it_resumable(start: Any, program: Any, out: Path) -> None:
     done = start(RANKS, program("early.py"), "run", *SLOW)
     assert done.returncode == 75, done.stderr
@@ -273,8 +278,9 @@ def test_a_signal_while_the_program_starts_ends_it_resumable(start: Any, program
     assert not out.exists()
 
 
+@pytest.mark.beside
 def test_a_signal_to_every_rank_stops_all(start: Any, out: Path, undisturbed: Path) -> None:
-    with running(RANKS, "lossgrid", "run", *SLOW, cwd=out.parent) as job:
+    with running(RANKS, "lossgrid", "run", *SLOW, cwd=out.parent, env={"SECONDS_PER_POINT": "0.3"}) as job:
         wait_for_points(job, out, 5)
         for process in [pid_of(job.pid, rank) for rank in range(RANKS)]:
             os.kill(process, signal.SIGUSR2)
@@ -284,7 +290,7 @@ def test_a_signal_to_every_rank_stops_all(start: Any, out: Path, undisturbed: Pa
 
 
 def test_a_second_signal_ends_a_rank_at_once(inside: Inside, out: Path, undisturbed: Path) -> None:
-    with running(0, "lossgrid", "run", *SLOW, cwd=out.parent, env={"SECONDS_PER_POINT": "4"}) as job:
+    with running(0, "lossgrid", "run", *SLOW, cwd=out.parent, env={"SECONDS_PER_POINT": "3"}) as job:
         wait_for_points(job, out, 1)
         job.send_signal(signal.SIGTERM)  # in the middle of the second
         time.sleep(1.5)

@@ -16,7 +16,7 @@ import lossgrid
 from lossgrid import store
 from lossgrid.surface import INTERPOLATED, PENDING, Surface
 from tests.conftest import need_writer
-from tests.families import family
+from tests.families import family, further
 from tests.pace import soon
 from tests.system.conftest import Inside, running, seconds_to_start
 
@@ -95,18 +95,18 @@ def test_any_number_of_ranks_makes_the_same_file(
     assert_same(store.read(out), refined)
 
 
-@pytest.mark.parametrize("ranks", [0, 3])
-def test_ten_kills_cost_nothing_but_time(start: Any, out: Path, refined: Surface, ranks: int) -> None:
+@pytest.mark.parametrize(("ranks", "kills"), [(3, 4), further(0, 10), further(3, 10)])
+def test_kills_cost_nothing_but_time(start: Any, out: Path, refined: Surface, ranks: int, kills: int) -> None:
     chance = random.Random(ranks)
     slow = (*REFINED, "--loss", "users:slow_loss")
-    for _ in range(10):
+    for _ in range(kills):
         with running(ranks, "lossgrid", "run", *slow, cwd=out.parent, env={"SECONDS_PER_POINT": "0.01"}) as job:
             try:
                 job.wait(timeout=chance.uniform(2, 6))
             except Exception:  # it is still running: that is what the kill is for
                 os.killpg(job.pid, signal.SIGKILL)
             job.communicate(timeout=soon(SECONDS_TO_END))
-    done = start(ranks, "lossgrid", "run", *slow)
+    done = start(ranks, "lossgrid", "run", *slow, env={"SECONDS_PER_POINT": "0"})
     assert done.returncode == 0, done.stderr
     found = store.read(out)
     np.testing.assert_array_equal(found.status, refined.status)
@@ -126,7 +126,7 @@ def test_a_time_limit_leaves_the_best_picture_so_far(start: Any, out: Path, refi
     assert found.refinement is not None
     assert not found.refinement.most_wrong
     assert "no audit has taken place" in done.stderr
-    done = start(0, "lossgrid", "run", *slow)
+    done = start(0, "lossgrid", "run", *slow, env={"SECONDS_PER_POINT": "0"})
     assert done.returncode == 0, done.stderr
     np.testing.assert_array_equal(store.read(out).status, refined.status)
 

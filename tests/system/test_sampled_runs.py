@@ -16,7 +16,7 @@ import lossgrid
 from lossgrid import store
 from lossgrid.surface import INTERPOLATED, Surface
 from tests.conftest import launch, need_writer
-from tests.families import family
+from tests.families import family, further
 from tests.pace import soon
 from tests.system.conftest import Inside, running
 
@@ -97,7 +97,7 @@ def test_any_number_of_ranks_makes_the_same_file(
     assert_same(sampled, store.read(out))
 
 
-@pytest.mark.parametrize("ranks", [0, 3])
+@pytest.mark.parametrize("ranks", [further(0), 3])
 def test_ten_kills_cost_nothing_but_time(
     start: Any, out: Path, sampled: Surface, chance: random.Random, ranks: int
 ) -> None:
