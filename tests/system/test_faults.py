@@ -186,7 +186,7 @@ def test_sigterm_of_one_rank_stops_all(start: Any, out: Path, undisturbed: Path,
 
 
 @pytest.mark.beside
-def test_a_signal_to_mpirun_reaches_all_ranks(start: Any, out: Path, undisturbed: Path) -> None:
+def test_a_signal_to_mpirun_reaches_all_ranks(inside: Inside, out: Path, undisturbed: Path) -> None:
     with running(RANKS, "lossgrid", "run", *SLOW, cwd=out.parent, env={"SECONDS_PER_POINT": "0.3"}) as job:
         wait_for_points(job, out, 5)
         job.send_signal(signal.SIGUSR1)  # mpirun forwards it, as SLURM's --signal=USR1 does
@@ -194,7 +194,7 @@ def test_a_signal_to_mpirun_reaches_all_ranks(start: Any, out: Path, undisturbed
         assert job.returncode == 75 or (job.returncode == 0 and mpirun_may_forget_exit_codes()), said
     assert "stopped by SIGUSR1" in said
     assert 5 <= done_points(out) < POINTS
-    resume(start, out, undisturbed, "auto")
+    resume_inside(inside, out, undisturbed)
 
 
 @pytest.mark.parametrize("ranks", [further(0), RANKS])
@@ -279,14 +279,14 @@ def test_a_signal_while_the_program_starts_ends_it_resumable(start: Any, program
 
 
 @pytest.mark.beside
-def test_a_signal_to_every_rank_stops_all(start: Any, out: Path, undisturbed: Path) -> None:
+def test_a_signal_to_every_rank_stops_all(inside: Inside, out: Path, undisturbed: Path) -> None:
     with running(RANKS, "lossgrid", "run", *SLOW, cwd=out.parent, env={"SECONDS_PER_POINT": "0.3"}) as job:
         wait_for_points(job, out, 5)
         for process in [pid_of(job.pid, rank) for rank in range(RANKS)]:
             os.kill(process, signal.SIGUSR2)
         _, said = job.communicate(timeout=soon(SECONDS_TO_END))
         assert job.returncode == 75, said
-    resume(start, out, undisturbed, "auto")
+    resume_inside(inside, out, undisturbed)
 
 
 def test_a_second_signal_ends_a_rank_at_once(inside: Inside, out: Path, undisturbed: Path) -> None:
@@ -302,7 +302,7 @@ def test_a_second_signal_ends_a_rank_at_once(inside: Inside, out: Path, undistur
 
 
 @pytest.mark.beside
-@pytest.mark.parametrize("ranks", [0, RANKS])
+@pytest.mark.parametrize("ranks", [further(0), RANKS])
 def test_a_file_that_is_moved_away_ends_the_run_and_goes_on_when_it_is_back(
     start: Any, out: Path, undisturbed: Path, ranks: int
 ) -> None:
@@ -321,14 +321,14 @@ def test_a_file_that_is_moved_away_ends_the_run_and_goes_on_when_it_is_back(
 
 @pytest.mark.beside
 def test_a_disk_that_is_full_is_found_before_any_work_and_never_later(
-    start: Any, tmp_path: Path, disk_of: Callable[[str], Path], undisturbed: Path
+    inside: Inside, tmp_path: Path, disk_of: Callable[[str], Path], undisturbed: Path
 ) -> None:
     disk = disk_of("256k")
     out = disk / "surface.h5"
     junk = disk / "junk"
     for free in (4096, 0):
         junk.write_bytes(bytes(256 * 1024 - free))
-        refused = start(0, "lossgrid", "run", *SLOW, "--out", out)
+        refused = inside("run", *SLOW, "--out", out)
         assert refused.returncode == 2, refused.stderr
         assert refused.stderr.endswith(
             f"lossgrid: error: cannot write {out}: No space left on device; choose another --out\n"
@@ -373,15 +373,15 @@ def test_a_network_that_one_rank_cannot_make_names_the_rank(start: Any, out: Pat
 
 
 @pytest.mark.beside
-def test_a_second_job_on_a_file_in_use_is_refused(start: Any, out: Path, undisturbed: Path) -> None:
+def test_a_second_job_on_a_file_in_use_is_refused(inside: Inside, out: Path, undisturbed: Path) -> None:
     slow = {"SECONDS_PER_POINT": "0.5"}
     with running(2, "lossgrid", "run", *SLOW, cwd=out.parent, env=slow) as job:
         wait_for_points(job, out, 1)
         for more in ((), ("--overwrite",)):
-            second = start(0, "lossgrid", "run", *SLOW, *more)
+            second = inside("run", *SLOW, *more)
             assert second.returncode == 2, second.stderr
             assert "is in use by process" in second.stderr
-        looked = start(0, "lossgrid", "status", out, "--json")
+        looked = inside("status", out, "--json")
         assert looked.returncode == 0, looked.stderr
         assert '"complete": false' in looked.stdout
         os.kill(pid_of(job.pid, 1), signal.SIGUSR1)

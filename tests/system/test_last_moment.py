@@ -11,7 +11,7 @@ import pytest
 from lossgrid import store
 from tests.families import family
 from tests.pace import soon
-from tests.system.conftest import pid_of, running, wait_for_points
+from tests.system.conftest import Inside, pid_of, running, wait_for_points
 
 pytestmark = pytest.mark.beside
 
@@ -31,13 +31,15 @@ def right_code(out: Path) -> int:
         full=[(0, "points"), (0, "exit"), (2, "file"), (2, "left"), (3, "points"), (3, "book"), (3, "exit")],
     ),
 )  # fmt: skip
-def test_a_signal_when_all_is_done_is_no_failure(start: Any, program: Any, out: Path, ranks: int, moment: str) -> None:
+def test_a_signal_when_all_is_done_is_no_failure(
+    start: Any, inside: Inside, program: Any, out: Path, ranks: int, moment: str
+) -> None:
     if moment == "file" and ranks and not store.has_parallel_hdf5():
         pytest.skip("NOT RUN: this h5py has no MPI, the last rank opens no file")
     done = start(ranks, program("last_moment.py"), moment, *RUN)
     assert "SIGTERM\n" in done.stderr
     assert done.returncode == right_code(out), done.stderr
-    again = start(ranks, "lossgrid", *RUN)
+    again = inside(*RUN)
     assert again.returncode == 0, again.stderr
     assert store.read(out).complete
 

@@ -367,7 +367,7 @@ def test_ranks_compute_compiled_networks_alike(alone: Path, start: Any, tmp_path
     np.testing.assert_allclose(values(tmp_path / "surface.h5")["train_loss"], values(alone)["train_loss"], rtol=1e-5)
 
 
-@pytest.mark.parametrize("ranks", [0, pytest.param(3, marks=pytest.mark.any_mpi)])
+@pytest.mark.parametrize("ranks", [0, 2, further(3)])
 def test_a_lower_precision_tells_its_own_error(start: Any, tmp_path: Path, ranks: int) -> None:
     run = ("--model", "users:net", "--data", "users:pictures", *PLANE, *SEEDS)
     done = start(ranks, "lossgrid", "run", *run, "--precision", "bfloat16")

@@ -27,10 +27,10 @@ RUNS = {"classify": CLASSIFY, "physics": PHYSICS}
     ("kind", "writer"), family(tuple(RUNS), ("parallel", "root"), full=[("classify", "parallel"), ("physics", "root")])
 )
 def test_a_killed_run_with_a_step_goes_on_to_the_same_bits(
-    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, writer: str
+    start: Any, inside: Inside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, writer: str
 ) -> None:
     need_writer(writer)
-    alone = start(0, "lossgrid", "run", *RUNS[kind], *GRID, "--out", "alone.h5")
+    alone = inside("run", *RUNS[kind], *GRID, "--out", "alone.h5")
     assert alone.returncode == 0, alone.stderr
     out = tmp_path / "ranks.h5"
     command = ("lossgrid", "run", *RUNS[kind], *GRID, "--out", out.name, "--writer", writer)
