@@ -79,7 +79,7 @@ def assert_readable(out: Path, undisturbed: Path) -> None:
 
 @pytest.mark.parametrize(
     ("rank", "writer"),
-    family(range(RANKS), ("parallel", "root"), full=[(0, "root"), (1, "root"), (2, "parallel")]),
+    family(range(RANKS), ("parallel", "root"), full=[(0, "root"), (2, "parallel")]),
 )
 def test_a_killed_rank_costs_a_few_points_and_nothing_else(
     start: Any, out: Path, undisturbed: Path, chance: random.Random, writer: str, rank: int

@@ -97,11 +97,11 @@ def test_any_number_of_ranks_makes_the_same_file(
     assert_same(sampled, store.read(out))
 
 
-@pytest.mark.parametrize("ranks", [further(0), 3])
-def test_ten_kills_cost_nothing_but_time(
-    start: Any, out: Path, sampled: Surface, chance: random.Random, ranks: int
+@pytest.mark.parametrize(("ranks", "kills"), [(3, 4), further(0, 10), further(3, 10)])
+def test_kills_cost_nothing_but_time(
+    start: Any, out: Path, sampled: Surface, chance: random.Random, ranks: int, kills: int
 ) -> None:
-    for _ in range(10):
+    for _ in range(kills):
         if out.exists() and store.read(out).complete:
             break
         with running(ranks, "lossgrid", "run", *SAMPLED, cwd=out.parent) as job:
