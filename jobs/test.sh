@@ -4,9 +4,10 @@
 #   jobs/test.sh [quick|full|campaign] [PYTEST ARGUMENTS]
 #
 #   quick      style, types, imports, and the unit tests that are not slow: under two minutes, before each commit
-#   full       style, types, imports, shell scripts, all tests: what is run where no size is named
-#   campaign   full, then faults at random moments, a soak, every MPI, the smallest experiments and the recipes: hours,
-#              before a release
+#   full       style, types, imports, shell scripts, all tests but those marked campaign: what is run where no size is
+#              named
+#   campaign   full with the tests marked campaign, then faults at random moments, a soak, every MPI, the smallest
+#              experiments and the recipes: hours, before a release
 #
 # Unit tests share the cores, and so do whole jobs that wait for no moment (marked beside); all others run one after the
 # other. PYTEST ARGUMENTS, such as a folder, replace that choice: what they name runs in one process. Sets up .venv first,
@@ -33,13 +34,16 @@ if [ "$size" = quick ]; then
     exit
 fi
 
+# A campaign leaves nothing out.
+if [ "$size" = campaign ]; then but=""; else but=" and not campaign"; fi
+
 shellcheck jobs/*.sh jobs/slurm/* jobs/sites/*.env tests/slurm/*.sh benchmarks/*.sh .ci/run
 if [ $# -gt 0 ]; then
     python -m pytest "$@"
 else
-    shared tests/unit --durations 20
-    shared tests/parallel tests/system -m beside --durations 40
-    python -m pytest --ignore tests/unit --ignore tests/recipes -m "not beside" --durations 40
+    shared tests/unit -m "${but# and }" --durations 20
+    shared tests/parallel tests/system -m "beside$but" --durations 40
+    python -m pytest --ignore tests/unit --ignore tests/recipes -m "not beside$but" --durations 40
 fi
 [ "$size" = campaign ] || exit 0
 

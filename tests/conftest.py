@@ -82,14 +82,19 @@ def chance(request: pytest.FixtureRequest) -> random.Random:
     return random.Random(f"{SEED} {request.node.nodeid}")
 
 
+def give_back_handlers() -> None:
+    """Set the handlers of signals as they were at first."""
+    for number, handler in HANDLERS.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture(autouse=True)
 def signals_as_at_first() -> None:
     """Give back the handlers of signals: the command line ignores them when it ends, and children would inherit that.
 
     Not after the test that called it: fixtures of a whole module call it too, before the first of its tests.
     """
-    for number, handler in HANDLERS.items():
-        signal.signal(number, handler)
+    give_back_handlers()
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ import pytest
 
 from lossgrid.parallel import watch
 from tests.conftest import command_line, environment
+from tests.families import family
 from tests.pace import soon
 
 SECONDS_TO_END = 12
@@ -56,8 +57,12 @@ def said_by_others(text: str) -> str:
     return "".join(line for line in text.splitlines(True) if not line.startswith(("processes ", "began ")))
 
 
-@pytest.mark.parametrize("ranks", [1, 2, 3, 4])
-@pytest.mark.parametrize("case", ["peace", "refusal"])
+@pytest.mark.parametrize(
+    ("ranks", "case"),
+    family(
+        (1, 2, 3, 4), ("peace", "refusal"), full=[(1, "peace"), (2, "refusal"), (3, "peace"), (3, "refusal")]
+    ),
+)  # fmt: skip
 def test_ranks_that_are_well_are_left_alone(start: Any, program: Any, ranks: int, case: str) -> None:
     done = start(ranks, program("watching.py"), case, soon(PATIENCE))
     assert done.returncode == 0, done.stderr
@@ -75,8 +80,10 @@ def test_a_job_that_was_suspended_as_a_whole_goes_on(start: Any, program: Any, c
     assert done.stdout == "all left\n"
 
 
-@pytest.mark.parametrize("case", ["keeps the lock", "root keeps the lock"])
-@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.parametrize(
+    ("ranks", "case"),
+    family((2, 3), ("keeps the lock", "root keeps the lock"), full=[(2, "root keeps the lock"), (3, "keeps the lock")]),
+)
 def test_a_rank_that_keeps_the_interpreter_lock_is_alive(start: Any, program: Any, ranks: int, case: str) -> None:
     done = start(ranks, program("watching.py"), case, soon(PATIENCE))
     assert done.returncode == 0, done.stderr

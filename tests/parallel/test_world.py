@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
+from tests.families import family
 from tests.pace import soon
 
-RANKS = (1, 2, 3, 4)
-pytestmark = [pytest.mark.any_mpi, pytest.mark.beside]
+pytestmark = pytest.mark.beside
 
 
-@pytest.mark.parametrize("ranks", RANKS)
+@pytest.mark.parametrize("ranks", family((1, 2, 3, 4), full=[(1,), (2,), (3,)], any_mpi=[(1,), (3,)]))
 def test_values_reach_every_rank(start: Any, program: Any, ranks: int) -> None:
     done = start(ranks, program("agreeing.py"), "values")
     assert (done.returncode, done.stdout.strip()) == (0, "nothing"), done.stderr
@@ -24,6 +24,7 @@ def test_what_is_wrong_for_all_is_said_once_by_all(start: Any, program: Any, ran
     assert (done.returncode, done.stdout.strip()) == (0, f"InputError: {text}"), done.stderr
 
 
+@pytest.mark.any_mpi
 def test_what_is_wrong_for_some_names_them_to_all(start: Any, program: Any) -> None:
     done = start(3, program("agreeing.py"), "last refuses")
     assert done.returncode == 0
@@ -32,7 +33,9 @@ def test_what_is_wrong_for_some_names_them_to_all(start: Any, program: Any) -> N
     assert "rank 2 of 3 on" in done.stderr
 
 
-@pytest.mark.parametrize(("case", "rank"), [("last raises", 2), ("root raises", 0)])
+@pytest.mark.parametrize(
+    ("case", "rank"), [pytest.param("last raises", 2, marks=pytest.mark.any_mpi), ("root raises", 0)]
+)
 def test_an_unexpected_fault_ends_all_ranks_within_seconds(start: Any, program: Any, case: str, rank: int) -> None:
     began = time.monotonic()
     done = start(3, program("agreeing.py"), case)

@@ -17,6 +17,7 @@ import torch
 from lossgrid import store
 from lossgrid.surface import PENDING
 from tests.conftest import launch
+from tests.families import further
 from tests.programs import users
 from tests.slurm.conftest import JOBS, Cluster, array, change, has_ended
 from tests.system.conftest import assert_same_bytes, done_points, values
@@ -86,7 +87,7 @@ def limited(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 @pytest.mark.parametrize(
     ("file", "launcher"),
-    [("surface.sbatch", "srun"), ("surface.sbatch", "mpirun"), ("surface_cpu.sbatch", "srun")],
+    [("surface.sbatch", "srun"), ("surface.sbatch", "mpirun"), further("surface_cpu.sbatch", "srun")],
 )
 def test_a_surface_over_two_nodes(
     cluster: Cluster, tmp_path: Path, out: Path, undisturbed: Path, file: str, launcher: str
@@ -104,7 +105,7 @@ def test_a_surface_over_two_nodes(
 
 
 @pytest.mark.parametrize(
-    ("launcher", "options"), [("srun", ["--signal=TERM"]), ("mpirun", ["--batch", "--signal=USR1"])]
+    ("launcher", "options"), [("srun", ["--signal=TERM"]), further("mpirun", ["--batch", "--signal=USR1"])]
 )
 def test_a_signal_sends_the_job_back_to_the_queue(
     cluster: Cluster, tmp_path: Path, out: Path, undisturbed: Path, launcher: str, options: list[str]
@@ -120,7 +121,7 @@ def test_a_signal_sends_the_job_back_to_the_queue(
     assert_complete(cluster, job, out, undisturbed, restarts=1)
 
 
-@pytest.mark.parametrize("launcher", ["srun", "mpirun"])
+@pytest.mark.parametrize("launcher", [further("srun"), "mpirun"])
 def test_a_cancelled_job_leaves_a_file_to_go_on_with(
     cluster: Cluster, tmp_path: Path, out: Path, undisturbed: Path, launcher: str
 ) -> None:
@@ -172,7 +173,8 @@ def pid_of_task(job: str, task: int) -> int:
 
 @pytest.mark.parametrize(
     ("code", "before", "after", "restarts"),
-    [(75, 5, 5, 0), (75, 5, 6, 1), (138, 5, 6, 1), (1, 5, 6, 0), (0, 5, 6, 1)],  # 0: the launcher forgot it was 75
+    # 0: the launcher forgot it was 75
+    [(75, 5, 5, 0), (75, 5, 6, 1), further(138, 5, 6, 1), (1, 5, 6, 0), further(0, 5, 6, 1)],
 )
 def test_a_job_without_a_new_point_does_not_go_into_the_queue_again(
     cluster: Cluster, tmp_path: Path, code: int, before: int, after: int, restarts: int

@@ -6,20 +6,23 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import torch
 
-from lossgrid import store
+from lossgrid import cli, store
 from lossgrid.machine.launcher import detect
 from lossgrid.surface import PENDING
-from tests.conftest import command_line, environment, launch
+from tests.conftest import ROOT, Finished, command_line, environment, give_back_handlers, launch
 
+Inside = Callable[..., Finished]
 METRICS = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
 
@@ -120,6 +123,33 @@ def seconds_to_start(ranks: int, folder: Path) -> float:
     done = launch(ranks, *line, "--out", folder / "start.h5", cwd=folder)
     assert done.returncode == 0, done.stderr
     return time.monotonic() - began
+
+
+@pytest.fixture
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Inside:
+    """Return a function that runs a command line in ``tmp_path`` within this process: ``inside("run", ...)``.
+
+    It spares the start of Python and PyTorch, and is for commands whose process is not what the test is about.
+    """
+
+    def ran(*arguments: object, env: Mapping[str, str] | None = None) -> Finished:
+        line, threads = [str(part) for part in arguments], torch.get_num_threads()
+        torch.set_num_threads(1)  # as each process of other tests has
+        with monkeypatch.context() as there:
+            there.chdir(tmp_path)
+            there.setattr(sys, "argv", ["lossgrid", *line])
+            there.syspath_prepend(str(ROOT / "tests" / "programs"))
+            for name, value in {"COLUMNS": "200", "OMP_NUM_THREADS": "1", **(env or {})}.items():
+                there.setenv(name, value)
+            capfd.readouterr()
+            with pytest.raises(SystemExit) as ended:
+                cli.main(line)
+        torch.set_num_threads(threads)
+        give_back_handlers()
+        said = capfd.readouterr()
+        return Finished(line, int(ended.value.code or 0), said.out, said.err)
+
+    return ran
 
 
 @pytest.fixture

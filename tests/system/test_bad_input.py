@@ -14,33 +14,44 @@ import torch
 
 from lossgrid import cli, models, parallel, store
 from tests.conftest import ROOT
+from tests.families import further
 
 pytestmark = pytest.mark.beside
 
 Refused = Callable[..., str]
 
 
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a user's files once: a checkpoint, a finished surface, broken ones."""
+    path = tmp_path_factory.mktemp("files")
+    with pytest.MonkeyPatch.context() as here:
+        here.chdir(path)
+        torch.manual_seed(1)
+        model = models.build("mlp", {"in_features": 64}, facts={})
+        torch.save(model.state_dict(), "mlp.pt")
+        diverged = model.state_dict() | {"layers.0.bias": torch.full((64,), math.nan)}
+        torch.save(diverged, "diverged.pt")
+        torch.save({"layers.0.weight": torch.zeros(2, 2), "other": torch.zeros(1)}, "foreign.pt")
+        Path("truncated.pt").write_bytes(Path("mlp.pt").read_bytes()[:500])
+        Path("text.pt").write_text("no checkpoint")
+        Path("bad.toml").write_text('model = "mlp"\nbtach-size = 3\n')
+        with h5py.File("other.h5", "w") as file:
+            file["x"] = 1
+        with h5py.File("directions.h5", "w") as file:
+            file["xdirection/0"] = np.zeros((3, 3))
+        assert run_main("run", "--model", "mlp", "--alpha", "0:1:2", "--max-samples", "10", "--out", "done.h5") == 0
+        shutil.copy("done.h5", "cut.h5")
+        os.truncate("cut.h5", 700)
+    return path
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stand in a folder with a user's files: a checkpoint, a finished surface, broken ones."""
+def folder(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand in a folder with a copy of the user's files."""
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(ROOT / "tests" / "programs"))
-    torch.manual_seed(1)
-    model = models.build("mlp", {"in_features": 64}, facts={})
-    torch.save(model.state_dict(), "mlp.pt")
-    diverged = model.state_dict() | {"layers.0.bias": torch.full((64,), math.nan)}
-    torch.save(diverged, "diverged.pt")
-    torch.save({"layers.0.weight": torch.zeros(2, 2), "other": torch.zeros(1)}, "foreign.pt")
-    Path("truncated.pt").write_bytes(Path("mlp.pt").read_bytes()[:500])
-    Path("text.pt").write_text("no checkpoint")
-    Path("bad.toml").write_text('model = "mlp"\nbtach-size = 3\n')
-    with h5py.File("other.h5", "w") as file:
-        file["x"] = 1
-    with h5py.File("directions.h5", "w") as file:
-        file["xdirection/0"] = np.zeros((3, 3))
-    assert run_main("run", "--model", "mlp", "--alpha", "0:1:2", "--max-samples", "10", "--out", "done.h5") == 0
-    shutil.copy("done.h5", "cut.h5")
-    os.truncate("cut.h5", 700)
     return tmp_path
 
 
@@ -251,10 +262,10 @@ def test_files_that_must_not_be_written_are_left(refused: Refused, folder: Path)
     ("arguments", "word"),
     [
         (["--model", "resnet57"], "resnet57"),
-        ([*MLP, "--alpha", "x"], "--alpha"),
+        further([*MLP, "--alpha", "x"], "--alpha"),
         (["--modle", "mlp"], "--modle"),
-        ([*MLP, "--checkpoint", "absent.pt"], "absent.pt"),
-        ([*MLP, "--out", "absent/s.h5"], "absent"),
+        further([*MLP, "--checkpoint", "absent.pt"], "absent.pt"),
+        further([*MLP, "--out", "absent/s.h5"], "absent"),
         ([*MLP, "--loss", "users:raises"], "my own fault"),
     ],
     ids=lambda part: " ".join(part) if isinstance(part, list) else "",

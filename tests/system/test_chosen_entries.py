@@ -14,9 +14,10 @@ import torch
 from lossgrid import directions, store
 from lossgrid.surface import DONE
 from tests.conftest import launch, need_writer
+from tests.families import further
 from tests.pace import soon
 from tests.programs import users
-from tests.system.conftest import assert_same_bytes, done_points, pid_of, running, values, wait_for_points
+from tests.system.conftest import Inside, assert_same_bytes, done_points, pid_of, running, values, wait_for_points
 from tests.system.test_run import reference_point
 
 pytestmark = pytest.mark.beside
@@ -37,9 +38,9 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "surface.h5"
 
 
-@pytest.mark.parametrize("writer", ["parallel", "root"])
+@pytest.mark.parametrize("writer", [further("parallel"), pytest.param("root", marks=pytest.mark.any_mpi)])
 def test_a_killed_rank_costs_nothing_where_few_entries_move(
-    start: Any, out: Path, undisturbed: Path, writer: str
+    start: Any, inside: Inside, out: Path, undisturbed: Path, writer: str
 ) -> None:
     need_writer(writer)
     with running(RANKS, "lossgrid", "run", *RUN, "--writer", writer, cwd=out.parent) as job:
@@ -55,7 +56,7 @@ def test_a_killed_rank_costs_nothing_where_few_entries_move(
     told = store.read(out).origin.moved
     assert told is not None
     assert told.names == ["conv.weight"]
-    other = start(RANKS, "lossgrid", "run", *RUN, "--freeze", "linear.*", "--writer", writer)
+    other = inside("run", *RUN, "--freeze", "linear.*")
     assert other.returncode == 2
     assert "freeze is ['norm.*'] there and ['linear.*', 'norm.*'] now" in other.stderr
 

@@ -15,9 +15,11 @@ import pytest
 
 from lossgrid import store
 from lossgrid.surface import PENDING
-from tests.conftest import launch, need_writer
+from tests.conftest import Finished, launch, need_writer
+from tests.families import family, further
 from tests.pace import soon, stretch
 from tests.system.conftest import (
+    Inside,
     assert_same_bytes,
     done_points,
     mpirun_may_forget_exit_codes,
@@ -33,21 +35,33 @@ GRID = ("--alpha", "-1:1:9", "--beta", "-0.5:0.5:6")
 POINTS = 54
 SLOW = ("--model", "users:net", "--data", "users:pictures", "--loss", "users:slow_loss", *GRID)
 SECONDS_TO_END = 10
+AT_ONCE = {"SECONDS_PER_POINT": "0"}
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the surface of a run by one process that nothing happened to."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    done = launch(0, "lossgrid", "run", *map(str, SLOW), cwd=folder)
+    done = launch(0, "lossgrid", "run", *map(str, SLOW), cwd=folder, env=AT_ONCE)
     assert done.returncode == 0, done.stderr
     return folder / "surface.h5"
 
 
 def resume(start: Any, out: Path, undisturbed: Path, writer: str, ranks: int = RANKS) -> None:
     """Run the same command again; the surface is then that of the undisturbed run, to the bit."""
+    command = (*SLOW, "--writer", writer)
+    resume_by(lambda: start(ranks, "lossgrid", "run", *command, env=AT_ONCE), out, undisturbed)
+
+
+def resume_inside(inside: Inside, out: Path, undisturbed: Path) -> None:
+    """Run the same command again in this process; see :func:`resume`."""
+    resume_by(lambda: inside("run", *SLOW, env=AT_ONCE), out, undisturbed)
+
+
+def resume_by(run: Callable[[], Finished], out: Path, undisturbed: Path) -> None:
+    """Run the same command again, by whatever means; see :func:`resume`."""
     before = values(out)
-    done = start(ranks, "lossgrid", "run", *SLOW, "--writer", writer)
+    done = run()
     assert done.returncode == 0, done.stderr
     assert f"resuming {out.name}" in done.stderr
     assert_same_bytes(out, undisturbed)
@@ -63,8 +77,10 @@ def assert_readable(out: Path, undisturbed: Path) -> None:
         assert now[name][done].tobytes() == right[name][done].tobytes()
 
 
-@pytest.mark.parametrize("writer", ["parallel", "root"])
-@pytest.mark.parametrize("rank", range(RANKS))
+@pytest.mark.parametrize(
+    ("rank", "writer"),
+    family(range(RANKS), ("parallel", "root"), full=[(0, "root"), (2, "parallel")]),
+)
 def test_a_killed_rank_costs_a_few_points_and_nothing_else(
     start: Any, out: Path, undisturbed: Path, chance: random.Random, writer: str, rank: int
 ) -> None:
@@ -86,24 +102,24 @@ def test_a_killed_rank_costs_a_few_points_and_nothing_else(
     ("writer", "stage", "rank"),
     [
         ("parallel", "load", 0),
-        ("parallel", "load", 1),
+        further("parallel", "load", 1),
         ("parallel", "to device", 2),
         ("parallel", "open", 1),
         ("parallel", "first point", 0),
-        ("parallel", "first point", 2),
-        ("parallel", "mid run", 1),
-        ("parallel", "write", 0),
+        further("parallel", "first point", 2),
+        further("parallel", "mid run", 1),
+        further("parallel", "write", 0),
         ("parallel", "write", 1),
-        ("parallel", "close", 0),
+        further("parallel", "close", 0),
         ("parallel", "close", 2),
-        ("root", "mid run", 0),
+        further("root", "mid run", 0),
         pytest.param("root", "mid run", 2, marks=pytest.mark.any_mpi),
         ("root", "write", 0),
-        ("root", "close", 0),
+        further("root", "close", 0),
     ],
 )
 def test_a_failing_rank_ends_the_job_with_its_reason(
-    start: Any, program: Any, out: Path, undisturbed: Path, writer: str, stage: str, rank: int
+    start: Any, inside: Inside, program: Any, out: Path, undisturbed: Path, writer: str, stage: str, rank: int
 ) -> None:
     need_writer(writer)
     failed = start(RANKS, program("fail_at.py"), stage, rank, "run", *SLOW, "--writer", writer, timeout=60)
@@ -118,29 +134,32 @@ def test_a_failing_rank_ends_the_job_with_its_reason(
         assert not out.exists()
     else:
         assert_readable(out, undisturbed)
-        resume(start, out, undisturbed, "auto", ranks=0)
+        resume_inside(inside, out, undisturbed)
 
 
 @pytest.mark.beside
 @pytest.mark.parametrize("stage", ["load", "first point", "write"])
 def test_a_failure_alone_has_its_traceback_too(
-    start: Any, program: Any, out: Path, undisturbed: Path, stage: str
+    start: Any, inside: Inside, program: Any, out: Path, undisturbed: Path, stage: str
 ) -> None:
     failed = start(0, program("fail_at.py"), stage, 0, "run", *SLOW)
     assert failed.returncode == 1
     assert "Traceback" in failed.stderr
     assert f"injected into {stage}" in failed.stderr
     assert "the same command goes on from there" in failed.stderr.splitlines()[-1]
-    done = start(0, "lossgrid", "run", *SLOW)
+    done = inside("run", *SLOW, env=AT_ONCE)
     assert done.returncode == 0, done.stderr
     assert_same_bytes(out, undisturbed)
 
 
+@pytest.mark.beside
 @pytest.mark.parametrize(
-    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2], ids=lambda number: number.name
+    "number",
+    [signal.SIGINT, signal.SIGTERM, further(signal.SIGUSR1), further(signal.SIGUSR2)],
+    ids=lambda number: number.name,
 )
 def test_a_stop_signal_leaves_a_resumable_file(
-    start: Any, out: Path, undisturbed: Path, number: signal.Signals
+    inside: Inside, out: Path, undisturbed: Path, number: signal.Signals
 ) -> None:
     with running(0, "lossgrid", "run", *SLOW, cwd=out.parent) as job:
         wait_for_points(job, out, 5)
@@ -150,13 +169,13 @@ def test_a_stop_signal_leaves_a_resumable_file(
     assert "pending; run the same command again" in said
     assert 5 <= done_points(out) < POINTS
     assert_readable(out, undisturbed)
-    resume(start, out, undisturbed, "auto", ranks=0)
+    resume_inside(inside, out, undisturbed)
 
 
-@pytest.mark.any_mpi
-@pytest.mark.parametrize("rank", [0, 2])
+@pytest.mark.beside
+@pytest.mark.parametrize("rank", [further(0), pytest.param(2, marks=pytest.mark.any_mpi)])
 def test_sigterm_of_one_rank_stops_all(start: Any, out: Path, undisturbed: Path, rank: int) -> None:
-    with running(RANKS, "lossgrid", "run", *SLOW, cwd=out.parent) as job:
+    with running(RANKS, "lossgrid", "run", *SLOW, cwd=out.parent, env={"SECONDS_PER_POINT": "0.3"}) as job:
         wait_for_points(job, out, 5)
         os.kill(pid_of(job.pid, rank), signal.SIGTERM)
         _, said = job.communicate(timeout=soon(SECONDS_TO_END))
@@ -166,18 +185,19 @@ def test_sigterm_of_one_rank_stops_all(start: Any, out: Path, undisturbed: Path,
     resume(start, out, undisturbed, "auto")
 
 
-def test_a_signal_to_mpirun_reaches_all_ranks(start: Any, out: Path, undisturbed: Path) -> None:
-    with running(RANKS, "lossgrid", "run", *SLOW, cwd=out.parent) as job:
+@pytest.mark.beside
+def test_a_signal_to_mpirun_reaches_all_ranks(inside: Inside, out: Path, undisturbed: Path) -> None:
+    with running(RANKS, "lossgrid", "run", *SLOW, cwd=out.parent, env={"SECONDS_PER_POINT": "0.3"}) as job:
         wait_for_points(job, out, 5)
         job.send_signal(signal.SIGUSR1)  # mpirun forwards it, as SLURM's --signal=USR1 does
         _, said = job.communicate(timeout=soon(SECONDS_TO_END))
         assert job.returncode == 75 or (job.returncode == 0 and mpirun_may_forget_exit_codes()), said
     assert "stopped by SIGUSR1" in said
     assert 5 <= done_points(out) < POINTS
-    resume(start, out, undisturbed, "auto")
+    resume_inside(inside, out, undisturbed)
 
 
-@pytest.mark.parametrize("ranks", [0, RANKS])
+@pytest.mark.parametrize("ranks", [further(0), RANKS])
 def test_the_time_limit_is_kept_and_resumable(start: Any, out: Path, undisturbed: Path, ranks: int) -> None:
     limit = 3 + math.ceil(seconds_to_start(ranks, out.parent))
     began = time.monotonic()
@@ -191,7 +211,7 @@ def test_the_time_limit_is_kept_and_resumable(start: Any, out: Path, undisturbed
 
 
 def test_the_end_of_a_slurm_job_is_kept(start: Any, out: Path, undisturbed: Path) -> None:
-    takes = 30 * stretch() + seconds_to_start(RANKS, out.parent)
+    takes = 20 * stretch() + seconds_to_start(RANKS, out.parent)
     ends = time.time() + takes
     told = {"SECONDS_PER_POINT": str(takes / 15), "SLURM_JOB_END_TIME": str(int(ends))}
     stopped = start(RANKS, "lossgrid", "run", *SLOW, "--time-limit", 1000, env=told, timeout=2 * takes)
@@ -202,8 +222,7 @@ def test_the_end_of_a_slurm_job_is_kept(start: Any, out: Path, undisturbed: Path
     resume(start, out, undisturbed, "auto")
 
 
-@pytest.mark.parametrize("writer", ["parallel", "root"])
-@pytest.mark.parametrize("rank", [0, 2])
+@pytest.mark.parametrize(("rank", "writer"), family((0, 2), ("parallel", "root"), full=[(0, "parallel"), (2, "root")]))
 def test_a_frozen_rank_ends_the_job(
     start: Any, out: Path, undisturbed: Path, chance: random.Random, writer: str, rank: int
 ) -> None:
@@ -251,6 +270,7 @@ def test_a_rank_that_freezes_when_all_is_done_does_not_keep_the_others_for_ever(
     assert_same_bytes(out, undisturbed)
 
 
+@pytest.mark.beside
 def test_a_signal_while_the_program_starts_ends_it_resumable(start: Any, program: Any, out: Path) -> None:
     done = start(RANKS, program("early.py"), "run", *SLOW)
     assert done.returncode == 75, done.stderr
@@ -258,18 +278,19 @@ def test_a_signal_while_the_program_starts_ends_it_resumable(start: Any, program
     assert not out.exists()
 
 
-def test_a_signal_to_every_rank_stops_all(start: Any, out: Path, undisturbed: Path) -> None:
-    with running(RANKS, "lossgrid", "run", *SLOW, cwd=out.parent) as job:
+@pytest.mark.beside
+def test_a_signal_to_every_rank_stops_all(inside: Inside, out: Path, undisturbed: Path) -> None:
+    with running(RANKS, "lossgrid", "run", *SLOW, cwd=out.parent, env={"SECONDS_PER_POINT": "0.3"}) as job:
         wait_for_points(job, out, 5)
         for process in [pid_of(job.pid, rank) for rank in range(RANKS)]:
             os.kill(process, signal.SIGUSR2)
         _, said = job.communicate(timeout=soon(SECONDS_TO_END))
         assert job.returncode == 75, said
-    resume(start, out, undisturbed, "auto")
+    resume_inside(inside, out, undisturbed)
 
 
-def test_a_second_signal_ends_a_rank_at_once(start: Any, out: Path, undisturbed: Path) -> None:
-    with running(0, "lossgrid", "run", *SLOW, cwd=out.parent, env={"SECONDS_PER_POINT": "4"}) as job:
+def test_a_second_signal_ends_a_rank_at_once(inside: Inside, out: Path, undisturbed: Path) -> None:
+    with running(0, "lossgrid", "run", *SLOW, cwd=out.parent, env={"SECONDS_PER_POINT": "3"}) as job:
         wait_for_points(job, out, 1)
         job.send_signal(signal.SIGTERM)  # in the middle of the second
         time.sleep(1.5)
@@ -277,11 +298,11 @@ def test_a_second_signal_ends_a_rank_at_once(start: Any, out: Path, undisturbed:
         job.send_signal(signal.SIGTERM)
         job.communicate(timeout=soon(3))
         assert job.returncode == -signal.SIGTERM
-    resume(start, out, undisturbed, "auto", ranks=0)
+    resume_inside(inside, out, undisturbed)
 
 
 @pytest.mark.beside
-@pytest.mark.parametrize("ranks", [0, RANKS])
+@pytest.mark.parametrize("ranks", [further(0), RANKS])
 def test_a_file_that_is_moved_away_ends_the_run_and_goes_on_when_it_is_back(
     start: Any, out: Path, undisturbed: Path, ranks: int
 ) -> None:
@@ -300,14 +321,14 @@ def test_a_file_that_is_moved_away_ends_the_run_and_goes_on_when_it_is_back(
 
 @pytest.mark.beside
 def test_a_disk_that_is_full_is_found_before_any_work_and_never_later(
-    start: Any, tmp_path: Path, disk_of: Callable[[str], Path], undisturbed: Path
+    inside: Inside, tmp_path: Path, disk_of: Callable[[str], Path], undisturbed: Path
 ) -> None:
     disk = disk_of("256k")
     out = disk / "surface.h5"
     junk = disk / "junk"
     for free in (4096, 0):
         junk.write_bytes(bytes(256 * 1024 - free))
-        refused = start(0, "lossgrid", "run", *SLOW, "--out", out)
+        refused = inside("run", *SLOW, "--out", out)
         assert refused.returncode == 2, refused.stderr
         assert refused.stderr.endswith(
             f"lossgrid: error: cannot write {out}: No space left on device; choose another --out\n"
@@ -352,15 +373,15 @@ def test_a_network_that_one_rank_cannot_make_names_the_rank(start: Any, out: Pat
 
 
 @pytest.mark.beside
-def test_a_second_job_on_a_file_in_use_is_refused(start: Any, out: Path, undisturbed: Path) -> None:
+def test_a_second_job_on_a_file_in_use_is_refused(inside: Inside, out: Path, undisturbed: Path) -> None:
     slow = {"SECONDS_PER_POINT": "0.5"}
     with running(2, "lossgrid", "run", *SLOW, cwd=out.parent, env=slow) as job:
         wait_for_points(job, out, 1)
         for more in ((), ("--overwrite",)):
-            second = start(0, "lossgrid", "run", *SLOW, *more)
+            second = inside("run", *SLOW, *more)
             assert second.returncode == 2, second.stderr
             assert "is in use by process" in second.stderr
-        looked = start(0, "lossgrid", "status", out, "--json")
+        looked = inside("status", out, "--json")
         assert looked.returncode == 0, looked.stderr
         assert '"complete": false' in looked.stdout
         os.kill(pid_of(job.pid, 1), signal.SIGUSR1)

@@ -12,6 +12,7 @@ import pytest
 
 from lossgrid import store
 from tests.conftest import ROOT
+from tests.families import further
 from tests.pace import soon, stretch
 from tests.system.conftest import pid_of, running
 
@@ -35,7 +36,7 @@ def slow(library: Path, *, rank: int, end: str, seconds: float) -> dict[str, str
     return {"LD_PRELOAD": str(library), "SLOW_RANK": str(rank), "SLOW_END": end, "SLOW_SECONDS": f"{seconds:.0f}"}
 
 
-@pytest.mark.parametrize(("ranks", "end"), [(2, ".partial"), (3, "surface.h5")])
+@pytest.mark.parametrize(("ranks", "end"), [(2, ".partial"), further(3, "surface.h5")])
 def test_a_file_system_that_hangs_for_longer_than_the_heartbeat_ends_nothing(
     start: Any, out: Path, slow_open: Path, ranks: int, end: str
 ) -> None:
@@ -71,7 +72,7 @@ def test_a_worker_that_waits_for_its_file_ends_nothing(start: Any, out: Path, sl
     assert store.read(out).complete
 
 
-@pytest.mark.parametrize("what", ["model", "loss"])
+@pytest.mark.parametrize("what", [further("model"), "loss"])
 def test_a_call_that_keeps_the_interpreter_lock_ends_nothing(start: Any, out: Path, what: str) -> None:
     """As the start of CUDA on a node of many GPUs does, before the points or among them."""
     pace = stretch()

@@ -15,6 +15,7 @@ import pytest
 
 from lossgrid import store
 from tests.conftest import ROOT, environment
+from tests.families import further
 from tests.slurm.conftest import JOBS, array, change
 from tests.system.conftest import mpirun_may_forget_exit_codes, wait_for_points
 
@@ -57,7 +58,10 @@ def fake_mpirun(folder: Path) -> None:
     executable(folder / "bin" / "mpirun", f"#!{sys.executable}\n{FAKE_MPIRUN}")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1], ids=lambda number: number.name)
+@pytest.mark.beside
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, further(signal.SIGINT), signal.SIGUSR1], ids=lambda number: number.name
+)
 def test_a_stop_signal_lets_the_ranks_finish_their_points(tmp_path: Path, number: signal.Signals) -> None:
     if shutil.which("mpirun") is None:
         pytest.skip("mpirun is not installed")
@@ -83,23 +87,25 @@ def test_a_stop_signal_as_the_last_point_is_written_does_not_make_a_failure_of_i
     assert job.returncode == (0 if complete else 75), said
 
 
+@pytest.mark.beside
 def test_a_mpirun_that_does_not_end_after_its_ranks_is_ended(tmp_path: Path) -> None:
     fake_mpirun(tmp_path)
     began = time.monotonic()
-    with script(tmp_path, linger=2, MPIRUN_LINGERS="120") as job:
+    with script(tmp_path, linger=2, MPIRUN_LINGERS="120", SECONDS_PER_POINT="0") as job:
         _, said = job.communicate(timeout=60)
     assert time.monotonic() - began < 60
     assert job.returncode == 1, said
     assert "a machine is lost, so mpirun is ended" in said
 
 
+@pytest.mark.beside
 @pytest.mark.parametrize("number", [None, signal.SIGUSR1])
 def test_a_mpirun_that_takes_its_time_keeps_its_exit_code(tmp_path: Path, number: signal.Signals | None) -> None:
     fake_mpirun(tmp_path)
     executable(tmp_path / "bin" / "mpirun", (tmp_path / "bin" / "mpirun").read_text().replace(
         "rank = ", "import signal\nsignal.signal(signal.SIGUSR1, lambda *_: rank.send_signal(signal.SIGUSR1))\nrank = "
     ))  # fmt: skip
-    with script(tmp_path, MPIRUN_LINGERS="3") as job:
+    with script(tmp_path, MPIRUN_LINGERS="3", SECONDS_PER_POINT="0" if number is None else "0.2") as job:
         if number is not None:
             wait_for_points(job, tmp_path / "surface.h5", 3)
             job.send_signal(number)
@@ -109,6 +115,7 @@ def test_a_mpirun_that_takes_its_time_keeps_its_exit_code(tmp_path: Path, number
     assert job.returncode == (0 if number is None else 75), said
 
 
+@pytest.mark.beside
 def test_every_job_file_ends_mpirun_in_the_same_way() -> None:
     def guard(file: Path) -> str:
         text = file.read_text()

@@ -7,6 +7,9 @@ import h5py
 import numpy as np
 import pytest
 
+from tests.families import family
+from tests.system.conftest import Inside
+
 pytestmark = pytest.mark.beside
 
 NET = """
@@ -53,8 +56,9 @@ def interrupt(path: Path) -> None:
         file.attrs.modify("complete", 0)
 
 
-@pytest.mark.parametrize("ranks", [0, 3])
-@pytest.mark.parametrize("state", ["complete", "half"])
+@pytest.mark.parametrize(
+    ("ranks", "state"), family((0, 2, 3), ("complete", "half"), full=[(0, "complete"), (2, "half")])
+)
 def test_an_edited_network_or_loss_is_refused(start: Any, tmp_path: Path, ranks: int, state: str) -> None:
     write(tmp_path)
     done = start(ranks, "lossgrid", "run", *RUN)
@@ -78,7 +82,7 @@ def test_an_edited_network_or_loss_is_refused(start: Any, tmp_path: Path, ranks:
     assert "at the centre: train loss" in done.stderr
 
 
-def test_the_centre_comes_first_in_the_log(start: Any, tmp_path: Path) -> None:
+def test_the_centre_comes_first_in_the_log(start: Any, inside: Inside, tmp_path: Path) -> None:
     done = start(2, "lossgrid", "run", "--model", "mlp", "--data", "users:pictures", "--alpha", "-1:1:9")
     assert done.returncode == 0, done.stderr
     lines = done.stderr.splitlines()
@@ -86,12 +90,12 @@ def test_the_centre_comes_first_in_the_log(start: Any, tmp_path: Path) -> None:
     assert any("computing surface.h5" in line for line in lines[:centre])
     assert any("is complete" in line for line in lines[centre:])
     assert any("random weights: mlp was not given a checkpoint" in line for line in lines)
-    assert "random weights" in start(0, "lossgrid", "status", "surface.h5").stdout
+    assert "random weights" in inside("status", "surface.h5").stdout
     with h5py.File(tmp_path / "surface.h5") as file:
         assert file["rank"][4] == 0
 
 
-def test_a_grid_without_the_centre_is_told_what_would_have_it(start: Any) -> None:
-    done = start(0, "lossgrid", "run", "--model", "mlp", "--data", "users:pictures", "--alpha", "-1:1:4")
+def test_a_grid_without_the_centre_is_told_what_would_have_it(inside: Inside) -> None:
+    done = inside("run", "--model", "mlp", "--data", "users:pictures", "--alpha", "-1:1:4")
     assert "0 is no point of --alpha -1.0:1.0:4" in done.stderr
     assert "-1.0:1.0:5 has it" in done.stderr

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 import lossgrid
 from tests.conftest import ROOT, launch
+from tests.families import further
 
 pytestmark = pytest.mark.beside
 
@@ -29,7 +30,7 @@ def call(folder: Path, *line: str, ranks: int = 0) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("ranks", [0, 2])
+@pytest.mark.parametrize("ranks", [further(0), 2])
 def test_a_run_a_plot_a_compare_and_an_export_use_what_a_package_adds(
     ranks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 from lossgrid import store
 from lossgrid.surface import PENDING
 from tests.conftest import need_writer
+from tests.families import further
 from tests.programs.ragged import Tagger, loss_of, loss_of_words, rows, trained
 from tests.system.conftest import assert_same_bytes
 
@@ -21,7 +22,7 @@ RUN = ("lossgrid", "run", "--model", "ragged:trained", "--data", "ragged:loader"
 LINE = ("--alpha", "-1:1:11", "--beta", "0:1:3")
 
 
-@pytest.mark.parametrize("writer", ["parallel", "root"])
+@pytest.mark.parametrize("writer", ["parallel", further("root")])
 def test_ragged_samples_have_the_same_bits_for_any_number_of_ranks(start: Any, tmp_path: Path, writer: str) -> None:
     need_writer(writer)
     alone = start(0, *RUN, *LINE, "--out", "alone.h5")
@@ -57,9 +58,11 @@ def test_words_that_count_are_a_loss_of_total_and_weight(start: Any, tmp_path: P
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("shuffled", "the DataLoader gives its samples in random order; give it shuffle=False, or give its .dataset"),
-        ("unpadded", "of different shape: (2,) and (3,) (sample 1); pad them, or give collate_fn"),
-        ("endless", "a Flow has no length; give --max-samples N, or a list of its samples"),
+        further(
+            "shuffled", "the DataLoader gives its samples in random order; give it shuffle=False, or give its .dataset"
+        ),
+        further("unpadded", "of different shape: (2,) and (3,) (sample 1); pad them, or give collate_fn"),
+        further("endless", "a Flow has no length; give --max-samples N, or a list of its samples"),
         ("splits", "expected the samples of one split, got a dict without tensors of train, test"),
     ],
 )

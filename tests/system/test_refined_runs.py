@@ -16,8 +16,9 @@ import lossgrid
 from lossgrid import store
 from lossgrid.surface import INTERPOLATED, PENDING, Surface
 from tests.conftest import need_writer
+from tests.families import family, further
 from tests.pace import soon
-from tests.system.conftest import running, seconds_to_start
+from tests.system.conftest import Inside, running, seconds_to_start
 
 PLANE = ("--model", "users:net", "--data", "users:pictures", "--alpha", "-1:1:33", "--beta", "-0.5:0.5:26")
 REFINED = (*PLANE, "--tolerance", "0.02")
@@ -78,9 +79,13 @@ def test_interpolated_values_are_within_what_the_file_tells(full: Surface, refin
 
 
 @pytest.mark.beside
-@pytest.mark.any_mpi
-@pytest.mark.parametrize("writer", ["parallel", "root"])
-@pytest.mark.parametrize("ranks", [1, 2, 3, 7])
+@pytest.mark.parametrize(
+    ("ranks", "writer"),
+    family(
+        (1, 2, 3, 7), ("parallel", "root"),
+        full=[(1, "root"), (2, "parallel"), (3, "parallel"), (3, "root")], any_mpi=[(3, "parallel")],
+    ),
+)  # fmt: skip
 def test_any_number_of_ranks_makes_the_same_file(
     start: Any, out: Path, refined: Surface, ranks: int, writer: str
 ) -> None:
@@ -90,18 +95,18 @@ def test_any_number_of_ranks_makes_the_same_file(
     assert_same(store.read(out), refined)
 
 
-@pytest.mark.parametrize("ranks", [0, 3])
-def test_ten_kills_cost_nothing_but_time(start: Any, out: Path, refined: Surface, ranks: int) -> None:
+@pytest.mark.parametrize(("ranks", "kills"), [(3, 4), further(0, 10), further(3, 10)])
+def test_kills_cost_nothing_but_time(start: Any, out: Path, refined: Surface, ranks: int, kills: int) -> None:
     chance = random.Random(ranks)
     slow = (*REFINED, "--loss", "users:slow_loss")
-    for _ in range(10):
+    for _ in range(kills):
         with running(ranks, "lossgrid", "run", *slow, cwd=out.parent, env={"SECONDS_PER_POINT": "0.01"}) as job:
             try:
                 job.wait(timeout=chance.uniform(2, 6))
             except Exception:  # it is still running: that is what the kill is for
                 os.killpg(job.pid, signal.SIGKILL)
             job.communicate(timeout=soon(SECONDS_TO_END))
-    done = start(ranks, "lossgrid", "run", *slow)
+    done = start(ranks, "lossgrid", "run", *slow, env={"SECONDS_PER_POINT": "0"})
     assert done.returncode == 0, done.stderr
     found = store.read(out)
     np.testing.assert_array_equal(found.status, refined.status)
@@ -121,24 +126,24 @@ def test_a_time_limit_leaves_the_best_picture_so_far(start: Any, out: Path, refi
     assert found.refinement is not None
     assert not found.refinement.most_wrong
     assert "no audit has taken place" in done.stderr
-    done = start(0, "lossgrid", "run", *slow)
+    done = start(0, "lossgrid", "run", *slow, env={"SECONDS_PER_POINT": "0"})
     assert done.returncode == 0, done.stderr
     np.testing.assert_array_equal(store.read(out).status, refined.status)
 
 
 @pytest.mark.beside
 def test_a_smaller_tolerance_and_none_go_on_with_the_file(
-    start: Any, out: Path, full: Surface, refined: Surface
+    inside: Inside, out: Path, full: Surface, refined: Surface
 ) -> None:
     for tolerance in (0.05, 0.02, 0.005):
-        done = start(0, "lossgrid", "run", *PLANE, "--tolerance", str(tolerance))
+        done = inside("run", *PLANE, "--tolerance", str(tolerance))
         assert done.returncode == 0, done.stderr
     fine = store.read(out)
     assert fine.done > refined.done
-    done = start(0, "lossgrid", "run", *PLANE, "--tolerance", "0.02")
+    done = inside("run", *PLANE, "--tolerance", "0.02")
     assert done.returncode == 0, done.stderr
     assert store.read(out).done == fine.done
-    done = start(0, "lossgrid", "run", *PLANE)
+    done = inside("run", *PLANE)
     assert done.returncode == 0, done.stderr
     whole = store.read(out)
     assert whole.complete
@@ -148,8 +153,8 @@ def test_a_smaller_tolerance_and_none_go_on_with_the_file(
 
 
 @pytest.mark.beside
-def test_a_tolerance_of_zero_is_the_plain_run(start: Any, out: Path, full: Surface) -> None:
-    done = start(0, "lossgrid", "run", *PLANE, "--tolerance", "0")
+def test_a_tolerance_of_zero_is_the_plain_run(inside: Inside, out: Path, full: Surface) -> None:
+    done = inside("run", *PLANE, "--tolerance", "0")
     assert done.returncode == 0, done.stderr
     found = store.read(out)
     assert found.refinement is None
@@ -158,20 +163,20 @@ def test_a_tolerance_of_zero_is_the_plain_run(start: Any, out: Path, full: Surfa
 
 
 @pytest.mark.beside
-def test_what_reads_surfaces_reads_refined_ones(start: Any, out: Path, refined: Surface) -> None:
+def test_what_reads_surfaces_reads_refined_ones(inside: Inside, out: Path, refined: Surface) -> None:
     path = refined.path
     assert path is not None
-    done = start(0, "lossgrid", "status", path)
+    done = inside("status", path)
     assert "% of the work; with 95 % confidence at most" in done.stdout + done.stderr
     pictures = {"plot": "plot.png", "compare": "compare.png"}
     for verb, name in pictures.items():
-        done = start(0, "lossgrid", verb, path, "--out", out.with_name(name))
+        done = inside(verb, path, "--out", out.with_name(name))
         assert done.returncode == 0, done.stderr
     for form, ending in (("csv", "csv"), ("vtk", "vtp"), ("loss-landscape", "h5")):
-        done = start(0, "lossgrid", "export", path, "--to", form, "--out", out.with_name(f"export.{ending}"))
+        done = inside("export", path, "--to", form, "--out", out.with_name(f"export.{ending}"))
         assert done.returncode == 0, done.stderr
     assert "interpolated" in out.with_name("export.csv").read_text()
-    done = start(0, "lossgrid", "merge", path, path, "--out", out)
+    done = inside("merge", path, path, "--out", out)
     assert done.returncode == 0, done.stderr
     assert store.read(out).pending == refined.interpolated  # only what was computed is merged
 

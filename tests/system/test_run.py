@@ -14,9 +14,10 @@ import torch
 from lossgrid import data, models, store
 from lossgrid.surface import DONE, NOT_FINITE, PENDING
 from tests.conftest import launch, need_writer
+from tests.families import family, further
 from tests.programs import users
 from tests.stream import number
-from tests.system.conftest import METRICS, assert_same_bytes, values
+from tests.system.conftest import METRICS, Inside, assert_same_bytes, values
 
 pytestmark = pytest.mark.beside
 
@@ -83,8 +84,9 @@ def reference_directions(model: torch.nn.Module, seed: int) -> list[dict[str, np
     return made
 
 
-@pytest.mark.any_mpi
-@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 2e-5), ("float64", 1e-12)])
+@pytest.mark.parametrize(
+    ("precision", "tolerance"), [("float32", 2e-5), pytest.param("float64", 1e-12, marks=pytest.mark.any_mpi)]
+)
 def test_values_are_those_of_a_slow_reference(
     alone: Path, start: Any, tmp_path: Path, precision: str, tolerance: float
 ) -> None:
@@ -107,9 +109,14 @@ def test_values_are_those_of_a_slow_reference(
                 assert got[f"{split}_accuracy"][j, i] == pytest.approx(accuracy, abs=1e-12)
 
 
-@pytest.mark.any_mpi
-@pytest.mark.parametrize("ranks", [1, 2, 3, 4])
-@pytest.mark.parametrize("writer", ["parallel", "root"])
+@pytest.mark.parametrize(
+    ("ranks", "writer"),
+    family(
+        (1, 2, 3, 4), ("parallel", "root"),
+        full=[(1, "root"), (2, "parallel"), (2, "root"), (3, "parallel")],
+        any_mpi=[(1, "root"), (2, "root"), (3, "parallel")],
+    ),
+)  # fmt: skip
 def test_the_same_bits_whoever_computes_and_writes(
     alone: Path, start: Any, tmp_path: Path, ranks: int, writer: str
 ) -> None:
@@ -124,8 +131,17 @@ def test_the_same_bits_whoever_computes_and_writes(
     assert_same_bytes(tmp_path / "surface.h5", alone)
 
 
-@pytest.mark.parametrize("ranks", [0, 1, 2, pytest.param(4, marks=pytest.mark.any_mpi)])
-@pytest.mark.parametrize("grid", [("--alpha", "0:1:2"), ("--alpha", "0:0:1"), ("--alpha", "0:1:2", "--beta", "0:0:1")])
+@pytest.mark.parametrize(
+    ("ranks", "grid"),
+    family(
+        (0, 1, 2, 4), (("--alpha", "0:1:2"), ("--alpha", "0:0:1"), ("--alpha", "0:1:2", "--beta", "0:0:1")),
+        full=[
+            (0, ("--alpha", "0:1:2", "--beta", "0:0:1")), (1, ("--alpha", "0:0:1")), (2, ("--alpha", "0:0:1")),
+            (4, ("--alpha", "0:1:2")),
+        ],
+        any_mpi=[(4, ("--alpha", "0:1:2"))],
+    ),
+)  # fmt: skip
 def test_grids_with_fewer_points_than_ranks(start: Any, tmp_path: Path, ranks: int, grid: tuple[str, ...]) -> None:
     done = start(ranks, "lossgrid", "run", "--model", "users:net", "--data", "users:pictures", *grid)
     assert done.returncode == 0, done.stderr
@@ -147,7 +163,6 @@ def test_order_and_balance_do_not_change_a_bit(alone: Path, start: Any, tmp_path
     assert_same_bytes(tmp_path / "surface.h5", alone)
 
 
-@pytest.mark.any_mpi
 def test_a_run_of_a_complete_file_computes_nothing(alone: Path, start: Any, tmp_path: Path) -> None:
     content = alone.read_bytes()
     (tmp_path / "surface.h5").write_bytes(content)
@@ -157,17 +172,17 @@ def test_a_run_of_a_complete_file_computes_nothing(alone: Path, start: Any, tmp_
     assert (tmp_path / "surface.h5").read_bytes() == content
 
 
-def test_saved_directions_give_the_same_surface(alone: Path, start: Any, tmp_path: Path) -> None:
+def test_saved_directions_give_the_same_surface(alone: Path, inside: Inside, tmp_path: Path) -> None:
     run = [part for part in RUN if part not in SEEDS]
     torch.save(network().state_dict(), tmp_path / "net.pt")
     directions = alone.parent / "directions.h5"
-    done = start(0, "lossgrid", "run", *run, "--checkpoint", "net.pt", "--directions", directions)
+    done = inside("run", *run, "--checkpoint", "net.pt", "--directions", directions)
     assert done.returncode == 0, done.stderr
     assert_same_bytes(tmp_path / "surface.h5", alone)
 
 
-def test_the_directions_verb_makes_what_a_run_uses(alone: Path, start: Any, tmp_path: Path) -> None:
-    done = start(0, "lossgrid", "directions", "--model", "users:net", "--data", "users:pictures", *SEEDS)
+def test_the_directions_verb_makes_what_a_run_uses(alone: Path, inside: Inside, tmp_path: Path) -> None:
+    done = inside("directions", "--model", "users:net", "--data", "users:pictures", *SEEDS)
     assert done.returncode == 0, done.stderr
     made, saved = (store.read_directions(path) for path in (tmp_path / "directions.h5", alone.parent / "directions.h5"))
     assert len(made) == len(saved) == 2
@@ -206,22 +221,22 @@ def test_a_line_between_two_networks_meets_both(start: Any, tmp_path: Path) -> N
     assert surface["train_loss"][1] == pytest.approx(exact_loss(first), rel=1e-9)
 
 
-def test_a_plane_through_three_networks_meets_all(start: Any, tmp_path: Path) -> None:
+def test_a_plane_through_three_networks_meets_all(inside: Inside, tmp_path: Path) -> None:
     networks = save_networks(tmp_path, 3)
     run = ("--model", "users:net", "--data", "users:pictures", "--checkpoint", "0.pt", "--precision", "float64")
-    done = start(0, "lossgrid", "run", *run, "--to", "1.pt", "--to", "2.pt", "--alpha", "0:1:2", "--beta", "0:1:2")
+    done = inside("run", *run, "--to", "1.pt", "--to", "2.pt", "--alpha", "0:1:2", "--beta", "0:1:2")
     assert done.returncode == 0, done.stderr
     loss = store.read(tmp_path / "surface.h5")["train_loss"]
     corners = [loss[0, 0], loss[0, 1], loss[1, 0]]
     np.testing.assert_allclose(corners, [exact_loss(network) for network in networks], rtol=1e-9)
 
 
-def test_settings_of_a_file_and_the_command_line_that_wins(start: Any, tmp_path: Path) -> None:
+def test_settings_of_a_file_and_the_command_line_that_wins(inside: Inside, tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text(
         'model = "mlp"\ndata = "users:pictures"\nalpha = "-1:1:9"\nmax-samples = 7\nsplits = "train,test"\n'
         "[model-arg]\nhidden = [5]\n"
     )
-    done = start(0, "lossgrid", "run", "--config", "run.toml", "--alpha=-1:1:3", "--out", "here.h5")
+    done = inside("run", "--config", "run.toml", "--alpha=-1:1:3", "--out", "here.h5")
     assert done.returncode == 0, done.stderr
     with h5py.File(tmp_path / "here.h5", "r") as file:
         config = json.loads(file.attrs["config"])
@@ -231,9 +246,9 @@ def test_settings_of_a_file_and_the_command_line_that_wins(start: Any, tmp_path:
     assert config["max_samples"] == 7
 
 
-@pytest.mark.parametrize("spelling", [["--alpha=-1:1:3"], ["--alpha", "-1:1:3"]])
-def test_negative_ranges_in_both_spellings(start: Any, tmp_path: Path, spelling: list[str]) -> None:
-    done = start(0, "lossgrid", "run", "--model", "mlp", "--data", "users:pictures", *spelling)
+@pytest.mark.parametrize("spelling", [["--alpha=-1:1:3"], further(["--alpha", "-1:1:3"])])
+def test_negative_ranges_in_both_spellings(inside: Inside, tmp_path: Path, spelling: list[str]) -> None:
+    done = inside("run", "--model", "mlp", "--data", "users:pictures", *spelling)
     assert done.returncode == 0, done.stderr
     np.testing.assert_array_equal(store.read(tmp_path / "surface.h5").alpha, [-1, 0, 1])
 
@@ -247,14 +262,14 @@ def test_points_that_overflow_are_marked_and_not_pending(start: Any, tmp_path: P
     assert "1 point has a loss that is not finite" in done.stderr
 
 
-def test_status_and_pictures(alone: Path, start: Any, tmp_path: Path) -> None:
-    said = start(0, "lossgrid", "status", alone)
+def test_status_and_pictures(alone: Path, inside: Inside, tmp_path: Path) -> None:
+    said = inside("status", alone)
     assert said.returncode == 0
     assert "4 x 5 points of users:net, complete" in said.stdout
-    report = json.loads(start(0, "lossgrid", "status", alone, "--json").stdout)
+    report = json.loads(inside("status", alone, "--json").stdout)
     assert (report["done"], report["pending"], report["complete"]) == (20, 0, True)
     assert report["metrics"]["train_loss"]["centre"] == pytest.approx(values(alone)["train_loss"][2, 2])
-    drawn = start(0, "lossgrid", "plot", alone, "--kind", "contour", "--out", tmp_path / "c.pdf")
+    drawn = inside("plot", alone, "--kind", "contour", "--out", tmp_path / "c.pdf")
     assert drawn.returncode == 0, drawn.stderr
     assert (tmp_path / "c.pdf").read_bytes().startswith(b"%PDF")
 
@@ -294,7 +309,6 @@ def test_the_values_of_a_published_network(shared: Path, start: Any, tmp_path: P
     assert 0.7 < surface["test_accuracy"][0] < 0.9
 
 
-@pytest.mark.any_mpi
 def test_metrics_are_the_promised_ones(alone: Path) -> None:
     assert set(METRICS) == set(store.read(alone).quantities)
 
@@ -310,18 +324,17 @@ def test_how_points_were_evaluated_stands_in_the_file(alone: Path, start: Any, t
     np.testing.assert_allclose(values(path)["train_loss"], values(alone)["train_loss"], rtol=1e-5)
 
 
-@pytest.mark.any_mpi
-@pytest.mark.parametrize("variant", ["plain", "folded"])
-def test_a_resumed_run_keeps_to_what_the_file_says(start: Any, tmp_path: Path, variant: str) -> None:
+@pytest.mark.parametrize("variant", [pytest.param("plain", marks=pytest.mark.any_mpi), further("folded")])
+def test_a_resumed_run_keeps_to_what_the_file_says(start: Any, inside: Inside, tmp_path: Path, variant: str) -> None:
     path = tmp_path / "surface.h5"
     by_hand = ("--variant", variant, "--batch-size", 7)
-    assert start(0, "lossgrid", "run", *RUN, *by_hand).returncode == 0
+    assert inside("run", *RUN, *by_hand).returncode == 0
     whole = values(path)
     with h5py.File(path, "r+") as file:  # as if the run had been stopped
         file["status"][1:] = PENDING
         file["train_loss"][1:] = np.nan
         file.attrs.modify("complete", 0)
-    refused = start(0, "lossgrid", "run", *RUN, "--variant", "fused")
+    refused = inside("run", *RUN, "--variant", "fused")
     assert refused.returncode == 2
     assert f"variant is {variant} there and fused now" in refused.stderr
     again = start(2, "lossgrid", "run", *RUN)
@@ -330,14 +343,18 @@ def test_a_resumed_run_keeps_to_what_the_file_says(start: Any, tmp_path: Path, v
     assert values(path)["train_loss"].tobytes() == whole["train_loss"].tobytes()
 
 
-def test_a_variant_that_cannot_be_is_refused(start: Any, tmp_path: Path) -> None:
-    run = ("lossgrid", "run", "--model", "mlp", "--data", "users:pictures")
-    for options, words in (
-        (("--variant", "folded"), "--variant folded: no normalisation follows a layer"),
-        (("--variant", "fused", "--precision", "float64"), "--variant fused: there are no fused kernels for float64"),
-        (("--cuda-graphs", "yes"), "--cuda-graphs yes: this is no CUDA device"),
+def test_a_variant_that_cannot_be_is_refused(start: Any, inside: Inside, tmp_path: Path) -> None:
+    run = ("run", "--model", "mlp", "--data", "users:pictures")
+    for ranks, options, words in (
+        (2, ("--variant", "folded"), "--variant folded: no normalisation follows a layer"),
+        (
+            0,
+            ("--variant", "fused", "--precision", "float64"),
+            "--variant fused: there are no fused kernels for float64",
+        ),
+        (0, ("--cuda-graphs", "yes"), "--cuda-graphs yes: this is no CUDA device"),
     ):
-        refused = start(2, *run, *options)
+        refused = start(ranks, "lossgrid", *run, *options) if ranks else inside(*run, *options)
         assert refused.returncode == 2
         assert words in refused.stderr
     assert list(tmp_path.iterdir()) == []
@@ -350,8 +367,7 @@ def test_ranks_compute_compiled_networks_alike(alone: Path, start: Any, tmp_path
     np.testing.assert_allclose(values(tmp_path / "surface.h5")["train_loss"], values(alone)["train_loss"], rtol=1e-5)
 
 
-@pytest.mark.any_mpi
-@pytest.mark.parametrize("ranks", [0, 3])
+@pytest.mark.parametrize("ranks", [0, 2, further(3)])
 def test_a_lower_precision_tells_its_own_error(start: Any, tmp_path: Path, ranks: int) -> None:
     run = ("--model", "users:net", "--data", "users:pictures", *PLANE, *SEEDS)
     done = start(ranks, "lossgrid", "run", *run, "--precision", "bfloat16")
@@ -372,7 +388,7 @@ def test_a_lower_precision_tells_its_own_error(start: Any, tmp_path: Path, ranks
 CROWD = "threads share"
 
 
-@pytest.mark.parametrize("ranks", [0, 1, 2])
+@pytest.mark.parametrize("ranks", [0, further(1), 2])
 def test_ranks_with_cores_of_their_own_are_not_warned(start: Any, ranks: int) -> None:
     if ranks > (os.cpu_count() or 1):
         pytest.skip(f"NOT RUN: needs {ranks} cores")

@@ -16,8 +16,9 @@ import lossgrid
 from lossgrid import store
 from lossgrid.surface import INTERPOLATED, Surface
 from tests.conftest import launch, need_writer
+from tests.families import family, further
 from tests.pace import soon
-from tests.system.conftest import running
+from tests.system.conftest import Inside, running
 
 PLANE = ("--model", "mlp", "--model-seed", "3", "--alpha", "-1:1:25", "--beta", "-0.5:0.5:18")
 SAMPLED = (*PLANE, "--tolerance", "0.02", "--samples", "100")
@@ -80,9 +81,13 @@ def test_estimates_are_within_what_the_file_tells(full: Surface, sampled: Surfac
 
 
 @pytest.mark.beside
-@pytest.mark.any_mpi
-@pytest.mark.parametrize("writer", ["parallel", "root"])
-@pytest.mark.parametrize("ranks", [1, 2, 3, 7])
+@pytest.mark.parametrize(
+    ("ranks", "writer"),
+    family(
+        (1, 2, 3, 7), ("parallel", "root"),
+        full=[(1, "root"), (2, "parallel"), (3, "parallel"), (3, "root")], any_mpi=[(3, "root")],
+    ),
+)  # fmt: skip
 def test_any_number_of_ranks_makes_the_same_file(
     start: Any, out: Path, sampled: Surface, ranks: int, writer: str
 ) -> None:
@@ -92,11 +97,11 @@ def test_any_number_of_ranks_makes_the_same_file(
     assert_same(sampled, store.read(out))
 
 
-@pytest.mark.parametrize("ranks", [0, 3])
-def test_ten_kills_cost_nothing_but_time(
-    start: Any, out: Path, sampled: Surface, chance: random.Random, ranks: int
+@pytest.mark.parametrize(("ranks", "kills"), [(3, 4), further(0, 10), further(3, 10)])
+def test_kills_cost_nothing_but_time(
+    start: Any, out: Path, sampled: Surface, chance: random.Random, ranks: int, kills: int
 ) -> None:
-    for _ in range(10):
+    for _ in range(kills):
         if out.exists() and store.read(out).complete:
             break
         with running(ranks, "lossgrid", "run", *SAMPLED, cwd=out.parent) as job:
@@ -113,16 +118,16 @@ def test_ten_kills_cost_nothing_but_time(
 
 
 @pytest.mark.beside
-def test_other_samples_and_none_go_on_with_the_file(start: Any, out: Path, full: Surface, sampled: Surface) -> None:
-    assert start(0, "lossgrid", "run", *SAMPLED).returncode == 0
-    assert start(0, "lossgrid", "run", *PLANE, "--tolerance", "0.01", "--samples", "200").returncode == 0
+def test_other_samples_and_none_go_on_with_the_file(inside: Inside, out: Path, full: Surface, sampled: Surface) -> None:
+    assert inside("run", *SAMPLED).returncode == 0
+    assert inside("run", *PLANE, "--tolerance", "0.01", "--samples", "200").returncode == 0
     other = store.read(out)
     assert other.refinement is not None
     assert other.refinement.samples == 200
     assert other.computed[sampled.computed].all()
     both = ~np.isnan(other.sampled["train_loss"]) & ~np.isnan(sampled.sampled["train_loss"])
     assert (other.sampled["train_loss"] != sampled.sampled["train_loss"])[both].all()
-    assert start(0, "lossgrid", "run", *PLANE).returncode == 0
+    assert inside("run", *PLANE).returncode == 0
     whole = store.read(out)
     for name in full.quantities:
         np.testing.assert_array_equal(whole[name], full[name])
@@ -130,18 +135,18 @@ def test_other_samples_and_none_go_on_with_the_file(start: Any, out: Path, full:
 
 
 @pytest.mark.beside
-def test_what_reads_surfaces_reads_estimates(start: Any, out: Path, sampled: Surface) -> None:
+def test_what_reads_surfaces_reads_estimates(inside: Inside, out: Path, sampled: Surface) -> None:
     path = sampled.path
     assert path is not None
-    done = start(0, "lossgrid", "status", str(path))
+    done = inside("status", str(path))
     assert "of them between values on 100 samples, for" in done.stdout
-    assert start(0, "lossgrid", "export", str(path), "--to", "csv", "--out", "s.csv").returncode == 0
+    assert inside("export", str(path), "--to", "csv", "--out", "s.csv").returncode == 0
     with (out.parent / "s.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     estimates = [float(row["train_loss_sampled"]) if row["train_loss_sampled"] else np.nan for row in rows]
     np.testing.assert_array_equal(estimates, sampled.sampled["train_loss"].ravel())
-    assert start(0, "lossgrid", "plot", str(path), "--kind", "heat", "--points", "--out", "p.png").returncode == 0
-    assert start(0, "lossgrid", "compare", str(path)).returncode == 0
+    assert inside("plot", str(path), "--kind", "heat", "--points", "--out", "p.png").returncode == 0
+    assert inside("compare", str(path)).returncode == 0
 
 
 @pytest.mark.beside
@@ -154,8 +159,8 @@ def test_what_reads_surfaces_reads_estimates(start: Any, out: Path, sampled: Sur
         (["--samples", "x", "--tolerance", "0.1"], "--samples"),
     ],
 )
-def test_samples_that_cannot_be_are_refused(start: Any, out: Path, options: list[str], text: str) -> None:
-    done = start(0, "lossgrid", "run", *PLANE, *options)
+def test_samples_that_cannot_be_are_refused(inside: Inside, out: Path, options: list[str], text: str) -> None:
+    done = inside("run", *PLANE, *options)
     assert done.returncode == 2
     assert text in done.stderr
     assert len(done.stderr.splitlines()) <= 2
@@ -163,8 +168,8 @@ def test_samples_that_cannot_be_are_refused(start: Any, out: Path, options: list
 
 
 @pytest.mark.beside
-def test_more_samples_than_there_are_is_a_run_of_all(start: Any, out: Path, full: Surface) -> None:
-    done = start(0, "lossgrid", "run", *PLANE, "--tolerance", "0.05", "--samples", "1000000")
+def test_more_samples_than_there_are_is_a_run_of_all(inside: Inside, out: Path, full: Surface) -> None:
+    done = inside("run", *PLANE, "--tolerance", "0.05", "--samples", "1000000")
     assert done.returncode == 0, done.stderr
     found = store.read(out)
     for name in full.quantities:

@@ -12,7 +12,8 @@ import pytest
 
 from lossgrid import store
 from tests.conftest import need_writer
-from tests.system.conftest import assert_same_bytes, done_points, pid_of, running, wait_for_points
+from tests.families import family
+from tests.system.conftest import Inside, assert_same_bytes, done_points, pid_of, running, wait_for_points
 
 pytestmark = pytest.mark.beside
 
@@ -22,13 +23,14 @@ PHYSICS = ("--model", "steps:Sine", "--data", "steps:line", "--step", "steps:phy
 RUNS = {"classify": CLASSIFY, "physics": PHYSICS}
 
 
-@pytest.mark.parametrize("writer", ["parallel", "root"])
-@pytest.mark.parametrize("kind", RUNS)
+@pytest.mark.parametrize(
+    ("kind", "writer"), family(tuple(RUNS), ("parallel", "root"), full=[("classify", "parallel"), ("physics", "root")])
+)
 def test_a_killed_run_with_a_step_goes_on_to_the_same_bits(
-    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, writer: str
+    start: Any, inside: Inside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, writer: str
 ) -> None:
     need_writer(writer)
-    alone = start(0, "lossgrid", "run", *RUNS[kind], *GRID, "--out", "alone.h5")
+    alone = inside("run", *RUNS[kind], *GRID, "--out", "alone.h5")
     assert alone.returncode == 0, alone.stderr
     out = tmp_path / "ranks.h5"
     command = ("lossgrid", "run", *RUNS[kind], *GRID, "--out", out.name, "--writer", writer)
@@ -54,14 +56,14 @@ def test_a_killed_run_with_a_step_goes_on_to_the_same_bits(
         assert np.isfinite(other["test_accuracy"]).all()
 
 
-def test_what_a_step_cannot_be_is_one_line(start: Any, tmp_path: Path) -> None:
+def test_what_a_step_cannot_be_is_one_line(inside: Inside, tmp_path: Path) -> None:
     for more, words in (
         (("--loss", "mse"), "--step returns all values itself, so leave --loss out, or --step"),
         (("--metric", "top5"), "--step returns all values itself, so leave --metric out, or --step"),
         (("--step", "steps:Sine"), "step steps:Sine raised TypeError"),
         (("--step", "steps:absent"), "steps has no function 'absent'"),
     ):
-        done = start(0, "lossgrid", "run", *CLASSIFY, *more, "--alpha", "0:1:2")
+        done = inside("run", *CLASSIFY, *more, "--alpha", "0:1:2")
         assert done.returncode == 2, done.stderr
         assert words in done.stderr.splitlines()[-1]
         assert not (tmp_path / "surface.h5").exists()

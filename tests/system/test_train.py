@@ -13,8 +13,9 @@ import torch
 
 from lossgrid import store
 from tests.conftest import launch
+from tests.families import further
 from tests.pace import soon
-from tests.system.conftest import running
+from tests.system.conftest import Inside, running
 
 pytestmark = pytest.mark.beside
 
@@ -26,7 +27,7 @@ def rows(path: Path) -> list[dict[str, float]]:
         return [{name: float(text) for name, text in row.items()} for row in csv.DictReader(stream)]
 
 
-@pytest.mark.parametrize("model", ["mlp", "resnet20"])
+@pytest.mark.parametrize("model", [further("mlp"), "resnet20"])
 def test_what_was_trained_is_what_the_surface_is_of(start: Any, tmp_path: Path, model: str) -> None:
     """The digits are learned, and the centre of the surface is the last row of the table."""
     options = ("--epochs", "4", "--batch-size", "32", "--schedule", "onecycle", "--lr", "0.1")
@@ -83,7 +84,7 @@ def wait_for_epoch(job: subprocess.Popen[str], path: Path, count: int) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, further(signal.SIGINT), further(signal.SIGUSR1)])
 def test_a_stop_signal_ends_it_within_a_batch_and_it_goes_on(
     start: Any, tmp_path: Path, undisturbed: Path, number: int
 ) -> None:
@@ -123,10 +124,10 @@ def test_after_kill_9_it_goes_on_from_the_last_epoch(start: Any, tmp_path: Path,
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_touched(
-    start: Any, tmp_path: Path, arguments: list[str], words: list[str]
+    inside: Inside, tmp_path: Path, arguments: list[str], words: list[str]
 ) -> None:
     (tmp_path / "typo.toml").write_text("weihgt-decay = 0.1\n")
-    done = start(0, "lossgrid", "train", *arguments)
+    done = inside("train", *arguments)
     assert done.returncode == 2
     assert done.stderr.startswith("lossgrid: error: ")
     assert len(done.stderr.splitlines()) == 1
@@ -135,11 +136,11 @@ def test_bad_input_is_one_line_and_nothing_is_touched(
     assert [path.name for path in tmp_path.iterdir()] == ["typo.toml"]
 
 
-def test_settings_come_from_a_file_and_the_command_line_wins(start: Any, tmp_path: Path) -> None:
+def test_settings_come_from_a_file_and_the_command_line_wins(inside: Inside, tmp_path: Path) -> None:
     (tmp_path / "train.toml").write_text(
         'model = "mlp"\nepochs = 9\nlr-steps = [1]\nout = "here"\naugment = "flip"\n[model-arg]\nhidden = [8]\n'
     )
-    done = start(0, "lossgrid", "train", "--config", "train.toml", "--epochs", 2)
+    done = inside("train", "--config", "train.toml", "--epochs", 2)
     assert done.returncode == 0, done.stderr
     settings = torch.load(tmp_path / "here" / "epoch_0002.pt", weights_only=True)["settings"]
     assert (settings["lr_steps"], settings["model_arg"], settings["augment"]) == ([1], {"hidden": [8]}, ["flip"])

@@ -14,10 +14,14 @@ import pytest
 
 from lossgrid import store
 from tests.builders import a_surface
+from tests.families import further
+from tests.system.conftest import Inside
 
 pytestmark = pytest.mark.beside
 
 VERBS = ("train", "run", "directions", "status", "plot", "compare", "merge", "export", "import", "check")
+OF_OPEN_MPI = {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "4"}
+OF_SLURM = {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "4"}
 SPEED = r"[\d.]+ [MG]B/s, a point in [\d.]+ ms"
 
 
@@ -30,8 +34,8 @@ def test_help_names_every_verb_and_needs_no_mpi(start: Any) -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_help(start: Any, verb: str) -> None:
-    done = start(0, "lossgrid", verb, "--help")
+def test_every_verb_has_help(inside: Inside, verb: str) -> None:
+    done = inside(verb, "--help")
     assert done.returncode == 0
     assert "Usage:" in done.stdout
 
@@ -57,7 +61,7 @@ def test_numbers_and_formats_of_users_are_taken_by_name(start: Any, tmp_path: Pa
     assert not (tmp_path / "t").exists()
 
 
-@pytest.mark.parametrize("ranks", [0, 1, 3])
+@pytest.mark.parametrize("ranks", [0, further(1), 3])
 def test_check_writes_for_real_and_leaves_nothing(start: Any, tmp_path: Path, ranks: int) -> None:
     done = start(ranks, "lossgrid", "check", ".")
     assert done.returncode == 0, done.stderr
@@ -146,13 +150,14 @@ def test_check_tells_on_one_line_which_library_does_not_load(start: Any, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "variables",
+    ("verb", "variables"),
     [
-        {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "4"},
-        {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "4"},
+        ("check", OF_OPEN_MPI),
+        ("run", OF_SLURM),
+        further("check", OF_SLURM),
+        further("run", OF_OPEN_MPI),
     ],
 )
-@pytest.mark.parametrize("verb", ["check", "run"])
 def test_a_launcher_of_another_mpi_is_one_line_that_says_what_to_do(
     start: Any, tmp_path: Path, variables: dict[str, str], verb: str
 ) -> None:

@@ -14,6 +14,8 @@ import pytest
 
 from lossgrid import store
 from tests.conftest import ROOT
+from tests.families import further
+from tests.system.conftest import Inside
 
 pytestmark = pytest.mark.beside
 
@@ -29,8 +31,8 @@ def files(tmp_path: Path) -> None:
         shutil.copy(MADE / name, tmp_path)
 
 
-@pytest.mark.parametrize("ranks", [0, 2, 3])
-def test_a_run_goes_on_with_one_in_its_directions(start: Any, tmp_path: Path, ranks: int) -> None:
+@pytest.mark.parametrize("ranks", [further(0), further(2), 3])
+def test_a_run_goes_on_with_one_in_its_directions(start: Any, inside: Inside, tmp_path: Path, ranks: int) -> None:
     before = store.read(tmp_path / "half.h5")
     assert (before.done, before.pending) == (15, 10)
     done = start(ranks, "lossgrid", "run", *RUN, *HALF)
@@ -39,33 +41,31 @@ def test_a_run_goes_on_with_one_in_its_directions(start: Any, tmp_path: Path, ra
     assert after.complete
     for name in before.quantities:
         np.testing.assert_array_equal(after[name][:3], before[name][:3])
-    anew = start(
-        0, "lossgrid", "run", *RUN, *HALF[:2], "--out", "anew.h5", "--direction-version", "1", "--model-seed", "3"
-    )
+    anew = inside("run", *RUN, *HALF[:2], "--out", "anew.h5", "--direction-version", "1", "--model-seed", "3")
     assert anew.returncode == 0, anew.stderr
     for name in before.quantities:
         np.testing.assert_allclose(after[name], store.read(tmp_path / "anew.h5")[name], rtol=1e-5)
 
 
-def test_a_whole_one_is_recognised_and_another_run_refused(start: Any, tmp_path: Path) -> None:
+def test_a_whole_one_is_recognised_and_another_run_refused(inside: Inside, tmp_path: Path) -> None:
     content = (tmp_path / "whole.h5").read_bytes()
-    done = start(0, "lossgrid", "run", *RUN, *WHOLE)
+    done = inside("run", *RUN, *WHOLE)
     assert done.returncode == 0, done.stderr
     assert "0 of 5 points are pending" in done.stderr
-    other = start(0, "lossgrid", "run", *RUN, *WHOLE, "--direction-version", "2")
+    other = inside("run", *RUN, *WHOLE, "--direction-version", "2")
     assert other.returncode == 2
     assert "direction-version is 1 there and 2 now" in other.stderr
     assert (tmp_path / "whole.h5").read_bytes() == content
 
 
-def test_every_verb_reads_them(start: Any, tmp_path: Path) -> None:
+def test_every_verb_reads_them(inside: Inside, tmp_path: Path) -> None:
     for command in (
         ("status", "whole.h5"), ("status", "half.h5"), ("plot", "whole.h5"), ("plot", "half.h5"),
         ("compare", "whole.h5", "whole.h5", "--json"), ("export", "whole.h5", "--to", "csv"),
         ("export", "half.h5", "--to", "vtk"), ("export", "whole.h5", "--to", "xdmf"),
         ("export", "whole.h5", "--to", "loss-landscape"), ("merge", "whole.h5", "whole.h5", "--out", "merged.h5"),
     ):  # fmt: skip
-        done = start(0, "lossgrid", *command)
+        done = inside(*command)
         assert done.returncode == 0, (command, done.stderr)
     merged = store.read(tmp_path / "merged.h5")
     assert list(merged.quantities) == list(store.read(tmp_path / "whole.h5").quantities)

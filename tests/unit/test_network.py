@@ -17,6 +17,7 @@ from lossgrid.evaluation.network import Network, make_network
 from lossgrid.evaluation.plane import Plane
 from lossgrid.evaluation.sameness import THETA, refuse_other_function
 from tests.builders import a_batch, a_direction, an_evaluator, fuses_bfloat16
+from tests.families import further
 
 CPU = torch.device("cpu")
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.float32}
@@ -267,7 +268,7 @@ def evaluator(model: nn.Module, precision: str = "float64", batch_size: int = 4)
     [
         ("folded", "float64", 1e-11), ("folded", "float32", 1e-4), ("folded", "bfloat16", 0.2),
         ("fused", "float32", 1e-4), pytest.param("fused", "bfloat16", 0.2, marks=fuses_bfloat16),
-        ("compiled", "float64", 1e-11), ("compiled", "float32", 1e-4),
+        further("compiled", "float64", 1e-11), ("compiled", "float32", 1e-4),
     ],
 )  # fmt: skip
 def test_points_are_those_of_the_plain_network(variant: str, precision: str, tolerance: float) -> None:
