@@ -31,7 +31,7 @@ from lossgrid.evaluation.libraries import CuDNN, Triton
 from lossgrid.run.preparation import make_evaluator
 
 # input channels, output channels, height, stride, of the convolutions of ResNet-56
-LAYERS = [(16, 16, 32, 1), (32, 32, 16, 1), (64, 64, 8, 1), (3, 16, 32, 1), (16, 32, 32, 2), (32, 64, 16, 2)]
+LAYERS = [(16, 16, 32, 1), (32, 32, 16, 1), (64, 64, 8, 1), (3, 16, 32, 1), (16, 32, 32, 2), (128, 128, 16, 1)]
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "tf32": torch.float32, "float32": torch.float32}
 
 
@@ -104,13 +104,17 @@ def layers(bench: Bench) -> None:
     from lossgrid.evaluation import kernels
 
     tiles = [
-        kernels.Tiles(of_pixels=p, warps=w, stages=s) for p, w, s in ((64, 4, 3), (128, 4, 3), (128, 8, 2), (256, 8, 3))
-    ]
+        kernels.Tiles(of_pixels=pixels, warps=warps, stages=stages, cache=cache)
+        for pixels, warps, stages, cache in (
+            (128, 4, 3, ""), (128, 4, 3, ".ca"), (128, 4, 1, ""), (64, 4, 1, ""), (256, 8, 1, ""), (256, 8, 3, ""),
+            (64, 2, 1, ""), (128, 8, 1, ""), (256, 4, 1, ""),
+        )
+    ]  # fmt: skip
     for batch, precision, (c, k, size, stride) in (
         (b, p, one)
         for one in LAYERS[: 1 if bench.small else None]
         for p in ("bfloat16", "tf32", "float32")
-        for b in (1024,)
+        for b in (2048,)
     ):
         if bench.left() < 0:
             bench.note("layers", not_reached=[batch, precision, c, k])
@@ -143,34 +147,30 @@ def layers(bench: Bench) -> None:
                 except Exception as error:
                     times[name] = f"{type(error).__name__}: {error}"[:120]
 
-            for layout, form in (("nhwc", torch.channels_last), ("nchw", torch.contiguous_format)):
-                xs, ws, zs = (one.contiguous(memory_format=form) for one in (x, w, z))
-                geometry = ([stride, stride], [1, 1], [1, 1], 1)
-                measured(f"conv alone {layout}", lambda: F.conv2d(xs, ws, None, stride=stride, padding=1))
-                measured(
-                    f"conv, bias, sum, relu {layout}",
-                    lambda: F.conv2d(xs, ws, b, stride=stride, padding=1).add_(zs).relu_(),
-                )
-                if bench.device == "cuda":
-                    measured(
-                        f"cudnn add relu {layout}",
-                        lambda: torch.cudnn_convolution_add_relu(xs, ws, zs, 1.0, b, *geometry),
-                    )
-                    measured(f"cudnn relu alone {layout}", lambda: torch.cudnn_convolution_relu(xs, ws, b, *geometry))
+            geometry = ([stride, stride], [1, 1], [1, 1], 1)
+            form = torch.contiguous_format if precision == "float32" else torch.channels_last
+            xs, ws, zs = (one.contiguous(memory_format=form) for one in (x, w, z))
+            measured("separate", lambda: F.conv2d(xs, ws, b, stride=stride, padding=1).add_(zs).relu_())
+            if bench.device == "cuda":
+                measured("cudnn", lambda: torch.cudnn_convolution_add_relu(xs, ws, zs, 1.0, b, *geometry))
             xs, zs = x.contiguous(memory_format=torch.channels_last), z.contiguous(memory_format=torch.channels_last)
-            ws = w.contiguous(memory_format=torch.channels_last)
-            measured(
-                "conv nhwc, finish",
-                lambda: kernels.finish(F.conv2d(xs, ws, None, stride=stride, padding=1), b, zs, True),
-            )
-            packed = kernels.pack(w, dtype)
+            packed = kernels.pack(w, dtype, products)
+            first = kernels.convolve(xs, packed, b, zs, (stride, stride), (1, 1), True, products, tiles[0])
+            differ = []
             for tile in tiles[: 1 if bench.small else None]:
-                name = f"triton {tile.of_pixels} {tile.warps} {tile.stages}"
+                name = f"triton {tile.of_pixels} {tile.warps} {tile.stages} {tile.cache}"
                 measured(
                     name, partial(kernels.convolve, xs, packed, b, zs, (stride, stride), (1, 1), True, products, tile)
                 )
             floors = {name: round(value, 1) for name, value in floor.items()}
-            bench.note("layer", of=[precision, batch, c, k, size, stride], us=times, floor_us=floors, wrong=wrong)
+            bench.note(
+                "layer",
+                of=[precision, batch, c, k, size, stride],
+                us=times,
+                floor_us=floors,
+                wrong=wrong,
+                differ=differ,
+            )
 
 
 def made(bench: Bench, precision: str) -> Evaluator:
@@ -185,11 +185,12 @@ def library(kind: str, precision: str) -> Iterator[None]:
     before = networks.library_for
     products = {"float32": "tf32x3"}.get(precision, "tf32")
     of_kind = {"cudnn": CuDNN, "triton": partial(Triton, products=products)}
-    networks.library_for = (lambda _device, dtype: of_kind[kind](dtype)) if kind in of_kind else before  # type: ignore[assignment]
+    if kind in of_kind:
+        networks.library_for = lambda device: of_kind[kind](device.layer_dtype)
     try:
         yield
     finally:
-        networks.library_for = before  # type: ignore[assignment]
+        networks.library_for = before
 
 
 def bits(bench: Bench) -> None:
@@ -216,8 +217,8 @@ def bits(bench: Bench) -> None:
 def points(bench: Bench) -> None:
     """Time a whole point in each precision, variant and batch size."""
     flop, numbers = work(bench.pictures)
-    end = time.monotonic() + 110.0
-    plans = [(kind, size) for size in (1024, 512, 2048, 256, 4096) for kind in ("triton", "cudnn", "folded")]
+    end = time.monotonic() + bench.left() / 2
+    plans = [(kind, size) for size in (4096, 1024, 8192) for kind in ("triton", "cudnn")]
     for precision in ("bfloat16", "tf32", "float16", "float32"):
         base: Evaluator | None = None
         with bench.step("point", of=[precision]):
@@ -228,7 +229,7 @@ def points(bench: Bench) -> None:
             time.monotonic()
             + bench.left() * {"bfloat16": 0.35, "tf32": 0.45, "float16": 0.5, "float32": 0.8}[precision]
         )
-        for kind, size in [("plain", 1024), *([("folded", 64)] if bench.small else plans)]:
+        for kind, size in [("folded", 64)] if bench.small else plans:
             if time.monotonic() > until:
                 bench.note("point", not_reached=[precision, kind, size])
                 continue

@@ -167,5 +167,5 @@ def test_every_precision_of_the_settings_has_its_tolerances() -> None:
     assert set(get_args(Precision)) == set(PRECISIONS)
     for one in PRECISIONS.values():
         assert one.same_conditions <= one.other_conditions <= one.surfaces
-        assert one.is_lower == (one.name in ("tf32", "bfloat16"))
+        assert one.is_lower == (one.name in ("tf32", "float16", "bfloat16"))
     assert precision_of("of another program").name == "float32"
