@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from lossgrid.evaluation import Device, Evaluator, arithmetic, choose_device
 from lossgrid.evaluation import network as networks
-from lossgrid.evaluation.libraries import CuDNN, Triton
+from lossgrid.evaluation.libraries import CuDNN, Nvidia, Triton
 from lossgrid.run.preparation import make_evaluator
 
 # input channels, output channels, height, stride, of the convolutions of ResNet-56
@@ -184,7 +184,7 @@ def library(kind: str, precision: str) -> Iterator[None]:
     """Make the variant ``fused`` use the kernels of ``kind``."""
     before = networks.library_for
     products = {"float32": "tf32x3"}.get(precision, "tf32")
-    of_kind = {"cudnn": CuDNN, "triton": partial(Triton, products=products)}
+    of_kind = {"both": partial(Nvidia, products=products), "cudnn": CuDNN, "triton": partial(Triton, products=products)}
     if kind in of_kind:
         networks.library_for = lambda device: of_kind[kind](device.layer_dtype)
     try:
@@ -218,7 +218,7 @@ def points(bench: Bench) -> None:
     """Time a whole point in each precision, variant and batch size."""
     flop, numbers = work(bench.pictures)
     end = time.monotonic() + bench.left() / 2
-    plans = [(kind, size) for size in (4096, 1024, 8192) for kind in ("triton", "cudnn")]
+    plans = [(kind, size) for size in (4096, 1024, 8192) for kind in ("both", "triton", "cudnn")]
     for precision in ("bfloat16", "tf32", "float16", "float32"):
         base: Evaluator | None = None
         with bench.step("point", of=[precision]):

@@ -108,7 +108,8 @@ class Tiles:
         """Return the same, with no more channels than there are; products need at least 16."""
         most = (max(16, triton.next_power_of_2(count)) for count in (channels, out_channels))
         of_channels, of_outputs = map(min, (self.of_channels, self.of_outputs), most)
-        return replace(self, of_channels=of_channels, of_outputs=of_outputs)
+        # Loads of a few bytes, as of three channels, are slower when they go to shared memory.
+        return replace(self, of_channels=of_channels, of_outputs=of_outputs, stages=1 if channels < 8 else self.stages)
 
 
 def pack(weight: torch.Tensor, dtype: torch.dtype, products: str, out: torch.Tensor | None = None) -> torch.Tensor:

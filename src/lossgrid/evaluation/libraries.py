@@ -126,6 +126,43 @@ class Triton:
         return kernels().convolve, (x, weight, bias, other, *geometry, activation == "relu", self.products)
 
 
+@dataclass(frozen=True)
+class Nvidia:
+    """For each convolution the faster of our kernels and cuDNN's, as benchmarks/card.py measured on an H100.
+
+    Attributes:
+        dtype: That of inputs and outputs.
+        products: As of :class:`Triton`.
+    """
+
+    dtype: torch.dtype
+    products: str = "tf32"
+
+    def _of(self, layer: Any) -> Triton | CuDNN:
+        """Return the library for a convolution, by its input channels.
+
+        In float32 it is ours for all: cuDNN's is slow with channels innermost, as ours writes them.
+        """
+        channels = getattr(layer, "in_channels", 0)
+        if self.dtype.itemsize < 4:
+            ours = channels < 64
+        else:
+            ours = self.products != "tf32" or 16 <= channels < 32
+        return Triton(self.dtype, self.products) if ours else CuDNN(self.dtype)
+
+    def takes(self, layer: nn.Module, activation: str, *, adds: bool) -> bool:
+        """Return whether there is a kernel."""
+        return self._of(layer).takes(layer, activation, adds=adds)
+
+    def pack(self, layer: Any, old: torch.Tensor | None) -> torch.Tensor:
+        """Return the weights in the layout of the kernel."""
+        return self._of(layer).pack(layer, old)
+
+    def call(self, layer: Any, x: Any, weight: Any, bias: Any, other: Any, activation: str) -> Call:
+        """Return the kernel and its arguments."""
+        return self._of(layer).call(layer, x, weight, bias, other, activation)
+
+
 def kernels() -> Any:
     """Return the module of our kernels; Triton comes with torch for CUDA on Linux.
 
@@ -154,8 +191,8 @@ def library_for(device: Device) -> Library | None:
 
 
 def _of_gpu(device: Device) -> Library:
-    """Return our kernels where Triton is installed and the GPU has products of TF32, else those of cuDNN."""
+    """Return our kernels beside cuDNN's where Triton is installed and the GPU has TF32, else those of cuDNN."""
     has_tf32 = torch.version.cuda is not None and torch.cuda.get_device_capability(device.torch_device) >= (8, 0)
     if has_tf32 and importlib.util.find_spec("triton") is not None:
-        return Triton(device.layer_dtype, PRODUCTS.get(device.precision, "tf32"))
+        return Nvidia(device.layer_dtype, PRODUCTS.get(device.precision, "tf32"))
     return CuDNN(device.layer_dtype)

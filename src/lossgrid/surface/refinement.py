@@ -31,7 +31,8 @@ class Refinement:
         confidence: The confidence of all audits together.
         samples: Number of samples of each split that estimates were made of; 0 without estimates.
         sampled: So many of the interpolated points have an estimate.
-        work: The work of all values, as a share of that of all points; 0 if it is not known.
+        work: The work of all values, as a share of that of all points; 0 if it is not known. It exceeds 1 where a
+            small surface was estimated and then computed.
     """
 
     tolerance: float
@@ -95,8 +96,8 @@ def from_json(stored: Mapping[str, Any]) -> Refinement:
         raise ValueError(f"there is no {absent[0]}")
     given = {one.name: stored[one.name] for one in fields(Refinement) if one.name in stored}
     found = Refinement(**given).as_json()
-    for name in ("tolerance", "confidence", "work"):
-        if isinstance(found[name], bool) or not isinstance(found[name], (int, float)) or not 0 <= found[name] <= 1:
+    for name, most in (("tolerance", 1.0), ("confidence", 1.0), ("work", MOST)):
+        if isinstance(found[name], bool) or not isinstance(found[name], (int, float)) or not 0 <= found[name] <= most:
             raise ValueError(f"{name} is no share")
     for name in ("audits", "audited", "samples", "sampled"):
         if not _is_count(found[name]):
