@@ -7,6 +7,7 @@ the plain network, and use the plain network where an operator differs or is mis
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -144,11 +145,8 @@ class Nvidia:
         In float32 it is ours for all: cuDNN's is slow with channels innermost, as ours writes them.
         """
         channels = getattr(layer, "in_channels", 0)
-        if self.dtype.itemsize < 4:
-            ours = channels < 64
-        else:
-            ours = self.products != "tf32" or 16 <= channels < 32
-        return Triton(self.dtype, self.products) if ours else CuDNN(self.dtype)
+        least, most = (0, 64) if self.dtype.itemsize < 4 else (16, 32) if self.products == "tf32" else (0, math.inf)
+        return Triton(self.dtype, self.products) if least <= channels < most else CuDNN(self.dtype)
 
     def takes(self, layer: nn.Module, activation: str, *, adds: bool) -> bool:
         """Return whether there is a kernel."""
