@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from lossgrid.run.preparation import make_evaluator
 
 # input channels, output channels, height, stride, of the convolutions of ResNet-56
 LAYERS = [(16, 16, 32, 1), (32, 32, 16, 1), (64, 64, 8, 1), (3, 16, 32, 1), (16, 32, 32, 2), (128, 128, 16, 1)]
+TILES = [(128, 4, 3), (128, 4, 1), (64, 2, 1), (256, 8, 3)]  # pixels, warps, stages
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "tf32": torch.float32, "float32": torch.float32}
 
 
@@ -47,9 +49,11 @@ class Bench:
         self.limits: dict[str, float] = {}
 
     def left(self) -> float:
+        """Return the seconds that are left."""
         return self.end - time.monotonic()
 
     def note(self, step: str, **values: Any) -> None:
+        """Print a result and write it to the file."""
         line = json.dumps({"step": step, **values})
         print(line, flush=True)
         self._file.write(line + "\n")
@@ -57,6 +61,7 @@ class Bench:
 
     @contextmanager
     def step(self, name: str, **which: Any) -> Iterator[None]:
+        """Note an error of the block, and what it took."""
         began = time.monotonic()
         try:
             yield
@@ -72,6 +77,7 @@ class Bench:
                 self.note("time", of=name, seconds=round(time.monotonic() - began, 1))
 
     def on(self, precision: str) -> Device:
+        """Return the device in ``precision``; on a CPU in float32."""
         return choose_device(self.device, "float32" if self.device == "cpu" else precision, local_rank=0)
 
 
@@ -98,82 +104,64 @@ def microseconds(work_once: Callable[[], object], device: str, repeats: int = 20
     return statistics.median(times)
 
 
-@torch.inference_mode()
-def layers(bench: Bench) -> None:
-    """Time a convolution with bias, sum and ReLU in each library, precision and layout."""
+def contestants(
+    x: torch.Tensor, w: torch.Tensor, bias: torch.Tensor, z: torch.Tensor, stride: int, precision: str, *, few: bool
+) -> dict[str, Callable[[], torch.Tensor]]:
+    """Return the ways to compute ``relu(conv(x, w) + bias + z)``, by name."""
     from lossgrid.evaluation import kernels
 
-    tiles = [
-        kernels.Tiles(of_pixels=pixels, warps=warps, stages=stages, cache=cache)
-        for pixels, warps, stages, cache in (
-            (128, 4, 3, ""), (128, 4, 3, ".ca"), (128, 4, 1, ""), (64, 4, 1, ""), (256, 8, 1, ""), (256, 8, 3, ""),
-            (64, 2, 1, ""), (128, 8, 1, ""), (256, 4, 1, ""),
+    products = "ieee" if few else {"float32": "tf32x3"}.get(precision, "tf32")
+    form = torch.contiguous_format if precision == "float32" else torch.channels_last
+    xs, ws, zs = (one.contiguous(memory_format=form) for one in (x, w, z))
+    found: dict[str, Callable[[], torch.Tensor]] = {
+        "separate": lambda: F.conv2d(xs, ws, bias, stride=stride, padding=1).add_(zs).relu_()
+    }
+    if x.device.type == "cuda":
+        geometry = ([stride, stride], [1, 1], [1, 1], 1)
+        found["cudnn"] = lambda: torch.cudnn_convolution_add_relu(xs, ws, zs, 1.0, bias, *geometry)
+    packed = kernels.pack(w, x.dtype, products)
+    x, z = (one.contiguous(memory_format=torch.channels_last) for one in (x, z))
+    for pixels, warps, stages in TILES[: 1 if few else None]:
+        tiles = kernels.Tiles(of_pixels=pixels, warps=warps, stages=stages)
+        found[f"triton {pixels} {warps} {stages}"] = partial(
+            kernels.convolve, x, packed, bias, z, (stride, stride), (1, 1), True, products, tiles
         )
-    ]  # fmt: skip
-    for batch, precision, (c, k, size, stride) in (
-        (b, p, one)
-        for one in LAYERS[: 1 if bench.small else None]
-        for p in ("bfloat16", "tf32", "float32")
-        for b in (2048,)
-    ):
+    return found
+
+
+@torch.inference_mode()
+def layers(bench: Bench) -> None:
+    """Time a convolution with bias, sum and ReLU in each library and precision."""
+    for (c, k, size, stride), precision in product(LAYERS[: 1 if bench.small else None], DTYPES):
+        batch = 2 if bench.small else 2048
+        which = [precision, batch, c, k, size, stride]
         if bench.left() < 0:
-            bench.note("layers", not_reached=[batch, precision, c, k])
+            bench.note("layer", not_reached=which)
             continue
-        batch = 2 if bench.small else batch
-        device = bench.on(precision)
-        dtype = torch.float32 if bench.small else DTYPES[precision]
-        products = "ieee" if bench.small else {"float32": "tf32x3"}.get(precision, "tf32")
-        with bench.step("layer", of=[precision, batch, c, k, size, stride]):
-            x = torch.randn(batch, c, size, size, device=device.torch_device, dtype=dtype)
-            w = 0.1 * torch.randn(k, c, 3, 3, device=device.torch_device, dtype=dtype)
-            b = torch.randn(k, device=device.torch_device, dtype=dtype)
-            exact = F.conv2d(x[:8].double(), w.double(), b.double(), stride=stride, padding=1)
-            z = torch.randn(batch, k, *exact.shape[2:], device=device.torch_device, dtype=dtype)
-            exact = (exact + z[:8].double()).relu()
-            traffic = x.numel() + 2 * z.numel()
-            floor = {
-                "traffic": 1e6 * traffic * x.element_size() / bench.limits.get("memory", 1e12),
-                "arithmetic": 1e6 * 2 * z.numel() * c * 9 / bench.limits.get(precision, 1e12),
-            }
-            times: dict[str, Any] = {}
-            wrong: dict[str, float] = {}
-
-            def measured(name: str, call: Callable[[], torch.Tensor]) -> None:
-                try:
-                    out = call()
-                    if out.shape == z.shape and "alone" not in name:
-                        wrong[name] = float((out[:8].double() - exact).abs().max() / exact.abs().max())
-                    times[name] = round(microseconds(call, bench.device), 1)
-                except Exception as error:
-                    times[name] = f"{type(error).__name__}: {error}"[:120]
-
-            geometry = ([stride, stride], [1, 1], [1, 1], 1)
-            form = torch.contiguous_format if precision == "float32" else torch.channels_last
-            xs, ws, zs = (one.contiguous(memory_format=form) for one in (x, w, z))
-            measured("separate", lambda: F.conv2d(xs, ws, b, stride=stride, padding=1).add_(zs).relu_())
-            if bench.device == "cuda":
-                measured("cudnn", lambda: torch.cudnn_convolution_add_relu(xs, ws, zs, 1.0, b, *geometry))
-            xs, zs = x.contiguous(memory_format=torch.channels_last), z.contiguous(memory_format=torch.channels_last)
-            packed = kernels.pack(w, dtype, products)
-            first = kernels.convolve(xs, packed, b, zs, (stride, stride), (1, 1), True, products, tiles[0])
-            differ = []
-            for tile in tiles[: 1 if bench.small else None]:
-                name = f"triton {tile.of_pixels} {tile.warps} {tile.stages} {tile.cache}"
-                measured(
-                    name, partial(kernels.convolve, xs, packed, b, zs, (stride, stride), (1, 1), True, products, tile)
-                )
-            floors = {name: round(value, 1) for name, value in floor.items()}
-            bench.note(
-                "layer",
-                of=[precision, batch, c, k, size, stride],
-                us=times,
-                floor_us=floors,
-                wrong=wrong,
-                differ=differ,
+        with bench.step("layer", of=which):
+            place = {"device": bench.on(precision).torch_device, "dtype": DTYPES[precision]}
+            x, w, bias = (
+                torch.randn(batch, c, size, size, **place),
+                torch.randn(k, c, 3, 3, **place),
+                torch.randn(k, **place),
             )
+            exact = F.conv2d(x[:8].double(), w.double(), bias.double(), stride=stride, padding=1)
+            z = torch.randn(batch, k, *exact.shape[2:], **place)
+            exact = (exact + z[:8].double()).relu()
+            traffic = (x.numel() + 2 * z.numel()) * x.element_size()
+            floors = {
+                "traffic": 1e6 * traffic / bench.limits["memory"],
+                "arithmetic": 1e6 * 2 * z.numel() * c * 9 / bench.limits.get(precision, math.inf),
+            }
+            times, wrong = {}, {}
+            for name, call in contestants(x, w, bias, z, stride, precision, few=bench.small).items():
+                wrong[name] = float((call()[:8].double() - exact).abs().max() / exact.abs().max())
+                times[name] = microseconds(call, bench.device)
+            bench.note("layer", of=which, us=times, floor_us=floors, wrong=wrong)
 
 
 def made(bench: Bench, precision: str) -> Evaluator:
+    """Return the plain evaluator of ResNet-56."""
     device = bench.on(precision)
     config, study, axes = problem(bench.pictures, device.precision)
     return make_evaluator(config, study, axes, device, share=1)[0]
@@ -210,42 +198,44 @@ def bits(bench: Bench) -> None:
             plain = evaluator.plain_point(0.0)[0], evaluator.point_in_float32(0.0)[0]
             bench.note(
                 "bits", of=[precision, kind], same=all(torch.equal(outputs[0], one) for one in outputs),
-                finite=bool(torch.isfinite(outputs[-1]).all()), loss=variant.point(0.0).values[0], plain=plain[0], float32=plain[1],
+                finite=bool(torch.isfinite(outputs[-1]).all()), loss=variant.point(0.0).values[0],
+                plain=plain[0], float32=plain[1],
             )  # fmt: skip
 
 
 def points(bench: Bench) -> None:
-    """Time a whole point in each precision, variant and batch size."""
-    flop, numbers = work(bench.pictures)
-    end = time.monotonic() + bench.left() / 2
-    plans = [(kind, size) for size in (4096, 1024, 8192) for kind in ("both", "triton", "cudnn")]
-    for precision in ("bfloat16", "tf32", "float16", "float32"):
-        base: Evaluator | None = None
+    """Time a whole point in each precision, library and batch size."""
+    plans = [(kind, size) for size in (4096, 1024) for kind in ("both", "triton", "cudnn", "folded", "plain")]
+    precisions = ("bfloat16", "tf32", "float16", "float32")
+    for i, precision in enumerate(precisions):
+        until = time.monotonic() + bench.left() / (len(precisions) + 1 - i)  # some is left for the steps after this one
         with bench.step("point", of=[precision]):
             base = made(bench, precision)
-        if base is None:
-            continue
-        until = (
-            time.monotonic()
-            + bench.left() * {"bfloat16": 0.35, "tf32": 0.45, "float16": 0.5, "float32": 0.8}[precision]
-        )
-        for kind, size in [("folded", 64)] if bench.small else plans:
-            if time.monotonic() > until:
-                bench.note("point", not_reached=[precision, kind, size])
-                continue
-            with bench.step("point", of=[precision, kind, size]), library(kind, precision):
-                variant = base.with_batches_of(size).with_variant("fused" if kind in ("cudnn", "triton") else kind)
-                launched = statistics.median(variant.point(0.01 * i, 0.01).seconds for i in range(2))
-                values = {"launched": launched, "loss": variant.point(0.0).values[0]}
-                if bench.device == "cuda":
-                    began = time.monotonic()
-                    graphs = variant.with_graphs()
-                    values["to record"] = time.monotonic() - began
-                    values["seconds"] = statistics.median(graphs.point(0.01 * i, 0.01).seconds for i in range(4))
-                    values["same"] = float(graphs.point(0.0).values[0] == values["loss"])
-                width = 2 if "16" in precision else 4
-                floors = flop / bench.limits.get(precision, 1e12), numbers * width / bench.limits.get("memory", 1e12)
-                bench.note("point", of=[precision, kind, size], floors=floors, **values)
+            for kind, size in [("folded", 64)] if bench.small else plans:
+                if time.monotonic() > until:
+                    bench.note("point", not_reached=[precision, kind, size])
+                    continue
+                with bench.step("point", of=[precision, kind, size]), library(kind, precision):
+                    variant = base.with_batches_of(size)
+                    time_point(
+                        bench, variant.with_variant(kind if kind in ("folded", "plain") else "fused"), precision, kind
+                    )
+
+
+def time_point(bench: Bench, evaluator: Evaluator, precision: str, kind: str) -> None:
+    """Note the time of a point, launched kernel by kernel and as CUDA graphs, beside its lower bounds."""
+    flop, numbers = work(bench.pictures)
+    floors = {
+        "arithmetic": flop / bench.limits[precision] if precision in bench.limits else 0.0,
+        "traffic": numbers * (2 if "16" in precision else 4) / bench.limits["memory"],
+    }
+    launched = statistics.median(evaluator.point(0.01 * i, 0.01).seconds for i in range(2))
+    values = {"launched": launched, "loss": evaluator.point(0.0).values[0]}
+    if bench.device == "cuda":
+        graphs = evaluator.with_graphs()
+        values["graphs"] = statistics.median(graphs.point(0.01 * i, 0.01).seconds for i in range(4))
+        values["same bits"] = float(graphs.point(0.0).values[0] == values["loss"])
+    bench.note("point", of=[precision, kind, evaluator.batch_size], floors=floors, **values)
 
 
 def compiled(bench: Bench) -> None:

@@ -118,7 +118,7 @@ def time_points(pictures: int, precision: str, variant: str, device: str, graphs
     results = []
     for captured in graphs:
         if captured:
-            evaluator = evaluator.with_graph()
+            evaluator = evaluator.with_graphs()
         evaluator.point(0.0, 0.0)
         seconds = statistics.median(evaluator.point(0.01 * i, 0.0).seconds for i in range(POINTS_TIMED))
         results.append(
