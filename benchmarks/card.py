@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from lossgrid.evaluation import Device, Evaluator, arithmetic, choose_device
 from lossgrid.evaluation import network as networks
-from lossgrid.evaluation.libraries import CuDNN, Nvidia, Triton
+from lossgrid.evaluation.libraries import CuDNN, Triton, TritonOrCuDNN
 from lossgrid.run.preparation import make_evaluator
 
 # input channels, output channels, height, stride, of the convolutions of ResNet-56
@@ -172,7 +172,11 @@ def library(kind: str, precision: str) -> Iterator[None]:
     """Make the variant ``fused`` use the kernels of ``kind``."""
     before = networks.library_for
     products = {"float32": "tf32x3"}.get(precision, "tf32")
-    of_kind = {"both": partial(Nvidia, products=products), "cudnn": CuDNN, "triton": partial(Triton, products=products)}
+    of_kind = {
+        "both": partial(TritonOrCuDNN, products=products),
+        "cudnn": CuDNN,
+        "triton": partial(Triton, products=products),
+    }
     if kind in of_kind:
         networks.library_for = lambda device: of_kind[kind](device.layer_dtype)
     try:

@@ -74,6 +74,34 @@ def test_values_are_those_of_the_cpu_in_float64(exact: np.ndarray, variant: str,
     np.testing.assert_allclose(losses(made), exact, rtol=TOLERANCES[precision])
 
 
+@pytest.mark.parametrize(
+    ("dtype", "products", "tolerance"),
+    [
+        (torch.float32, "tf32x3", 1e-6), (torch.float32, "tf32", 1e-3), (torch.float16, "tf32", 1e-3),
+        (torch.bfloat16, "tf32", 1e-2),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    ("c", "k", "size", "stride", "taps"),
+    [(16, 16, 32, 1, 3), (3, 16, 32, 1, 3), (16, 32, 15, 2, 3), (64, 64, 8, 1, 3), (40, 72, 7, 2, 1)],
+)
+def test_our_convolutions_are_those_of_float64(
+    c: int, k: int, size: int, stride: int, taps: int, dtype: torch.dtype, products: str, tolerance: float
+) -> None:
+    kernels = pytest.importorskip("lossgrid.evaluation.kernels", reason="NOT RUN: there is no Triton")
+    torch.manual_seed(0)
+    x, w, bias = (
+        torch.randn(*shape, device="cuda").to(dtype) for shape in ((33, c, size, size), (k, c, taps, taps), (k,))
+    )
+    exact = nn.functional.conv2d(x.double(), w.double(), bias.double(), stride=stride, padding=taps // 2)
+    z = torch.randn(exact.shape, device="cuda").to(dtype)
+    exact = (exact + z.double()).relu()
+    geometry = ((stride, stride), (taps // 2, taps // 2))
+    found = kernels.convolve(x, kernels.pack(w, dtype, products), bias, z, *geometry, True, products)
+    assert float((found.double() - exact).abs().max() / exact.abs().max()) < tolerance
+    assert torch.equal(found, kernels.convolve(x, kernels.pack(w, dtype, products), bias, z, *geometry, True, products))
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("variant", ["plain", "folded", "fused"])
 def test_points_replayed_as_cuda_graphs_are_the_same_bits(variant: str, precision: str) -> None:

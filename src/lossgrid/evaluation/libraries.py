@@ -128,7 +128,7 @@ class Triton:
 
 
 @dataclass(frozen=True)
-class Nvidia:
+class TritonOrCuDNN:
     """For each convolution the faster of our kernels and cuDNN's, as benchmarks/card.py measured on an H100.
 
     Attributes:
@@ -192,5 +192,5 @@ def _of_gpu(device: Device) -> Library:
     """Return our kernels beside cuDNN's where Triton is installed and the GPU has TF32, else those of cuDNN."""
     has_tf32 = torch.version.cuda is not None and torch.cuda.get_device_capability(device.torch_device) >= (8, 0)
     if has_tf32 and importlib.util.find_spec("triton") is not None:
-        return Nvidia(device.layer_dtype, PRODUCTS.get(device.precision, "tf32"))
+        return TritonOrCuDNN(device.layer_dtype, PRODUCTS.get(device.precision, "tf32"))
     return CuDNN(device.layer_dtype)

@@ -110,7 +110,7 @@ def refuse_other_function(
                 apart = distance(expected, found)
                 if apart <= device.format.variants:
                     continue
-                amplifies = point != THETA or of_values
+                amplifies = point != THETA or of_values or device.format.is_lower
                 if amplifies and apart <= AMPLIFIED * noise(forward, model, plane, point, batch, expected, device):
                     continue
                 where = "" if point == THETA else f" at ({point[0]:g}, {point[1]:g})"
