@@ -76,6 +76,7 @@ def compare(full: Surface, few: Surface | None, share: float) -> list[dict[str, 
 def told(name: str, ruler: Ruler, truth: np.ndarray, known: np.ndarray, found: np.ndarray) -> dict[str, Any]:
     """Return the row of a contestant that computed the points in ``known``."""
     off = ruler.distance(found, truth)[~known]
+    off = np.zeros(1) if known.all() else off
     share = {"95 %": np.quantile(off, 0.95), "worst": off.max(), "wrong": np.mean(off > 1)}
     return {"name": name, "points": known.mean(), "work": known.mean(), **{key: float(v) for key, v in share.items()}}
 

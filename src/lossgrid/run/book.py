@@ -210,6 +210,8 @@ def _report(surface: Surface, complete: bool, budget: Budget) -> None:
     if complete:
         seconds = duration(float(np.nansum(surface.seconds)))
         log.info("%s is complete: %d points, %s of computing", surface.path, surface.status.size, seconds)
+    elif not surface.pending:
+        log.warning("stopped by %s before an audit; run the same command again to go on", budget.why)
     else:
         log.warning(
             "stopped by %s with %d of %d points pending; run the same command again to go on",
