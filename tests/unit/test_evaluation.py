@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from lossgrid import directions
 from lossgrid.errors import InputError
 from lossgrid.evaluation import Device, Evaluator, Plane, choose_device
 from lossgrid.measures import make_objective
-from tests.builders import a_direction, a_network, an_evaluator
+from tests.builders import a_batch, a_direction, a_network, an_evaluator
 
 CPU = torch.device("cpu")
 
@@ -277,8 +278,23 @@ def test_places() -> None:
     if not torch.cuda.is_available():
         with pytest.raises(InputError, match="no CUDA device"):
             choose_device("cuda", "float32", local_rank=0)
-    with pytest.raises(InputError, match="tf32"):
-        choose_device("cpu", "tf32", local_rank=0)
+    for precision in ("tf32", "float16"):
+        with pytest.raises(InputError, match=precision):
+            choose_device("cpu", precision, local_rank=0)
+
+
+def test_what_overflows_in_float16_is_computed_in_float32(caplog: pytest.LogCaptureFixture) -> None:
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))  # the last layer computes in float32
+    made = an_evaluator(model, a_batch(6, 4, classes=3), precision="bfloat16")
+    half = replace(made, subject=replace(made.subject, device=replace(made.device, precision="float16")))
+    far = 1e6  # weights there are beyond 65504, the largest number of float16
+    with caplog.at_level("INFO", logger="lossgrid"):
+        near, beyond = half.point(0.1).values, half.point(far)
+    assert len(caplog.records) == 1
+    assert "not finite in float16" in caplog.text
+    assert near[0] == pytest.approx(half.point_in_float32(0.1)[0], rel=1e-2)
+    np.testing.assert_array_equal(beyond.values, half.point_in_float32(far))
+    assert np.isfinite(beyond.values).all()
 
 
 def test_a_place_is_named_by_its_gpu() -> None:

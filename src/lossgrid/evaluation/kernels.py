@@ -1,4 +1,4 @@
-"""Kernels in Triton, for CUDA: a convolution with what follows it, and what follows a convolution of cuDNN.
+"""A kernel in Triton, for CUDA: a convolution with the sum and the ReLU that follow it.
 
 cuDNN's tiles of the output are made for layers of 64 channels and more. The networks of Li et al. (2018) have 16 to
 64, where most of such a tile is empty. Here a program computes a block of pixels for all output channels. It adds the
@@ -65,23 +65,6 @@ def _convolve(
     if rectifies:
         total = tl.where(total < 0.0, 0.0, total)  # keeps NaN, as torch's ReLU does
     tl.store(y + at, total.to(y.dtype.element_ty), mask=written)
-
-
-@triton.jit
-def _finish(
-    x, bias, z, size, channels: tl.constexpr,
-    has_bias: tl.constexpr, adds: tl.constexpr, rectifies: tl.constexpr, block: tl.constexpr,
-):  # fmt: skip
-    """Compute x = act(x + bias + z) in place; channels are innermost."""
-    at = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
-    value = tl.load(x + at, mask=at < size).to(tl.float32)
-    if has_bias:
-        value += tl.load(bias + at % channels, mask=at < size).to(tl.float32)
-    if adds:
-        value += tl.load(z + at, mask=at < size).to(tl.float32)
-    if rectifies:
-        value = tl.where(value < 0.0, 0.0, value)
-    tl.store(x + at, value.to(x.dtype.element_ty), mask=at < size)
 
 
 @dataclass(frozen=True)
@@ -163,14 +146,3 @@ def convolve(
         tiles.of_pixels, tiles.of_channels, tiles.of_outputs, tiles.stages, tiles.cache, num_warps=tiles.warps,
     )  # fmt: skip
     return y
-
-
-def finish(x: torch.Tensor, bias: torch.Tensor | None, z: torch.Tensor | None, relu: bool) -> torch.Tensor:
-    """Return ``act(x + bias + z)``, written over ``x``, which must have channels innermost."""
-    z = None if z is None else z.contiguous(memory_format=torch.channels_last)
-    block = 1024
-    _finish[(triton.cdiv(x.numel(), block),)](
-        x, x if bias is None else bias, x if z is None else z, x.numel(), x.shape[1],
-        bias is not None, z is not None, relu, block, num_warps=4,
-    )  # fmt: skip
-    return x
