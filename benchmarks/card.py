@@ -305,7 +305,6 @@ def main() -> None:
     bench.note("machine", **describe(), parameters=sum(one.numel() for one in network().parameters()))
     with bench.step("peaks"):
         bench.limits = peaks(bench.on("float32"))
-        bench.limits["float16"] = bench.limits["bfloat16"]
         bench.note("peaks", **bench.limits)
     steps = {"bits": bits, "again": again, "layers": layers, "points": points, "profile": profile, "compiled": compiled}
     with arithmetic.restored():
