@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from lossgrid import data, directions
 from lossgrid.data import Batch
@@ -219,3 +221,16 @@ def an_evaluator(
         reach=reach,
     )
     return Evaluator.of(subject, data.all_to_device(splits, transfer, batch_size=batch_size), objectives, more)
+
+
+def moved_loss(
+    model: nn.Module, samples: tuple[torch.Tensor, torch.Tensor], delta: Mapping[str, torch.Tensor], alpha: float
+) -> float:
+    """Return the cross-entropy at a point, in float64: each entry moved by itself, sample by sample."""
+    there = copy.deepcopy(model).double().eval()
+    with torch.no_grad():
+        for name, entry in there.named_parameters():
+            if name in delta:
+                entry += alpha * delta[name]
+        pairs = zip(*samples, strict=True)
+        return float(np.mean([float(F.cross_entropy(there(x[None].double()), y[None])) for x, y in pairs]))

@@ -11,7 +11,6 @@ import pytest
 import safetensors.torch
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 import lossgrid
 from lossgrid import cli, directions, models, store
@@ -20,7 +19,7 @@ from lossgrid.evaluation.conversion import to_device
 from lossgrid.evaluation.device import choose_device
 from lossgrid.run.study import load_model
 from lossgrid.settings import RunConfig, resolve
-from tests.builders import a_batch, a_perceptron
+from tests.builders import a_batch, a_perceptron, moved_loss
 
 HALVES = [torch.bfloat16, torch.float16]
 REFERENCE = "tests.unit.test_half_precision"
@@ -53,17 +52,6 @@ def samples() -> tuple[torch.Tensor, torch.Tensor]:
     return a_batch(30, 6, classes=3)
 
 
-def loss_of(model: nn.Module, delta: dict[str, torch.Tensor], alpha: float) -> float:
-    """Return the loss at a point, in float64: the weights widened first, then each moved by itself."""
-    there = copy.deepcopy(model).double().eval()
-    with torch.no_grad():
-        for name, entry in there.named_parameters():
-            if name in delta:
-                entry += alpha * delta[name]
-        pairs = zip(*samples(), strict=True)
-        return float(np.mean([float(F.cross_entropy(there(x[None].double()), y[None])) for x, y in pairs]))
-
-
 @pytest.mark.parametrize("made", [bfloat16, float16, Sequence])
 def test_a_network_of_half_precision_moves_in_float32(made: Any) -> None:
     """At alpha = 1e-4, rounded to bfloat16, nearly no weight would move."""
@@ -73,7 +61,7 @@ def test_a_network_of_half_precision_moves_in_float32(made: Any) -> None:
     theta = directions.parameters(model)
     delta = directions.Random(0).of_axis(model, 0)
     line = lossgrid.evaluate(model, samples(), alpha=(-1e-4, 1e-4, 3))
-    expected = np.array([loss_of(model, delta, alpha) for alpha in (-1e-4, 0, 1e-4)])
+    expected = np.array([moved_loss(model, samples(), delta, alpha) for alpha in (-1e-4, 0, 1e-4)])
     np.testing.assert_allclose(line["train_loss"], expected, rtol=2e-6)
     slope = line["train_loss"][2] - line["train_loss"][0]
     assert slope == pytest.approx(expected[2] - expected[0], rel=0.05)
@@ -111,7 +99,9 @@ def test_a_checkpoint_keeps_its_digits_in_a_network_of_half_precision(
 def test_a_network_in_float32_lies_at_the_end_of_a_line_from_one_in_bfloat16(caplog: pytest.LogCaptureFixture) -> None:
     start, end = bfloat16(), nn.Sequential(nn.Flatten(), a_perceptron(6, 5, 3, seed=9))
     line = lossgrid.evaluate(start, samples(), alpha=(0, 1, 2), to=end)
-    np.testing.assert_allclose(line["train_loss"], [loss_of(start, {}, 0), loss_of(end, {}, 0)], rtol=2e-6)
+    np.testing.assert_allclose(
+        line["train_loss"], [moved_loss(start, samples(), {}, 0), moved_loss(end, samples(), {}, 0)], rtol=2e-6
+    )
     assert "digits" not in caplog.text
 
 
@@ -120,7 +110,7 @@ def test_a_network_in_float64_lies_at_the_end_of_a_line_in_float64(caplog: pytes
     with torch.no_grad():
         end[0].weight.mul_(1 + 1e-9)
     line = lossgrid.evaluate(start, samples(), alpha=(0, 1, 2), to=end, precision="float64")
-    np.testing.assert_allclose(line["train_loss"][1], loss_of(end, {}, 0), rtol=1e-14)
+    np.testing.assert_allclose(line["train_loss"][1], moved_loss(end, samples(), {}, 0), rtol=1e-14)
     assert "digits" not in caplog.text
 
 

@@ -13,14 +13,13 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 import lossgrid
 from lossgrid import cli, directions, store
 from lossgrid.directions import Around, Choice, moving
 from lossgrid.errors import InputError
 from lossgrid.surface.summary import as_lines, summarise
-from tests.builders import a_batch, a_network
+from tests.builders import a_batch, a_network, moved_loss
 
 REFERENCE = "tests.unit.test_move"
 
@@ -70,17 +69,6 @@ def line(model: nn.Module, **how: Any) -> lossgrid.Surface:
     return lossgrid.evaluate(model, samples(), alpha=(-1, 1, 3), precision="float64", **how)
 
 
-def loss_of(model: nn.Module, delta: dict[str, torch.Tensor], alpha: float) -> float:
-    """Return the loss at a point, in float64: each entry moved by itself, sample by sample."""
-    there = copy.deepcopy(model).double().eval()
-    with torch.no_grad():
-        for name, entry in there.named_parameters():
-            if name in delta:
-                entry += alpha * delta[name]
-        pairs = zip(*samples(), strict=True)
-        return float(np.mean([float(F.cross_entropy(there(x[None].double()), y[None])) for x, y in pairs]))
-
-
 def random_delta(model: nn.Module, **how: Any) -> dict[str, torch.Tensor]:
     theta = directions.parameters(model)
     return directions.normalise(directions.gaussian(theta, seed=0, axis=0, **how), theta, "filter")
@@ -107,7 +95,7 @@ def test_the_chosen_entries_move_as_they_do_with_all_others(how: dict[str, Any],
     own = dict(model.named_parameters())
     assert surface.origin.moved.numbers == sum(own[name].numel() for name in moved)
     everything = random_delta(model, perturb_bias_and_norm=True)
-    expected = [loss_of(model, {name: everything[name] for name in moved}, alpha) for alpha in (-1, 0, 1)]
+    expected = [moved_loss(model, samples(), {name: everything[name] for name in moved}, alpha) for alpha in (-1, 0, 1)]
     np.testing.assert_allclose(surface["train_loss"], expected, rtol=1e-12)
 
 
@@ -161,7 +149,7 @@ def test_only_the_chosen_entries_lead_to_another_network(caplog: pytest.LogCaptu
     surface = line(start, to=end, freeze="2.*")
     delta = {n: e.detach().double() - dict(start.named_parameters())[n].detach().double()
              for n, e in end.named_parameters() if not n.startswith("2.")}  # fmt: skip
-    expected = [loss_of(start, delta, alpha) for alpha in (-1, 0, 1)]
+    expected = [moved_loss(start, samples(), delta, alpha) for alpha in (-1, 0, 1)]
     np.testing.assert_allclose(surface["train_loss"], expected, rtol=1e-12)
     assert "4 of 6 entries lead to to[0]; all others stay as in the trained network" in caplog.text
 
@@ -203,7 +191,9 @@ def test_functions_are_told_which_entries_move(source: Callable[..., Any]) -> No
     model = adapted()
     surface = line(model, move="*lora_*", directions=source)
     delta = {name: torch.ones_like(entry) for name, entry in model.named_parameters() if "lora" in name}
-    np.testing.assert_allclose(surface["train_loss"], [loss_of(model, delta, a) for a in (-1, 0, 1)], rtol=1e-12)
+    np.testing.assert_allclose(
+        surface["train_loss"], [moved_loss(model, samples(), delta, a) for a in (-1, 0, 1)], rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,6 @@ def _convolve(
     channels: tl.constexpr, out_channels: tl.constexpr, rows: tl.constexpr, columns: tl.constexpr,
     has_bias: tl.constexpr, adds: tl.constexpr, rectifies: tl.constexpr, products: tl.constexpr,
     of_pixels: tl.constexpr, of_channels: tl.constexpr, of_outputs: tl.constexpr, stages: tl.constexpr,
-    cache: tl.constexpr,
 ):  # fmt: skip
     """Compute y = act(conv(x, w) + bias + z) for a block of pixels and output channels; all are NHWC, w is RSCK."""
     pixel = tl.program_id(0) * of_pixels + tl.arange(0, of_pixels)
@@ -48,7 +47,7 @@ def _convolve(
         inside = (pixel < pixels) & (h >= 0) & (h < height) & (v >= 0) & (v < width)
         x_at = x_of_image + (h * width + v) * channels
         there = inside[:, None] & (c[None, :] < channels)
-        a = tl.load(x_at[:, None] + c[None, :], mask=there, other=0.0, cache_modifier=cache)
+        a = tl.load(x_at[:, None] + c[None, :], mask=there, other=0.0)
         if products == "tf32":
             a = tl.inline_asm_elementwise("cvt.rna.tf32.f32 $0, $1;", "=r,r", [a], tl.float32, is_pure=True, pack=1)
         w_at = (tap * channels + c) * out_channels
@@ -77,7 +76,6 @@ class Tiles:
         of_outputs: Output channels.
         warps: Warps that compute a block.
         stages: Products whose input is loaded ahead into shared memory; with 1 none, and L1 serves the taps.
-        cache: Where loads are cached: ``.ca`` in L1 too, ``.cg`` not; empty: as Triton chooses.
     """
 
     of_pixels: int = 128
@@ -85,7 +83,6 @@ class Tiles:
     of_outputs: int = 64
     warps: int = 4
     stages: int = 3
-    cache: str = ""
 
     def fitted(self, channels: int, out_channels: int) -> Tiles:
         """Return the same, with no more channels than there are; products need at least 16."""
@@ -143,6 +140,6 @@ def convolve(
     _convolve[grid](
         x, w, y if bias is None else bias, y if z is None else z, y, pixels, height, width, out_height, out_width,
         *stride, *padding, c, k, r, s, bias is not None, z is not None, relu, products,
-        tiles.of_pixels, tiles.of_channels, tiles.of_outputs, tiles.stages, tiles.cache, num_warps=tiles.warps,
+        tiles.of_pixels, tiles.of_channels, tiles.of_outputs, tiles.stages, num_warps=tiles.warps,
     )  # fmt: skip
     return y
