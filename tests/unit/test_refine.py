@@ -1,10 +1,9 @@
-"""Refinement: nested lattices, sweeps, audits and the plan that they make, on known surfaces."""
+"""Refinement: sweeps, audits and the plan that they make, on known surfaces."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,10 @@ import numpy.typing as npt
 import pytest
 
 from lossgrid.sampling import Picture, Refine, Tolerance
+from lossgrid.sampling.asked import Asked
 from lossgrid.sampling.audit import MOST_WRONG, confidence_of, judge, most_wrong, order_of, size_of, widening
-from lossgrid.sampling.hierarchy import levels_of
-from lossgrid.sampling.nested import Halving, index_sets
 from lossgrid.sampling.ruler import Ruler
-from lossgrid.sampling.sweep import Lattices, sweep
+from lossgrid.sampling.sweep import Places, sweep
 from lossgrid.surface import Axis, Grid, Results, Work
 from lossgrid.surface.quantity import accuracy, loss
 
@@ -96,83 +94,103 @@ def assert_same(one: Picture | None, other: Picture | None) -> None:
     assert one.refinement == other.refinement
 
 
-# nested sets
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 6, 7, 25, 26, 51, 100, 101, 251])
-def test_index_sets_are_nested_and_end_with_all(count: int) -> None:
-    sets = index_sets(count, 4)
-    assert sets[-1].tolist() == list(range(count))
-    assert len(sets[0]) <= 5
-    for coarse, fine in pairwise(sets):
-        assert set(coarse) < set(fine)
-        assert coarse[0] == 0
-        assert coarse[-1] == count - 1
-    if count % 2 and count > 2:
-        assert count // 2 in sets[0]
-
-
-@pytest.mark.parametrize("count", [5, 6, 10, 26, 51])
-def test_cubics_are_predicted_to_the_last_digits_on_any_axis(count: int) -> None:
-    x = np.cumsum(np.random.default_rng(count).uniform(0.5, 1.5, count))
-    values = 2 - x + 0.3 * x**2 - 0.02 * x**3
-    for coarse, fine in pairwise(index_sets(count, 4)):
-        if len(coarse) > 3:
-            found = Halving(coarse, fine, x).predict(values[coarse][np.newaxis])
-            np.testing.assert_allclose(found[0], values[fine], rtol=1e-9, atol=1e-9)
-
-
-def test_beside_a_value_that_is_not_finite_only_both_sides_are_used() -> None:
-    x = np.arange(9.0)
-    coarse, fine = np.array([0, 2, 4, 6, 8]), np.arange(9)
-    values = np.array([0.0, 4.0, 16.0, np.nan, 64.0])
-    found = Halving(coarse, fine, x).predict(values)
-    assert found[1] == 2.0
-    assert found[3] == 10.0
-    assert np.isnan(found[[5, 6, 7]]).all()
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (1, 401), (2, 2), (3, 51), (25, 25), (26, 51), (51, 7)])
-def test_the_last_level_is_the_grid(shape: tuple[int, int]) -> None:
-    grid = grid_of(*shape)
-    beta = np.zeros(1) if grid.beta is None else grid.beta.values()
-    coarsest, levels = levels_of(grid.alpha.values(), beta)
-    seen = np.zeros(shape, dtype=int)
-    seen[np.ix_(*coarsest)] += 1
-    for level in levels:
-        part = seen[level.points]
-        part[level.is_new] += 1
-        seen[level.points] = part
-    assert (seen == 1).all()
-
-
 # sweeps
 
 
-def test_a_surface_of_the_third_degree_needs_two_levels() -> None:
+def places_of(grid: Grid) -> Places:
+    beta = np.zeros(1) if grid.beta is None else grid.beta.values()
+    return Places.of(grid.alpha.values(), beta, grid.centre)
+
+
+def asked_of(truth: Array, known: npt.NDArray[np.bool_]) -> Asked:
+    return Asked.of(truth.shape, np.where(known, truth, np.nan), known)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (1, 401), (2, 2), (3, 51), (25, 25), (26, 51), (51, 7), (51, 51)])
+def test_the_first_lattice_has_the_corners_and_what_is_beside_theta(shape: tuple[int, int]) -> None:
+    grid = grid_of(*shape)
+    first = places_of(grid).first()
+    assert first.shape == shape
+    assert first[[0, 0, -1, -1], [0, -1, 0, -1]].all()
+    assert first.sum() <= 25 + 5
+    if grid.centre is not None:
+        row, column = grid.centre
+        assert first[max(0, row - 1) : row + 2, column].all()
+        assert first[row, max(0, column - 1) : column + 2].all()
+
+
+def test_points_of_a_round_keep_apart_the_most_urgent_first() -> None:
+    random = np.random.default_rng(0)
+    places = Places.of(np.cumsum(random.uniform(1, 2, 23)), np.linspace(0, 3, 17), None)
+    urgency = np.where(random.random(places.shape) < 0.7, random.integers(0, 9, places.shape), 0.0)
+    reach = random.uniform(0, 0.2, places.shape)
+    expected: list[tuple[int, int]] = []
+    order = sorted(np.ndindex(*places.shape), key=lambda at: (-urgency[at], at))
+    for row, column in order:
+        near = [
+            max(abs(places.beta[row] - places.beta[i]), abs(places.alpha[column] - places.alpha[j])) <= reach[i, j]
+            for i, j in expected
+        ]
+        if urgency[row, column] > 0 and not any(near):
+            expected.append((row, column))
+    found = places.apart(urgency, reach)
+    assert sorted(expected) == [tuple(at) for at in np.argwhere(found).tolist()]
+    assert 0 < found.sum() < np.count_nonzero(urgency)
+
+
+def test_a_plane_needs_the_first_lattice_alone() -> None:
     grid = grid_of(51, 51)
-    truth = truth_of(lambda x, y: 3 + x**3 - x * y**2 + 0.5 * y**3, grid)
-    lattices = Lattices.of(grid.alpha.values(), grid.beta.values(), None)  # type: ignore[union-attr]
-    known = np.zeros(grid.rows, dtype=bool)
-    while True:
-        found = sweep(lattices, [accuracy("train")], truth, known, Tolerance(0.01), given=np.zeros_like(known))
-        if not found.missing.any():
-            break
-        known |= found.missing
-    assert set(np.unique(found.level)) == {0, 1, 255}
-    np.testing.assert_allclose(found.values, truth, rtol=1e-10)
+    truth = truth_of(lambda x, y: 3 + 0.5 * x - y, grid)
+    first = places_of(grid).first()
+    nothing = np.zeros_like(first)
+    found = sweep(places_of(grid), [accuracy("train")], asked_of(truth, first), Tolerance(0.01), given=nothing, limit=1)
+    np.testing.assert_array_equal(found.wanted, first)
+    np.testing.assert_allclose(found.values, truth, rtol=1e-7)
+    assert (found.spread < 1e-4).all()
 
 
 def test_a_sweep_depends_on_nothing_but_the_points_it_wants() -> None:
     grid = grid_of(26, 51)
     truth = truth_of(cliff, grid)
-    lattices = Lattices.of(grid.alpha.values(), grid.beta.values(), grid.centre)  # type: ignore[union-attr]
     everything, nothing = np.ones(grid.rows, dtype=bool), np.zeros(grid.rows, dtype=bool)
-    found = sweep(lattices, [LOSS], truth, everything, Tolerance(0.01), given=nothing)
+    settings: Any = {"given": nothing, "limit": 0.7}
+    found = sweep(places_of(grid), [LOSS], asked_of(truth, everything), Tolerance(0.01), **settings)
     wanted = np.where(found.wanted, truth, 12345.0)
-    again = sweep(lattices, [LOSS], wanted, everything, Tolerance(0.01), given=nothing)
+    again = sweep(places_of(grid), [LOSS], asked_of(wanted, everything), Tolerance(0.01), **settings)
     np.testing.assert_array_equal(found.level, again.level)
     np.testing.assert_array_equal(found.values, again.values)
+
+
+def test_rounds_come_one_after_the_other() -> None:
+    grid = grid_of(51, 51)
+    truth = truth_of(waves, grid)
+    asked = Asked.of(truth.shape, None, None)
+    sizes = []
+    while True:
+        found = sweep(places_of(grid), [LOSS], asked, Tolerance(0.01), given=np.zeros(grid.rows, bool), limit=0.7)
+        asked.level[...] = found.level
+        if not found.missing.any():
+            break
+        assert set(np.unique(found.level[found.missing])) == {len(sizes)}
+        assert np.isnan(found.values).all()
+        sizes.append(np.count_nonzero(found.missing))
+        asked.known[found.missing] = True
+        asked.values[:, found.missing] = truth[:, found.missing]
+    assert len(sizes) > 2
+    assert sum(sizes) == np.count_nonzero(found.wanted)
+
+
+@pytest.mark.parametrize("function", [bowl, waves, cliff])
+@pytest.mark.parametrize("limit", [0.3, 1.0])
+def test_errors_are_as_large_as_expected(function: Function, limit: float) -> None:
+    """95 of 100 normal errors are within the spread; these errors are not normal, so 88 must be."""
+    grid = grid_of(51, 51)
+    truth = truth_of(function, grid)
+    everything, nothing = np.ones(grid.rows, dtype=bool), np.zeros(grid.rows, dtype=bool)
+    found = sweep(places_of(grid), [LOSS], asked_of(truth, everything), Tolerance(0.01), given=nothing, limit=limit)
+    off = found.rulers[0].distance(found.values[0], truth[0])[~found.wanted]
+    assert np.mean(off <= found.spread[0][~found.wanted]) > 0.88
+    assert np.mean(off > 1) < 0.02
 
 
 # plans
@@ -364,14 +382,13 @@ def test_an_audit_that_finds_nothing_passes(points: int) -> None:
 
 
 def test_a_planted_spike_is_counted_at_the_stated_rate() -> None:
-    """A spike of 10 % of the grid between points of the lattices: the audit fails and the plan goes on to find it."""
-    grid = grid_of(51, 51)
+    """Spikes at 10 % of the points, none of them wanted: the audit fails, and the plan goes on to find them."""
+    grid = grid_of(35, 35)
     truth = truth_of(bowl, grid)
+    free = np.flatnonzero(~computed_by(plan_of(grid), truth).ravel())
     found = 0
     for run in range(40):
         spiky = truth.copy()
-        done = computed_by(plan_of(grid), truth)
-        free = np.flatnonzero(~done.ravel())
         where = np.random.default_rng(run).choice(free, size=len(free) // 10, replace=False)
         spiky.reshape(-1)[where] *= 5
         plan = Refine(grid, [LOSS], Tolerance(0.01), digest=f"run {run}")

@@ -1,4 +1,4 @@
-"""Splines of scattered points against one large system of equations, and on surfaces that they reproduce."""
+"""Splines of scattered points and their errors, against one large system of equations, and on what they reproduce."""
 
 from __future__ import annotations
 
@@ -6,91 +6,97 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lossgrid.sampling.spline import NEAREST, smooth
+from lossgrid.sampling.spline import LEAST, NEAREST, Nodes
 
 Array = npt.NDArray[np.float64]
 
 
-def reference(alpha: Array, beta: Array, values: Array, known: npt.NDArray[np.bool_]) -> Array:
-    """Return the spline of all known points at all points: r^3 and a plane, in ranges of the axes, one system."""
-    x = (alpha - alpha[0]) / (alpha[-1] - alpha[0])
-    y = (beta - beta[0]) / (beta[-1] - beta[0])
-    everywhere = np.array([(x[j], y[i]) for i in range(len(y)) for j in range(len(x))])
-    nodes = everywhere[known.ravel()]
-    n = len(nodes)
+def reference(places: Array, values: Array, at: Array) -> tuple[Array, float]:
+    """Return the spline of all nodes at a point, r^3 and a plane, and the power function; one system each."""
+    n = len(places)
     system = np.zeros((n + 3, n + 3))
     for i in range(n):
         for j in range(n):
-            system[i, j] = np.hypot(*(nodes[i] - nodes[j])) ** 3
-        system[i, n:] = system[n:, i] = 1, *nodes[i]
-    found = []
-    for one in values:
-        weights = np.linalg.solve(system, np.append(one[known], [0.0, 0.0, 0.0]))
-        row = [weights[n] + weights[n + 1 :] @ p + sum(weights[i] * np.hypot(*(p - nodes[i])) ** 3 for i in range(n))
-               for p in everywhere]  # fmt: skip
-        found.append(np.reshape(row, known.shape))
-    return np.stack(found)
+            system[i, j] = np.hypot(*(places[i] - places[j])) ** 3
+        system[i, n:] = system[n:, i] = 1, *places[i]
+    coefficients = [np.linalg.solve(system, np.append(one, [0.0, 0.0, 0.0])) for one in values]
+    row = np.array([*(np.hypot(*(at - place)) ** 3 for place in places), 1, *at])
+    weights = np.linalg.solve(system, row)[:n]
+    # The variance of the error of a random function: of its value less the weighted sum of the nodes' values.
+    square = weights @ system[:n, :n] @ weights - 2 * weights @ row[:n]
+    return np.array([one @ row for one in coefficients]), float(np.sqrt(square))
 
 
-def scattered(shape: tuple[int, int], count: int, seed: int = 0) -> npt.NDArray[np.bool_]:
-    known = np.zeros(shape, dtype=bool)
-    known.ravel()[np.random.default_rng(seed).permutation(known.size)[:count]] = True
-    return known
+def scattered(count: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).random((count, 2))
 
 
-@pytest.mark.parametrize("alpha", [np.linspace(-1, 1, 13), np.cumsum(np.random.default_rng(3).uniform(1, 2, 13))])
-def test_so_few_points_make_the_spline_of_all(alpha: Array) -> None:
-    beta = np.linspace(-0.1, 0.3, 11)
-    known = scattered((11, 13), NEAREST)
-    values = np.random.default_rng(1).normal(size=(2, 11, 13))
-    found = smooth(alpha, beta, np.where(known, values, np.nan), known, ~known)
-    expected = reference(alpha, beta, values, known)
-    np.testing.assert_allclose(found[:, ~known], expected[:, ~known], rtol=1e-7, atol=1e-8)
-    np.testing.assert_array_equal(found[:, known], values[:, known])
+def test_so_few_nodes_make_the_spline_of_all() -> None:
+    places, at = scattered(NEAREST), scattered(40, 1)
+    values = np.random.default_rng(1).normal(size=(2, NEAREST))
+    found = Nodes.of(places, values).predict(at)
+    expected = [reference(places, values, one) for one in at]
+    np.testing.assert_allclose(found.values.T, [value for value, _ in expected], rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(found.power, [power for _, power in expected], rtol=1e-5)
+    distances = np.hypot(*(at[:, np.newaxis] - places).transpose(2, 0, 1))
+    np.testing.assert_allclose(found.distance, distances.min(axis=1))
+    np.testing.assert_array_equal(found.near[:, 0], distances.argmin(axis=1))
 
 
-def test_a_plane_is_reproduced_from_any_points() -> None:
-    alpha, beta = np.linspace(-1, 1, 31), np.linspace(0, 5, 27)
-    values = (3 - 2 * alpha + 0.5 * beta[:, np.newaxis])[np.newaxis]
-    known = scattered((27, 31), 200)
-    np.testing.assert_allclose(smooth(alpha, beta, values, known, ~known), values, rtol=1e-7)
+def test_each_node_is_predicted_from_the_others() -> None:
+    places = scattered(NEAREST + 1)
+    values = np.random.default_rng(2).normal(size=(1, NEAREST + 1))
+    found = Nodes.of(places, values).left_out()
+    for node in range(len(places)):
+        others = np.delete(np.arange(len(places)), node)
+        value, power = reference(places[others], values[:, others], places[node])
+        np.testing.assert_allclose(found.values[:, node], value, rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(found.power[node], power, rtol=1e-5)
+        assert node not in found.near[node]
 
 
-def test_points_far_away_change_nothing() -> None:
-    alpha = beta = np.linspace(-1, 1, 40)
-    values = np.random.default_rng(0).normal(size=(1, 40, 40))
-    known = scattered((40, 40), 400)
-    found = smooth(alpha, beta, values, known, ~known)
-    other = np.array(values)
-    other[:, 30:, 30:] += 100
-    np.testing.assert_array_equal(smooth(alpha, beta, other, known, ~known)[:, :10, :10], found[:, :10, :10])
-    assert known.sum() > NEAREST
+def test_a_plane_is_reproduced_from_any_nodes() -> None:
+    places, at = scattered(200), scattered(100, 1)
+    found = Nodes.of(places, (3 - 2 * places[:, 0] + 0.5 * places[:, 1])[np.newaxis]).predict(at)
+    np.testing.assert_allclose(found.values[0], 3 - 2 * at[:, 0] + 0.5 * at[:, 1], rtol=1e-7)
 
 
-@pytest.mark.parametrize("rows", [1, 20])
-def test_points_on_one_line_and_lines_have_a_spline(rows: int) -> None:
-    alpha, beta = np.linspace(-1, 1, 61), np.linspace(-1, 1, rows) if rows > 1 else np.zeros(1)
-    values = np.broadcast_to(np.sin(3 * alpha), (1, rows, 61)).copy()
-    known = np.zeros((rows, 61), dtype=bool)
-    known[rows // 2, ::2] = True
-    found = smooth(alpha, beta, values, known, ~known)
-    assert np.isfinite(found).all()
-    np.testing.assert_allclose(found[:, rows // 2], values[:, rows // 2], atol=1e-3)
+def test_equal_values_are_predicted_to_the_bit() -> None:
+    found = Nodes.of(scattered(200), np.full((1, 200), 0.1)).predict(scattered(100, 1))
+    assert (found.values == 0.1).all()
 
 
-@pytest.mark.parametrize("count", [0, 1, 2])
-def test_fewer_points_than_a_plane_needs_tell_nothing(count: int) -> None:
-    known = scattered((5, 5), count)
-    found = smooth(np.linspace(0, 1, 5), np.linspace(0, 1, 5), np.ones((1, 5, 5)), known, ~known)
-    assert np.isnan(found[:, ~known]).all()
+def test_nodes_far_away_change_nothing() -> None:
+    places = scattered(400)
+    values = np.random.default_rng(0).normal(size=(1, 400))
+    at = scattered(50, 1) * 0.3
+    found = Nodes.of(places, values).predict(at)
+    other = np.where(places.min(axis=1) > 0.7, values + 100, values)
+    np.testing.assert_array_equal(Nodes.of(places, other).predict(at).values, found.values)
+    assert (other != values).any()
 
 
-def test_values_that_are_not_finite_are_not_used() -> None:
-    alpha = beta = np.linspace(-1, 1, 15)
-    values = (alpha + beta[:, np.newaxis])[np.newaxis].copy()
-    known = scattered((15, 15), 60)
-    bad = np.argwhere(known)[::7]
-    values[:, bad[:, 0], bad[:, 1]] = np.nan
-    found = smooth(alpha, beta, values, known, ~known)
-    expected = np.broadcast_to(alpha + beta[:, np.newaxis], found.shape)
-    np.testing.assert_allclose(found[:, ~known], expected[:, ~known], atol=1e-7)
+@pytest.mark.parametrize("across", [0.0, 0.5])
+def test_nodes_on_one_line_have_a_spline(across: float) -> None:
+    x = np.linspace(0, 1, 31)
+    nodes = Nodes.of(np.stack([np.full(31, across), x], axis=1), np.sin(3 * x)[np.newaxis])
+    at = np.linspace(0, 1, 61)
+    found = nodes.predict(np.stack([np.full(61, across), at], axis=1))
+    np.testing.assert_allclose(found.values[0], np.sin(3 * at), atol=1e-3)
+
+
+@pytest.mark.parametrize("count", [LEAST, NEAREST // 2, 3 * NEAREST])
+def test_the_power_of_a_spline_grows_with_the_distance_to_its_nodes(count: int) -> None:
+    nodes = Nodes.of(scattered(count), np.zeros((1, count)))
+    near = nodes.predict(nodes.places + 1e-3)
+    far = nodes.predict(nodes.places + 1e-2)
+    assert (near.power < far.power).all()
+    assert near.power.max() < 1e-2
+
+
+def test_very_close_nodes_are_no_trouble() -> None:
+    """A line of 100,001 points has neighbours beside theta* at 1e-5 of its length: all there is lost to round-off."""
+    x = np.array([0, 0.25, 0.49999, 0.5, 0.50001, 0.75, 1.0])
+    nodes = Nodes.of(np.stack([np.zeros(7), x], axis=1), (x**2)[np.newaxis])
+    assert np.isfinite(nodes.left_out().power).all()
+    assert (nodes.left_out().power > 0).all()

@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
-from lossgrid.sampling.hierarchy import Mask
-from lossgrid.sampling.nested import Array
 from lossgrid.surface import Work
 from lossgrid.surface.lattice import works
+
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+NEVER = 255  # the level of points that no round wants
 
 
 @dataclass(frozen=True)
@@ -21,12 +25,14 @@ class Asked:
         values: Shape ``(n_quantities, n_beta, n_alpha)``, float64; NaN where not known.
         known: Which points have values, ``(n_beta, n_alpha)``, bool.
         handed: Which points need not be asked for, likewise.
+        level: The round in which a point was wanted, ``NEVER`` for others, ``(n_beta, n_alpha)``, uint8.
         samples: Number of samples of each split; 0 for all.
     """
 
     values: Array
     known: Mask
     handed: Mask
+    level: npt.NDArray[np.uint8]
     samples: int = 0
 
     @classmethod
@@ -40,7 +46,8 @@ class Asked:
             samples: Number of samples; 0 for all.
         """
         there = np.zeros(shape[1:], dtype=bool) if known is None else known.copy()
-        return cls(np.full(shape, np.nan) if values is None else values.copy(), there, there.copy(), samples)
+        found = np.full(shape, np.nan) if values is None else values.copy()
+        return cls(found, there, there.copy(), np.full(shape[1:], NEVER, dtype=np.uint8), samples)
 
     def ask(self, points: Mask, origin: tuple[int, int]) -> Iterator[Work]:
         """Yield work for those of ``points`` that were not asked for before; ``origin`` is a point of all lattices."""

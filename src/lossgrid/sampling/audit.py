@@ -20,7 +20,7 @@ Array = npt.NDArray[np.float64]
 CONFIDENCE = 0.95
 MOST_WRONG = 0.05  # share of the interpolated points that may be further off than the tolerance
 FIRST = 0.8  # share of the doubt that the first audit spends; each later one spends half of what is left
-SHARE = 0.04  # of the points: a larger audit costs more than it tells
+SHARE = 0.025  # of the points: a larger audit costs more than it tells
 MOST_FORGIVEN = 8  # wrong points of an audit that passes
 LEAST_BAR = 0.01  # tolerances: the shortest error bar before it is scaled
 

@@ -14,13 +14,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lossgrid.sampling.asked import Asked
-from lossgrid.sampling.hierarchy import Mask
+from lossgrid.sampling.asked import Asked, Mask
 from lossgrid.sampling.ruler import Tolerance
-from lossgrid.sampling.sweep import Lattices, Sweep, sweep
+from lossgrid.sampling.sweep import Places, Sweep, sweep
 from lossgrid.surface import Quantity
 
-CHEAP = 4  # times the caution of points on all samples: an estimate costs little
+CHEAP = 4  # estimates may be off by so many times less than values on all samples: they cost little
 
 
 @dataclass(frozen=True)
@@ -31,11 +30,13 @@ class Estimate:
         sweep: Its values, and the points that are wanted on all samples.
         missing: Points that are needed first on all samples, ``(n_beta, n_alpha)``, bool.
         missing_few: Those that are needed first on fewer samples.
+        base: The surface on fewer samples; None without, or where points of it are missing.
     """
 
     sweep: Sweep
     missing: Mask
     missing_few: Mask
+    base: Sweep | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -44,46 +45,50 @@ class Estimate:
 
 
 def estimate(
-    lattices: Lattices,
+    places: Places,
     quantities: Sequence[Quantity],
     exact: Asked,
     few: Asked | None,
     tolerance: Tolerance,
     *,
     given: Mask,
-    caution: float,
+    limit: float,
+    base: Sweep | None = None,
     to_the_end: bool = False,
 ) -> Estimate:
-    """Return the surface that known values make.
+    """Return the surface that known values make; the rounds that they allow are noted in ``exact`` and ``few``.
 
     Args:
-        lattices: The grid.
+        places: The grid.
         quantities: The quantities of a point.
         exact: Values on all samples.
         few: Values on fewer samples; None to interpolate those on all.
         tolerance: How far values may be off.
-        given: Points whose values are used though no cell wants them.
-        caution: A factor of all surpluses.
-        to_the_end: Interpolate points that are wanted and not known, too.
+        given: Points whose values are used though no round wanted them.
+        limit: The largest standard error of a point that is not wanted, in tolerances.
+        base: The surface on fewer samples, where it is known already.
+        to_the_end: Interpolate through all known points, and note nothing.
     """
-    if few is None:
+
+    def swept(asked: Asked, known: Mask, limit: float, base: Sweep | None = None) -> Sweep:
         found = sweep(
-            lattices, quantities, exact.values, exact.known, tolerance,
-            given=given, caution=caution, to_the_end=to_the_end,
+            places, quantities, replace(asked, known=known), tolerance,
+            given=given & known, limit=limit, base=None if base is None else base.values, to_the_end=to_the_end,
         )  # fmt: skip
+        if not to_the_end:
+            asked.level[...] = found.level
+        return found
+
+    if few is None:
+        found = swept(exact, exact.known, limit)
         return Estimate(found, found.missing, np.zeros_like(given))
-    base = sweep(
-        lattices, quantities, few.values, few.known, tolerance,
-        given=given & few.known, caution=CHEAP * caution, to_the_end=to_the_end,
-    )  # fmt: skip
+    if base is None or to_the_end:
+        base = swept(few, few.known, limit / CHEAP)
     if base.missing.any():
-        # The coarsest corrections are wanted in any case: with them, there is a picture at any moment.
-        return Estimate(base, (base.level == 0) & ~exact.known, base.missing)
-    found = sweep(
-        lattices, quantities, exact.values, exact.known & few.known, tolerance,
-        given=given, base=base.values, caution=caution, to_the_end=to_the_end,
-    )  # fmt: skip
+        # The first corrections are wanted in any case: with them, there is a picture at any moment.
+        return Estimate(base, places.first() & ~exact.known, base.missing)
+    found = swept(exact, exact.known & few.known, limit, base)
     if found.missing.any():
-        return Estimate(found, found.missing & ~exact.known, found.missing & exact.known & ~few.known)
+        return Estimate(found, found.missing & ~exact.known, found.missing & exact.known & ~few.known, base)
     both = np.where(found.spread > 0, found.spread + base.spread, found.spread)
-    return Estimate(replace(found, spread=both), found.missing, np.zeros_like(given))
+    return Estimate(replace(found, spread=both), found.missing, base.missing, base)

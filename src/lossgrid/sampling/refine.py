@@ -9,20 +9,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from lossgrid.sampling.asked import Asked
+from lossgrid.sampling.asked import Array, Asked, Mask
 from lossgrid.sampling.audit import CONFIDENCE, LEAST_BAR, Verdict, confidence_of, enough, judge, order_of, size_of
-from lossgrid.sampling.blend import blended
 from lossgrid.sampling.estimate import Estimate, estimate
-from lossgrid.sampling.hierarchy import Mask
 from lossgrid.sampling.ruler import Tolerance
-from lossgrid.sampling.sweep import Lattices, Sweep, steering
+from lossgrid.sampling.sweep import Places, Sweep, steering
 from lossgrid.surface import Grid, Quantity, Results, Work
 from lossgrid.surface.lattice import origin_of
 from lossgrid.surface.refinement import Refinement
 
-Array = npt.NDArray[np.float64]
-
-CAUTION = 0.5  # of the first round; each further round doubles it
+LIMIT = 0.65  # tolerances: the largest standard error before the first audit; each audit that fails halves it
 
 
 @dataclass(frozen=True)
@@ -32,7 +28,7 @@ class Picture:
     Attributes:
         values: All values, ``(n_quantities, n_beta, n_alpha)``, float64.
         bars: Half-widths of the error bars of interpolated values, likewise.
-        level: The level at which a point came in, 255 for none, uint8.
+        level: The round in which a point was wanted, 255 for none, uint8.
         computed: The points whose values on all samples are known, bool.
         sampled: Those whose values on fewer samples are known, bool.
         refinement: What is known of the interpolated points.
@@ -52,7 +48,7 @@ class Picture:
 
 
 class Refine:
-    """Levels of nested lattices, refined where predictions are off; then an audit. If that fails, all again, finer.
+    """A coarse lattice, then rounds of the points that are least known; then an audit. If that fails, more rounds.
 
     Every decision depends on values that the plan asked for, never on who computed them or when; points that are known
     already are not asked for. So a run that goes on from a file asks for the rest of the same points.
@@ -85,16 +81,19 @@ class Refine:
         beta = np.zeros(1) if grid.beta is None else grid.beta.values()
         shape = (len(quantities), *grid.rows)
         self._grid, self._quantities, self._tolerance = grid, quantities, tolerance
-        self._lattices = Lattices.of(grid.alpha.values(), beta, grid.centre)
+        self._places = Places.of(grid.alpha.values(), beta, grid.centre)
         self._exact = Asked.of(shape, values, known)
         there = None if sampled is None else np.asarray(np.isfinite(sampled).all(axis=0))
         self._few = Asked.of(shape, sampled, there, samples) if samples else None
-        self._given = np.zeros(grid.rows, dtype=bool)  # wanted or audited in earlier rounds
+        self._given = np.zeros(grid.rows, dtype=bool)  # wanted or audited before the last audit that failed
         self._order = order_of(digest, len(grid))
-        self._rounds = 0
+        self._audits = 0
         self._queue: deque[Work] = deque()
         self._result: tuple[Sweep, Mask, Verdict | None] | None = None  # of a plan that is decided, with its audit
-        self._waiting = self._estimate()  # what the next decision waits for
+        self._base: Sweep | None = None  # of fewer samples, where it is decided
+        self._found: Sweep | None = None  # what is audited
+        self._audited = self._given.copy()
+        self._waiting = self._given, self._given  # what the next decision waits for
         self._advance()
 
     @property
@@ -136,7 +135,7 @@ class Refine:
         return self._picture(found.sweep, np.zeros_like(self._given), None) if found.is_whole else None
 
     def _picture(self, found: Sweep, audited: Mask, verdict: Verdict | None) -> Picture:
-        found = self._with_audit(blended(found, self._lattices, np.ones_like(audited)), audited)
+        found = self._with_audit(found, audited)
         factors = [1.0] * len(found.values) if verdict is None else verdict.factors
         bars = [
             ruler.bar(values, np.maximum(spread, LEAST_BAR) * factor)
@@ -144,7 +143,7 @@ class Refine:
         ]
         names = [quantity.name for quantity in self._quantities]
         few = 0 if self._few is None else self._few.samples
-        told = Refinement(self._tolerance.share, self._tolerance.unit, audits=self._rounds, samples=few)
+        told = Refinement(self._tolerance.share, self._tolerance.unit, audits=self._audits, samples=few)
         if verdict is not None:
             told = replace(
                 told, audited=verdict.audited, confidence=CONFIDENCE,
@@ -156,40 +155,47 @@ class Refine:
 
     def _advance(self) -> None:
         """Decide until a decision needs points that are not known."""
-        while True:
-            found = self._waiting = self._estimate()
-            if found.is_whole:
-                audited = self._audited(found.sweep)
-                self._waiting = replace(found, missing=audited & ~self._exact.known)
-                if self._waiting.is_whole:
-                    if self._is_settled(found.sweep, audited):
-                        return
-                    continue
-            self._enqueue(self._waiting.missing, self._exact)
-            if self._few is not None:
-                self._enqueue(self._waiting.missing_few, self._few)
-            return
+        while self._result is None:
+            if self._found is None:
+                found = self._estimate()
+                if not found.is_whole:
+                    self._base = found.base
+                    self._wait_for(found.missing, found.missing_few)
+                    return
+                self._base, self._found, self._audited = found.base, found.sweep, self._drawn_for(found.sweep)
+            if (self._audited & ~self._exact.known).any():
+                self._wait_for(self._audited, np.zeros_like(self._given))
+                return
+            self._settle(self._found, self._audited)
 
     def _estimate(self, *, to_the_end: bool = False) -> Estimate:
         return estimate(
-            self._lattices, self._quantities, self._exact, self._few, self._tolerance,
-            given=self._given, caution=CAUTION * 2**self._rounds, to_the_end=to_the_end,
+            self._places, self._quantities, self._exact, self._few, self._tolerance,
+            given=self._given, limit=LIMIT / 2**self._audits, base=self._base, to_the_end=to_the_end,
         )  # fmt: skip
+
+    def _wait_for(self, points: Mask, points_few: Mask) -> None:
+        """Hand out points that the next decision needs, on all samples and on fewer."""
+        self._waiting = points, points_few
+        self._enqueue(points, self._exact)
+        if self._few is not None:
+            self._enqueue(points_few, self._few)
 
     def _waits(self) -> bool:
         """Return whether points are not known that the next decision needs."""
-        few = self._few is not None and bool((self._waiting.missing_few & ~self._few.known).any())
-        return few or bool((self._waiting.missing & ~self._exact.known).any())
+        points, points_few = self._waiting
+        few = self._few is not None and bool((points_few & ~self._few.known).any())
+        return few or bool((points & ~self._exact.known).any())
 
-    def _audited(self, found: Sweep) -> Mask:
+    def _drawn_for(self, found: Sweep) -> Mask:
         """Return the points of the audit: the first that are drawn of those that nothing else wants."""
         free = ~(found.wanted | self._given)
-        return self._drawn(free, enough(self._size, int(np.count_nonzero(free)), confidence_of(self._rounds)))
+        return self._drawn(free, enough(self._size, int(np.count_nonzero(free)), confidence_of(self._audits)))
 
     @property
     def _size(self) -> int:
         """Number of points of the next audit, or a few more."""
-        return size_of(len(self._grid), confidence_of(self._rounds))
+        return size_of(len(self._grid), confidence_of(self._audits))
 
     def _drawn(self, free: Mask, size: int) -> Mask:
         """Return the first ``size`` points that an audit draws of those that are ``free``."""
@@ -197,29 +203,28 @@ class Refine:
         mask[self._order[free.ravel()[self._order]][:size]] = True
         return mask.reshape(free.shape)
 
-    def _is_settled(self, found: Sweep, audited: Mask) -> bool:
-        """Judge the audit, which ends the plan; if it fails, begin the next round."""
+    def _settle(self, found: Sweep, audited: Mask) -> None:
+        """Judge the audit, which ends the plan; if it fails, the sweep goes on."""
         free = ~(found.wanted | self._given)
         count = int(np.count_nonzero(free))
         if count == np.count_nonzero(audited):  # nothing is left that would be interpolated
             self._result = found, audited, None
-            return True
-        there = blended(found, self._lattices, audited)
+            return
         errors = np.stack(
             [
                 ruler.distance(values[audited], truth[audited])
-                for ruler, values, truth in zip(found.rulers, there.values, self._exact.values, strict=True)
+                for ruler, values, truth in zip(found.rulers, found.values, self._exact.values, strict=True)
             ]
         )
         verdict = judge(
-            errors, there.spread[:, audited], count, confidence_of(self._rounds), steers=steering(self._quantities)
+            errors, found.spread[:, audited], count, confidence_of(self._audits), steers=steering(self._quantities)
         )
-        self._rounds += 1
+        self._audits += 1
         if verdict.passes:
             self._result = found, audited, verdict
-            return True
+            return
         self._given |= audited | found.wanted
-        return False
+        self._base = self._found = None
 
     def _with_audit(self, found: Sweep, audited: Mask) -> Sweep:
         """Return the surface with the values of the audit in their places."""

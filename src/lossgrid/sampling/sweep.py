@@ -1,9 +1,8 @@
-"""A sweep over the levels of a grid: which points are wanted, and the surface that they make.
+"""A sweep over a grid: which points are wanted, in rounds, and the surface that they make.
 
-Adaptive multiresolution (Harten, "Multiresolution algorithms for the numerical solution of hyperbolic conservation
-laws", 1995; Holmstrom, "Solving hyperbolic PDEs using interpolating wavelets", 1999) on the points of the grid: each
-level is predicted from the coarser one. Where predictions of computed points are far off, the cells around are refined.
-All other points are defined by the prediction.
+A coarse lattice comes first. Then each round wants the points where the surface so far is least known: where its
+standard error, by splines through the points nearby, is above a limit. Points of a round keep a distance, as each tells
+of its neighbours too. All other points are defined by the splines.
 
 A sweep depends on the values of the points it wants, and on nothing else: not on who computed them, when, or in which
 order. So the same points come out of every run.
@@ -17,67 +16,89 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lossgrid.sampling.hierarchy import (
-    Level,
-    Mask,
-    cells_at,
-    corners,
-    largest_at_corners,
-    levels_of,
-    with_neighbours,
-)
-from lossgrid.sampling.nested import Array, Indices
+from lossgrid.sampling.asked import NEVER, Asked, Mask
 from lossgrid.sampling.ruler import Ruler, Tolerance
+from lossgrid.sampling.spline import LEAST, Array, Indices, Nodes, tree_of
 from lossgrid.surface.quantity import Quantity
 
-DECAY = (1 / 16, 1 / 2)  # of surpluses from level to level: that of smooth functions, and the least that is believed
-NEVER = 255  # the level of points that are not wanted
+FEWEST = 4  # gaps along each axis of the first lattice
+WITNESSES = 12  # nodes whose errors, left out, tell the scale of the errors around
+APART = 1.25  # distances to the nearest known point: no other point of a round is as near
+CORNERS = 4  # nearest points: where one of them is not finite, nothing is interpolated
+SIGMAS = 1.96  # standard errors of a normal error that is met by 95 %
 
 
 @dataclass(frozen=True)
-class Lattices:
-    """The grid of a sweep.
+class Places:
+    """Where the points of a grid are.
 
     Attributes:
-        coarsest: Rows and columns of the coarsest lattice.
-        levels: The finer ones; the last one is the grid.
-        shape: ``(n_beta, n_alpha)``; a line has one row.
+        alpha: Coordinates along delta in the range of the grid, shape ``(n_alpha,)``, float64, from 0 to 1.
+        beta: Those along eta; one for a line.
         centre: Row and column of theta*; None if it is no point.
-        alpha: Coordinates along delta, shape ``(n_alpha,)``, float64.
-        beta: Coordinates along eta; one for a line.
     """
 
-    coarsest: tuple[Indices, Indices]
-    levels: Sequence[Level]
-    shape: tuple[int, int]
-    centre: tuple[int, int] | None
     alpha: Array
     beta: Array
+    centre: tuple[int, int] | None
 
     @classmethod
-    def of(cls, alpha: Array, beta: Array, centre: tuple[int, int] | None) -> Lattices:
-        """Return the lattices of a grid; ``beta`` has one coordinate for a line."""
-        coarsest, levels = levels_of(alpha, beta)
-        return cls(coarsest, levels, (len(beta), len(alpha)), centre, alpha, beta)
+    def of(cls, alpha: Array, beta: Array, centre: tuple[int, int] | None) -> Places:
+        """Return the places of a grid with these coordinates; ``beta`` has one for a line."""
+        return cls(_of_range(alpha), _of_range(beta), centre)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(n_beta, n_alpha)``; a line has one row."""
+        return len(self.beta), len(self.alpha)
+
+    def at(self, points: Mask) -> Array:
+        """Return the coordinates of points, row by row, shape ``(n, 2)``, float64."""
+        rows, columns = np.nonzero(points)
+        return np.stack([self.beta[rows], self.alpha[columns]], axis=1)
+
+    def first(self) -> Mask:
+        """Return the points of the first lattice, theta*, and its neighbours along the axes."""
+        found = np.zeros(self.shape, dtype=bool)
+        found[np.ix_(*(np.linspace(0, n - 1, FEWEST + 1).round().astype(int) for n in self.shape))] = True
+        if self.centre is not None:  # a minimum may be sharper than anything around
+            row, column = self.centre
+            found[max(0, row - 1) : row + 2, column] = found[row, max(0, column - 1) : column + 2] = True
+        return found
+
+    def lattice(self, number: int) -> Mask:
+        """Return the points that a round may want: those of a lattice, finer from round to round, in the end all."""
+        found = np.zeros(self.shape, dtype=bool)
+        rows, columns = (max(1, (n - 1) // (FEWEST * 2 ** min(number + 1, 60))) for n in self.shape)
+        found[::rows, ::columns] = True
+        return found
+
+    def apart(self, urgency: Array, reach: Array) -> Mask:
+        """Return points of positive ``urgency``, the most urgent first, none within ``reach`` of an earlier one.
+
+        Args:
+            urgency: Shape ``(n_beta, n_alpha)``, float64.
+            reach: Along either axis, in the range of the grid, likewise.
+        """
+        found, free = np.zeros(self.shape, dtype=bool), urgency > 0
+        candidates = np.flatnonzero(free)
+        order = candidates[np.argsort(-urgency.ravel()[candidates], kind="stable")]
+        rows, columns = _within(self.beta, self.beta[:, np.newaxis], reach), _within(self.alpha, self.alpha, reach)
+        for row, column in zip(*np.unravel_index(order, self.shape), strict=True):
+            if free[row, column]:
+                found[row, column] = True
+                at = row, column
+                free[rows[0][at] : rows[1][at], columns[0][at] : columns[1][at]] = False
+        return found
 
 
-@dataclass(frozen=True)
-class Corrections:
-    """What is interpolated: values in their scale, less an origin.
+def _within(axis: Array, place: Array, reach: Array) -> tuple[Indices, Indices]:
+    """Return the first index of an axis within ``reach`` of a place, and the first one after them."""
+    return np.searchsorted(axis, place - reach, "left"), np.searchsorted(axis, place + reach, "right")
 
-    Attributes:
-        found: Shape ``(n_quantities, n_beta, n_alpha)``, float64.
-        origin: Likewise; 0 where values themselves are interpolated.
-        logs: Which quantities are interpolated in their logarithm, shape ``(n_quantities,)``, bool.
-    """
 
-    found: Array
-    origin: Array
-    logs: Mask
-
-    def values(self, found: Array) -> Array:
-        """Return the values of other corrections than ``found``."""
-        return _back(found, self.origin, self.logs)
+def _of_range(axis: Array) -> Array:
+    return np.asarray((axis - axis[0]) / (axis[-1] - axis[0])) if len(axis) > 1 else np.zeros(1)
 
 
 @dataclass(frozen=True)
@@ -85,22 +106,18 @@ class Sweep:
     """What a sweep found.
 
     Attributes:
-        level: The level of each wanted point, ``NEVER`` for others, ``(n_beta, n_alpha)``, uint8.
-        missing: Wanted points without values; the sweep ended there, and the rest is as far as it came.
+        level: The round in which a point was wanted, ``NEVER`` for others, ``(n_beta, n_alpha)``, uint8.
+        missing: Wanted points without values; where there are any, the surface is not known yet.
         values: The whole surface, ``(n_quantities, n_beta, n_alpha)``, float64; NaN if points are missing.
-        spread: How far interpolated values may be off, in tolerances, of the same shape; 0 where computed.
-        rulers: The ruler of each quantity.
-        used: The points whose values were used; None if points are missing.
-        corrections: What was interpolated; None if points are missing.
+        spread: How far 95 % of the interpolated values may be off, in tolerances, of the same shape; 0 where computed.
+        rulers: The ruler of each quantity; none if points are missing.
     """
 
     level: npt.NDArray[np.uint8]
     missing: Mask
     values: Array
     spread: Array
-    rulers: Sequence[Ruler]
-    used: Mask | None = None
-    corrections: Corrections | None = None
+    rulers: Sequence[Ruler] = ()
 
     @property
     def wanted(self) -> Mask:
@@ -119,101 +136,101 @@ def steering(quantities: Sequence[Quantity]) -> Mask:
 
 
 def sweep(
-    lattices: Lattices,
+    places: Places,
     quantities: Sequence[Quantity],
-    values: Array,
-    known: Mask,
+    asked: Asked,
     tolerance: Tolerance,
     *,
     given: Mask,
+    limit: float,
     base: Array | None = None,
-    caution: float = 1.0,
     to_the_end: bool = False,
 ) -> Sweep:
-    """Sweep from the coarsest lattice to the grid, or to the first level with wanted points that are not known.
+    """Go on with the rounds of a sweep, to the first that wants points which are not known, or to the end.
 
     Args:
-        lattices: The grid.
+        places: The grid.
         quantities: The quantities of a point.
-        values: Values of known points, ``(n_quantities, n_beta, n_alpha)``, float64.
-        known: Which points have values, ``(n_beta, n_alpha)``, bool.
+        asked: Values of known points, and the rounds so far.
         tolerance: How far values may be off.
-        given: Points whose values are used though no cell wants them.
-        base: Estimates of all values, of their shape: how values differ from them is interpolated. None for none.
-        caution: A factor of all surpluses: 2 refines as for half the tolerance.
-        to_the_end: Interpolate points that are wanted and not known, too: the best surface so far.
+        given: Points whose values are used though no round wanted them.
+        limit: The largest standard error of a point that is not wanted, in tolerances.
+        base: Estimates of all values, ``(n_quantities, n_beta, n_alpha)``: how values differ from them is interpolated.
+            None for none.
+        to_the_end: Interpolate through all known points: the best surface so far.
     """
-    level_of = np.full(lattices.shape, NEVER, dtype=np.uint8)
-    first = np.ix_(*lattices.coarsest)
-    level_of[first] = 0
-    if lattices.centre is not None:
-        level_of[lattices.centre] = 0
-    missing = (level_of != NEVER) & ~known
-    nothing = np.full(values.shape, np.nan)
-    if missing.any():  # without them there is nothing to interpolate
-        return Sweep(level_of, missing, nothing, nothing, ())
+    first, level = places.first(), asked.level.copy()
+    level[first & (level == NEVER)] = 0
+    finer = 0
+    while True:
+        missing = (first if to_the_end else level != NEVER) & ~asked.known
+        if missing.any():
+            nothing = np.full(asked.values.shape, np.nan)
+            return Sweep(level, missing, nothing, nothing)
+        used = asked.known if to_the_end else (level != NEVER) | given
+        number = min(int(level[level != NEVER].max()) + 1, NEVER - 1)
+        candidates = places.lattice(NEVER if to_the_end else number + finer)
+        found = _interpolated(places, quantities, asked.values, used, candidates & ~used, tolerance, base)
+        urgency = np.where(found.errors > limit, found.errors, 0.0)[steering(quantities)].max(axis=0)
+        wanted = places.apart(urgency, APART * found.distance)
+        if to_the_end or (candidates.all() and not wanted.any()):
+            return Sweep(level, missing, found.values, SIGMAS * found.errors, found.rulers)
+        level[wanted] = number
+        finer = 0 if wanted.any() else finer + 1
+
+
+@dataclass(frozen=True)
+class _Surface:
+    """A surface through known points: values, standard errors in tolerances, distances to the nearest known point."""
+
+    values: Array
+    errors: Array
+    distance: Array
+    rulers: Sequence[Ruler]
+
+
+def _interpolated(
+    places: Places,
+    quantities: Sequence[Quantity],
+    values: Array,
+    used: Mask,
+    others: Mask,
+    tolerance: Tolerance,
+    base: Array | None,
+) -> _Surface:
+    """Return the surface through the points in ``used``, at these and at ``others``; NaN elsewhere."""
+    scale = values[:, used] if base is None else base.reshape(len(base), -1)  # it shows the range of the surface
+    rulers = [Ruler.of(one, own, tolerance) for one, own in zip(quantities, scale, strict=True)]
     # Losses are interpolated in their logarithm, which is smooth where they grow by factors.
-    steers = steering(quantities)
-    positive = (values[:, first[0], first[1]] > 0).all(axis=(1, 2))
+    logs = np.array([one.varies == "by factors" for one in quantities]) & ~(values[:, used] <= 0).any(axis=1)
     if base is not None:
-        positive &= ~(base <= 0).any(axis=(1, 2))
-    logs = positive & np.array([one.varies == "by factors" for one in quantities])
+        logs &= ~(base <= 0).any(axis=(1, 2))
     origin = np.zeros(values.shape) if base is None else _forth(base, logs)
     with np.errstate(invalid="ignore"):
         truth = _forth(values, logs) - origin
-
-    def scale(used: Mask) -> Array:
-        """Return the values that show the range of the surface."""
-        return values[:, used] if base is None else base.reshape(len(base), -1)
-
-    found = truth[:, first[0], first[1]]
-    spread = np.zeros(found.shape)
-    flagged = np.ones([max(size - 1, 1) for size in found.shape[1:]], dtype=bool)
-    surplus, decay, before = np.full((len(quantities), *flagged.shape), np.inf), np.full(len(quantities), 0.5), None
-    rulers: Sequence[Ruler] = ()
-    for number, level in enumerate(lattices.levels, start=1):
-        asked = corners(level.children(flagged), level.shape) & level.is_new
-        if to_the_end:
-            asked &= known[level.points]
-        part = level_of[level.points]
-        part[asked] = number
-        level_of[level.points] = part
-        missing = (level_of != NEVER) & ~known
-        if missing.any():
-            return Sweep(level_of, missing, nothing, nothing, rulers)
-        used = (level_of != NEVER) | given
-        rulers = [Ruler.of(one, own, tolerance) for one, own in zip(quantities, scale(used), strict=True)]
-        there = used[level.points] & level.is_new
-        at = origin[:, level.points[0], level.points[1]]
-        predicted, found = _refined(level, found, truth[:, level.points[0], level.points[1]], there)
-        off = np.stack(
-            [
-                ruler.distance(one, other)
-                for ruler, one, other in zip(rulers, _back(predicted, at, logs), _back(found, at, logs), strict=True)
-            ]
-        )
-        off[:, ~there] = 0.0
-        off[:, there & ~np.isfinite(found).all(axis=0)] = np.inf
-        if before is not None:
-            decay = _decay(before, off, there)
-        before = _medians(off, there)
-        # The surplus of a cell: of its own new points, or what the coarser cell had, in its decay.
-        has_own = largest_at_corners(there.astype(float)) > 0
-        inherited = level.children(surplus) * decay[:, np.newaxis, np.newaxis]
-        surplus = np.where(has_own, largest_at_corners(off), np.where(np.isfinite(inherited), inherited, 0.0))
-        spread = _spread(level, spread, surplus, there)
-        expected = surplus * decay[:, np.newaxis, np.newaxis] * caution
-        flagged = (expected[steers] > 1).any(axis=0)
-        flagged = with_neighbours(flagged)
-        if lattices.centre is not None and base is None:  # a minimum may be sharper than any cell
-            flagged |= cells_at(*lattices.centre, level)
-    computed = used if lattices.levels else known
-    if not rulers:
-        rulers = [Ruler.of(one, own, tolerance) for one, own in zip(quantities, scale(computed), strict=True)]
-    whole = _back(found, origin, logs)
-    whole[:, computed] = values[:, computed]
-    spread = np.where(computed, 0.0, spread)
-    return Sweep(level_of, missing, whole, spread, rulers, computed, Corrections(found, origin, logs))
+    finite = used & np.isfinite(truth).all(axis=0)
+    whole = np.where(used, values, np.nan)
+    errors = np.zeros(values.shape)
+    distance = np.zeros(used.shape)
+    if not others.any():
+        return _Surface(whole, errors, distance, rulers)
+    at = places.at(others)
+    reach, near = tree_of(places.at(used)).query(at, min(CORNERS, np.count_nonzero(used)))
+    distance[others] = reach.reshape(len(at), -1)[:, 0]
+    errors[:, others] = np.inf
+    if np.count_nonzero(finite) < LEAST:
+        return _Surface(whole, errors, distance, rulers)
+    nodes = Nodes.of(places.at(finite), truth[:, finite])
+    left_out, found = nodes.left_out(), nodes.predict(at)
+    pairs = zip(rulers, _back(left_out.values + origin[:, finite], logs), values[:, finite], strict=True)
+    off = np.stack([ruler.distance(one, other) for ruler, one, other in pairs])
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        squares = (off / left_out.power)[:, found.near[:, :WITNESSES]] ** 2
+        expected = found.power * np.sqrt(squares.mean(axis=2))
+    is_beside = ~finite[used][near].reshape(len(at), -1).all(axis=1) | ~np.isfinite(origin[:, others]).all(axis=0)
+    errors[:, others] = np.where(np.isfinite(expected) & ~is_beside, expected, np.inf)
+    whole[:, others] = _back(found.values + origin[:, others], logs)
+    return _Surface(whole, errors, distance, rulers)
 
 
 def _forth(values: Array, logs: Mask) -> Array:
@@ -224,51 +241,9 @@ def _forth(values: Array, logs: Mask) -> Array:
     return found
 
 
-def _back(corrections: Array, origin: Array, logs: Mask) -> Array:
-    """Return values of ``corrections`` to ``origin``, both as :func:`_forth` makes them."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        found = corrections + origin
-        found[logs] = np.exp(found[logs])
-    return np.asarray(found)
-
-
-def _refined(level: Level, coarse: Array, truth: Array, there: Mask) -> tuple[Array, Array]:
-    """Return the predictions of a level, and the surface on it: the truth where it is there, else the prediction.
-
-    Columns come first: the predictions of new rows use what is known in them.
-    """
-    rows = level.rows
-    across = level.columns.predict(coarse)
-    kept = np.where(there[rows.kept], truth[:, rows.kept], across)
-    predicted = rows.predict(kept.swapaxes(1, 2)).swapaxes(1, 2)
-    found = np.where(there, truth, predicted)
-    predicted[:, rows.kept] = across
-    return predicted, found
-
-
-def _medians(off: Array, there: Mask) -> Array:
-    """Return the median surplus of each quantity, of points that were off at all; NaN if none was."""
-    picked = np.where(np.isfinite(off[:, there]) & (off[:, there] > 0), off[:, there], np.nan)
-    return np.array([np.nanmedian(one) if np.isfinite(one).any() else np.nan for one in picked])
-
-
-def _decay(before: Array, off: Array, there: Mask) -> Array:
-    """Return by which factor surpluses become smaller from level to level, for each quantity, within ``DECAY``."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = _medians(off, there) / before
-    return np.where(np.isfinite(ratio), np.clip(ratio, *DECAY), DECAY[1])
-
-
-def _spread(level: Level, before: Array, surplus: Array, there: Mask) -> Array:
-    """Return how far the points of a level may be off: as the cells around, or as the points they are made of."""
-    inherited = level.columns.largest_near(before)
-    inherited = level.rows.largest_near(inherited.swapaxes(1, 2)).swapaxes(1, 2)
-    around = np.zeros(inherited.shape)
-    rows, columns = surplus.shape[1:]
-    many_rows, many_columns = level.shape[0] > 1, level.shape[1] > 1
-    for row in (0, 1) if many_rows else (0,):
-        for column in (0, 1) if many_columns else (0,):
-            part = (slice(None), slice(row, row + rows), slice(column, column + columns))
-            around[part] = np.maximum(around[part], surplus)
-    around[:, ~level.is_new] = 0.0
-    return np.where(there, 0.0, np.maximum(inherited, around))
+def _back(found: Array, logs: Mask) -> Array:
+    """Return the values of what :func:`_forth` makes of them."""
+    back = np.array(found)
+    with np.errstate(over="ignore"):
+        back[logs] = np.exp(found[logs])
+    return back
