@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lossgrid.sampling.spline import NEAREST, smooth
+from lossgrid.sampling.spline import NEAREST, _nearest, smooth
 
 Array = npt.NDArray[np.float64]
 
@@ -47,6 +47,30 @@ def test_so_few_points_make_the_spline_of_all(alpha: Array) -> None:
     expected = reference(alpha, beta, values, known)
     np.testing.assert_allclose(found[:, ~known], expected[:, ~known], rtol=1e-7, atol=1e-8)
     np.testing.assert_array_equal(found[:, known], values[:, known])
+
+
+@pytest.mark.parametrize("lattice", [True, False], ids=["lattice", "scattered"])
+@pytest.mark.parametrize("spread", [0.0, 0.02, 0.6])
+def test_the_nearest_are_those_of_all_distances_and_of_equal_ones_the_first(lattice: bool, spread: float) -> None:
+    """On a lattice with steps of 1/64, which are exact, many places are equally far."""
+    random = np.random.default_rng(5)
+    nodes = np.argwhere(np.ones((17, 17))) / 16 if lattice else random.uniform(size=(300, 2))
+    at = 0.3 + spread * np.round(random.uniform(size=(25, 2)) * 64) / 64
+    found = _nearest(nodes.T, at.T)
+    for point, own in zip(at, found, strict=True):
+        squares = [(node[0] - point[0]) ** 2 + (node[1] - point[1]) ** 2 for node in nodes]
+        assert own.tolist() == sorted(sorted(range(len(nodes)), key=squares.__getitem__)[:NEAREST])
+
+
+def test_a_point_has_the_same_bits_whichever_others_are_wanted() -> None:
+    alpha, beta = np.linspace(-1, 1, 40), np.linspace(-1, 1, 30)
+    known = scattered((30, 40), 150)
+    values = np.random.default_rng(2).normal(size=(2, 30, 40))
+    whole = smooth(alpha, beta, values, known, ~known)
+    for count in (1, 7, 200):
+        some = scattered((30, 40), count, seed=count) & ~known
+        np.testing.assert_array_equal(smooth(alpha, beta, values, known, some)[:, some], whole[:, some])
+    np.testing.assert_array_equal(smooth(alpha, beta, values, known, np.zeros_like(known)), values)
 
 
 def test_a_plane_is_reproduced_from_any_points() -> None:

@@ -7,13 +7,16 @@ prediction of a lattice uses those of a row and a column.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from lossgrid.sampling.hierarchy import Mask
-from lossgrid.sampling.nested import Array
+from lossgrid.sampling.nested import Array, Indices
 
 NEAREST = 32  # points of a spline; more cost much and change little
-AT_ONCE, MOST = 500, 4_000_000  # points, and distances to known points, of one step: they bound the memory
+AT_ONCE = 64  # points of a tile, about: they share the search for the nearest, and their systems fit into a cache
+ROUNDING = 1e-9  # of distances, far above that of float64
 STIFFNESS = 1e-10  # of the polynomial: points on one line leave it open
 
 
@@ -30,18 +33,16 @@ def smooth(alpha: Array, beta: Array, values: Array, known: Mask, wanted: Mask) 
     nodes = known & np.isfinite(values).all(axis=0)
     found = np.array(values)
     rows, columns = np.nonzero(nodes)
-    places_wanted = np.argwhere(wanted)
     if len(rows) < 1 + (len(alpha) > 1) + (len(beta) > 1):  # not enough for a plane
         found[:, wanted] = np.nan
         return found
-    axes = _of_range(beta), _of_range(alpha)
-    places = np.stack([axes[0][rows], axes[1][columns]], axis=1)
-    there = values[:, rows, columns]
-    step = max(1, min(AT_ONCE, MOST // len(rows)))
-    for start in range(0, len(places_wanted), step):
-        row, column = places_wanted[start : start + step].T
-        at = np.stack([axes[0][row], axes[1][column]], axis=1)
-        found[:, row, column] = _splines(places, there, at)
+    y, x = _of_range(beta), _of_range(alpha)
+    places, there = np.stack([x[columns], y[rows]]), values[:, rows, columns]
+    for row, column in _tiles(wanted):
+        at = np.stack([x[column], y[row]])
+        nearest = _nearest(places, at)
+        weights = _weights(places[:, nearest] - at[:, :, np.newaxis])
+        found[:, row, column] = (there[:, nearest] * weights).sum(axis=2)
     return found
 
 
@@ -50,29 +51,65 @@ def _of_range(axis: Array) -> Array:
     return np.asarray((axis - axis[0]) / (axis[-1] - axis[0])) if len(axis) > 1 else np.zeros(1)
 
 
-def _splines(places: Array, values: Array, at: Array) -> Array:
-    """Return a spline at each point of ``at``, ``(m, 2)``, of the nearest of ``places``, ``(n, 2)``.
+def _tiles(wanted: Mask) -> Iterator[tuple[Indices, Indices]]:
+    """Yield rows and columns of the wanted points, those of a square tile together."""
+    rows, columns = np.nonzero(wanted)
+    side = max(1, int(np.sqrt(AT_ONCE * wanted.size / max(1, len(rows)))))
+    tile = rows // side * wanted.shape[1] + columns // side
+    order = np.argsort(tile, kind="stable")
+    for part in np.split(order, np.flatnonzero(np.diff(tile[order])) + 1):
+        if len(part):
+            yield rows[part], columns[part]
+
+
+def _nearest(places: Array, at: Array) -> Indices:
+    """Return which of ``places``, ``(2, n)``, are nearest to each point of ``at``, ``(2, m)``, in rising order.
+
+    Of places that are equally far the first are taken: a sort that is not stable takes others on another processor.
 
     Returns:
-        Shape ``(n_quantities, m)``.
+        Shape ``(m, NEAREST)``, or as many as there are.
     """
-    count = min(NEAREST, len(places))
-    squares = ((at[:, np.newaxis] - places) ** 2).sum(axis=2)
-    nearest = np.sort(np.argpartition(squares, count - 1, axis=1)[:, :count], axis=1)
-    # Around the point, and in units of the largest distance, all numbers are about 1.
-    around = places[nearest] - at[:, np.newaxis]
-    around /= np.sqrt((around**2).sum(axis=2).max(axis=1))[:, np.newaxis, np.newaxis]
-    between = np.sqrt(((around[:, :, np.newaxis] - around[:, np.newaxis]) ** 2).sum(axis=3)) ** 3
+    count = min(NEAREST, places.shape[1])
+    # All are within twice the radius of the tile plus the distance in which its centre has enough.
+    centre = (at.min(axis=1, keepdims=True) + at.max(axis=1, keepdims=True)) / 2
+    radius = np.sqrt(_squares(at - centre).max())
+    distance = np.sqrt(_squares(places - centre))
+    reach = (np.partition(distance, count - 1)[count - 1] + 2 * radius) * (1 + ROUNDING)
+    near = np.flatnonzero(distance <= reach)
+    squares = _squares(at[:, :, np.newaxis] - places[:, np.newaxis, near])
+    return np.asarray(near[np.sort(np.argsort(squares, axis=1, kind="stable")[:, :count], axis=1)])
+
+
+def _weights(around: Array) -> Array:
+    """Return the weights of values in a spline at 0, for each of ``m`` sets of places, ``(2, m, n)``.
+
+    Returns:
+        Shape ``(m, n)``.
+    """
+    _, many, count = around.shape
+    # In units of the largest distance all numbers are about 1.
+    around = around / np.sqrt(_squares(around).max(axis=1, keepdims=True))
     size = count + 3
-    system = np.zeros((len(at), size, size))
-    system[:, :count, :count] = between
+    system = np.zeros((many, size, size))
+    system[:, :count, :count] = _cubes(around[:, :, :, np.newaxis] - around[:, :, np.newaxis])
     system[:, :count, count] = system[:, count, :count] = 1.0
-    system[:, :count, count + 1 :] = around
-    system[:, count + 1 :, :count] = around.swapaxes(1, 2)
+    system[:, :count, count + 1 :] = np.moveaxis(around, 0, 2)
+    system[:, count + 1 :, :count] = np.moveaxis(around, 0, 1)
     system[:, range(count, size), range(count, size)] = -STIFFNESS
     # The spline at 0 is a sum of the values, whose weights solve the same symmetric system.
-    right = np.zeros((len(at), size, 1))
-    right[:, :count, 0] = np.sqrt((around**2).sum(axis=2)) ** 3
+    right = np.zeros((many, size, 1))
+    right[:, :count, 0] = _cubes(around)
     right[:, count, 0] = 1.0
-    weights = np.linalg.solve(system, right)[:, :count, 0]
-    return np.asarray((values[:, nearest] * weights).sum(axis=2))
+    return np.asarray(np.linalg.solve(system, right)[:, :count, 0])
+
+
+def _squares(vectors: Array) -> Array:
+    """Return the squared lengths of vectors, ``(2, ...)``."""
+    return np.asarray(vectors[0] ** 2 + vectors[1] ** 2)
+
+
+def _cubes(vectors: Array) -> Array:
+    """Return the cubed lengths of vectors, ``(2, ...)``: by products and roots, which are faster than powers."""
+    squares = _squares(vectors)
+    return np.asarray(squares * np.sqrt(squares))
