@@ -6,8 +6,8 @@
 Each surface is replayed, as in ``refinement.py``: FULL.h5 has it in full. A grid with another number of points is a
 bicubic spline through its logarithm: as rough as the surface at its own points, and smooth between them.
 
-Three runs share the same ranks, messages as in ``simulation.py`` (shared memory, 2 us of latency), and points of equal
-time:
+Three runs share the same ranks, of which there are no more than points, the fast network of ``simulation.py`` with the
+costs that it measured, and points of equal time:
 
     refined     the plan decides level after level, and ranks wait for decisions; it ends with the picture
     known       the same points, all known from the beginning: what the refined run would take without levels
@@ -31,15 +31,15 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import describe
-from benchmarks.simulation import NETWORKS, measured
 from lossgrid import store
 from lossgrid.sampling import Everything, Picture, Refine, Tolerance
 from lossgrid.surface import Axis, Grid, Quantity, Results, Surface
 from tests.sharing import Points, simulate
 from tests.virtual import Costs
 
-RESULT = Path(__file__).with_name("results") / "levels.json"
-LATENCY, BATCHES = 2e-6, 16  # as simulation.py has for InfiniBand: seconds; parts of a point between two looks of root
+RESULTS = Path(__file__).with_name("results")
+NETWORK, LATENCY = "InfiniBand", 2e-6  # seconds, as simulation.py has it
+BATCHES = 16  # parts of a point between which root looks at its mail, as there
 
 
 class Timed(Refine):
@@ -75,18 +75,19 @@ def main() -> None:
     parser.add_argument("--ranks", default="1,16,64,256,1024,4096,16384")
     parser.add_argument("--seconds", default="0.1,1", help="of a point")
     parser.add_argument("--tolerance", type=float, default=0.01)
-    parser.add_argument("--json", type=Path, default=RESULT)
+    parser.add_argument("--json", type=Path, default=RESULTS / "levels.json")
     given = parser.parse_args()
-    costs = replace(measured(NETWORKS["InfiniBand"]), latency=LATENCY)
+    measured = json.loads((RESULTS / "simulation.json").read_text())["measured costs, seconds"][NETWORK]
+    costs = replace(Costs(**measured), latency=LATENCY)
     rows = []
     for count in map(int, given.points.split(",")):
-        whole = {}  # runs of every point: they are the same for each surface
+        whole = {}  # runs of every point: they take as long for each surface
         for path in given.full:
             full = store.read(path)
             values = resampled(full, count)
             own = []
             for seconds in map(float, given.seconds.split(",")):
-                for ranks in map(int, given.ranks.split(",")):
+                for ranks in (one for one in map(int, given.ranks.split(",")) if one <= count**2):
                     if (ranks, seconds) not in whole:
                         whole[ranks, seconds] = shared(ranks, seconds, (count, count), costs)["seconds"]
                     row = compare(full, values, ranks, seconds, costs, given.tolerance)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -16,7 +18,10 @@ from lossgrid.progress import ProgressDisplay
 from lossgrid.run.book import Book
 from lossgrid.run.budget import Budget
 from lossgrid.sampling import Everything, Refine, Tolerance
+from lossgrid.sampling.hierarchy import levels_of
 from lossgrid.surface import Grid, Results, Work
+
+log = logging.getLogger(__name__)
 
 Array = npt.NDArray[np.float64]
 Report = Callable[[Measured], None]
@@ -62,6 +67,8 @@ def share(
                 file.look()
 
         plan = make_plan(book) if book.world.is_root else None
+        if isinstance(plan, Refine):
+            warn_of_waiting(book.config.grid, total, book.world.size)
         complete = coordinate(book.world, plan, task, slowest=slowest, on_progress=show)
     # Not by a ``with``: closing is collective, and a rank that fails would hang there.
     if file is not None:
@@ -85,6 +92,26 @@ def make_plan(book: Book) -> Everything | Refine:
         config.grid, book.quantities, tolerance, digest=book.digest, values=values, known=known,
         samples=config.samples or 0, sampled=_estimates(book),
     )  # fmt: skip
+
+
+def warn_of_waiting(grid: Grid, pending: int, ranks: int) -> None:
+    """Warn if ranks compute all points about as soon as the levels of a refined run come one after the other.
+
+    Args:
+        grid: The points.
+        pending: How many are to be computed.
+        ranks: How many ranks there are.
+    """
+    beta = np.zeros(1) if grid.beta is None else grid.beta.values()
+    _, levels = levels_of(grid.alpha.values(), beta)
+    least = len(levels) + 2  # the coarsest lattice and an audit besides; benchmarks/levels.py has what runs take
+    rounds = math.ceil(pending / ranks)
+    if rounds <= least:
+        log.warning(
+            "%d ranks compute all %d points in the time of %d, and --tolerance takes that of %d or more, as its levels "
+            "wait for each other: leave it out, or start at most %d ranks",
+            ranks, pending, rounds, least, max(1, pending // (least + 1)),
+        )  # fmt: skip
 
 
 def _estimates(book: Book) -> Array | None:
