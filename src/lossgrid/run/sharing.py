@@ -67,8 +67,8 @@ def share(
                 file.look()
 
         plan = make_plan(book) if book.world.is_root else None
-        if isinstance(plan, Refine):
-            warn_of_waiting(book.config.grid, total, book.world.size)
+        if isinstance(plan, Refine) and book.old is None:
+            warn_of_waiting(book.config.grid, book.world.size)
         complete = coordinate(book.world, plan, task, slowest=slowest, on_progress=show)
     # Not by a ``with``: closing is collective, and a rank that fails would hang there.
     if file is not None:
@@ -94,23 +94,22 @@ def make_plan(book: Book) -> Everything | Refine:
     )  # fmt: skip
 
 
-def warn_of_waiting(grid: Grid, pending: int, ranks: int) -> None:
+def warn_of_waiting(grid: Grid, ranks: int) -> None:
     """Warn if ranks compute all points about as soon as the levels of a refined run come one after the other.
 
     Args:
         grid: The points.
-        pending: How many are to be computed.
         ranks: How many ranks there are.
     """
     beta = np.zeros(1) if grid.beta is None else grid.beta.values()
     _, levels = levels_of(grid.alpha.values(), beta)
     least = len(levels) + 2  # the coarsest lattice and an audit besides; benchmarks/levels.py has what runs take
-    rounds = math.ceil(pending / ranks)
-    if rounds <= least:
+    rounds = math.ceil(len(grid) / ranks)
+    if ranks > 1 and rounds <= least:
         log.warning(
             "%d ranks compute all %d points in the time of %d, and --tolerance takes that of %d or more, as its levels "
             "wait for each other: leave it out, or start at most %d ranks",
-            ranks, pending, rounds, least, max(1, pending // (least + 1)),
+            ranks, len(grid), rounds, least, max(1, len(grid) // (least + 1)),
         )  # fmt: skip
 
 
