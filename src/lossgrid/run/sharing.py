@@ -103,12 +103,12 @@ def warn_of_waiting(grid: Grid, ranks: int) -> None:
     """
     beta = np.zeros(1) if grid.beta is None else grid.beta.values()
     _, levels = levels_of(grid.alpha.values(), beta)
-    least = len(levels) + 2  # the coarsest lattice and an audit besides; benchmarks/levels.py has what runs take
+    least = len(levels) + 1  # the coarsest lattice comes first; benchmarks/levels.py has what runs take
     rounds = math.ceil(len(grid) / ranks)
     if ranks > 1 and rounds <= least:
         log.warning(
             "%d ranks compute all %d points in the time of %d, and --tolerance takes that of %d or more, as its levels "
-            "wait for each other: leave it out, or start at most %d ranks",
+            "wait for each other: leave it out, or start no more ranks than %d",
             ranks, len(grid), rounds, least, max(1, len(grid) // (least + 1)),
         )  # fmt: skip
 
