@@ -4,7 +4,7 @@
 """
 
 from lossgrid.sampling.everything import Everything
-from lossgrid.sampling.refine import Picture, Refine
+from lossgrid.sampling.refine import ROUNDS, Picture, Refine
 from lossgrid.sampling.ruler import Tolerance
 
-__all__ = ["Everything", "Picture", "Refine", "Tolerance"]
+__all__ = ["ROUNDS", "Everything", "Picture", "Refine", "Tolerance"]

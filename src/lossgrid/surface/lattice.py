@@ -49,7 +49,10 @@ def works(pending: Mask, origin: tuple[int, int]) -> Iterator[Work]:
 
 def _runs(pending: Mask, row: int, first: int, step: int) -> Iterator[Work]:
     """Yield the runs of pending points among every ``step``-th point of a row."""
-    edges = np.flatnonzero(np.diff(pending[first::step], prepend=False, append=False)).tolist()
+    picked = pending[first::step]
+    if not picked.any():  # as in most rows where a level is refined in places
+        return
+    edges = np.flatnonzero(np.diff(picked, prepend=False, append=False)).tolist()
     for start, stop in zip(edges[::2], edges[1::2], strict=True):
         yield Work.of(row, first + step * start, step, stop - start)
 
