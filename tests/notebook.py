@@ -52,6 +52,7 @@ def pretend(patch: pytest.MonkeyPatch, *, kernel: bool = True) -> Cell:
     """Make lossgrid believe that it runs in a cell; without a ``kernel`` in IPython on a terminal."""
     cell, ipython, module = Cell(), types.ModuleType("IPython"), types.ModuleType("IPython.display")
     ipython.get_ipython = lambda: types.SimpleNamespace(**({"kernel": None} if kernel else {}))  # type: ignore[attr-defined]
+    ipython.version_info = (9, 0)  # type: ignore[attr-defined]  # pyplot looks at it
     module.display = cell  # type: ignore[attr-defined]
     patch.setitem(sys.modules, "IPython", ipython)
     patch.setitem(sys.modules, "IPython.display", module)

@@ -126,8 +126,8 @@ def evaluate(
         time_limit: Seconds after which the run stops; None for no limit.
         progress: Whether to display a bar. None for a bar in a notebook and on a terminal; in logs there is none.
         live: Whether a notebook shows the surface meanwhile, in a figure that sharpens; or the options of that figure,
-            such as ``{"metric": "test_loss"}``. Computed points have a dot. It takes 1 % of the time at most, beside
-            the first drawing and the last.
+            such as ``{"metric": "test_loss"}``. Computed points have a dot. Drawing takes a second and 1 % of the
+            time at most.
 
     Returns:
         The surface. After the time limit or SIGTERM, pending points are NaN and ``complete`` is False.

@@ -24,8 +24,9 @@ from lossgrid.surface.lattice import known_part, mosaic
 
 log = logging.getLogger(__name__)
 
-SHARE = 0.01  # of the time of a run that its figure may take, beside the first drawing and the last
+SHARE = 0.01  # of the time of a run that its figure may take
 SHARE_OF_WATCH = 0.1  # the same of a process that only watches
+AT_FIRST = 1.0  # s that it may take besides: pictures change most in the beginning
 LEAST_SECONDS = 1.0  # between two looks at the file
 
 
@@ -45,7 +46,8 @@ class LiveFigure:
             share: Share of the time that it may take.
         """
         self._path, self._display, self._options, self._share = path, display, dict(options), share
-        self._due, self._seen = math.inf if display is None else time.monotonic() + LEAST_SECONDS, 0
+        self._began, self._spent, self._seen = time.monotonic(), 0.0, 0
+        self._due = math.inf if display is None else self._began + LEAST_SECONDS
         self._handle: Any = None
 
     def look(self, predict: Callable[[Values], Values | None] = lambda _: None) -> None:
@@ -59,7 +61,10 @@ class LiveFigure:
             return
         self._draw(predict)
         ended = time.monotonic()
-        self._due = max(self._due, ended + max(LEAST_SECONDS, (ended - began) / self._share))
+        seconds = ended - began
+        self._spent += seconds
+        affordable = self._began + (self._spent + seconds - AT_FIRST) / self._share  # when another one is
+        self._due = max(self._due, ended + LEAST_SECONDS, affordable)
 
     def end(self) -> None:
         """Draw the file as it is in the end."""
