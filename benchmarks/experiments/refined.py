@@ -136,7 +136,9 @@ def look_at(full: Surface, moments: Sequence[Moment], *, points: bool) -> Look:
     look = look_of([full], PictureOptions(kind="contourf", points=points))
     shown = np.concatenate([one.surface[look.quantity.name].ravel() for one in moments])
     below, above = bool((shown < look.scale.low).any()), bool((shown > look.scale.high).any())
-    return replace(look, scale=replace(look.scale, below=below or look.scale.below, above=above or look.scale.above))
+    low = float(f"{look.scale.low:.2g}") if below else look.scale.low
+    scale = replace(look.scale, low=low, below=below or look.scale.below, above=above or look.scale.above)
+    return replace(look, scale=scale)
 
 
 def beside(full: Surface, last: Moment) -> Figure:
