@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, overload
 
@@ -63,7 +63,7 @@ def draw(surface: Surface, *, title: str | None = None, ax: Axes | None = None, 
     Raises:
         InputError: The surface has no such metric, or cannot be drawn with these options or into these axes.
     """
-    label, wanted = title_of(surface) if title is None else title, _options(options)
+    label, wanted = title_of(surface) if title is None else title, options_of(options)
     if ax is None:
         return compose([surface], [label], wanted)
     fitting = kinds_of(surface)
@@ -75,7 +75,7 @@ def draw(surface: Surface, *, title: str | None = None, ax: Axes | None = None, 
     return ax
 
 
-def _options(given: dict[str, Any]) -> PictureOptions:
+def options_of(given: Mapping[str, Any]) -> PictureOptions:
     """Return the options of a picture.
 
     Raises:
@@ -101,7 +101,7 @@ def side_by_side(
     Raises:
         InputError: The surfaces cannot be drawn with these options, or not together.
     """
-    return compose(surfaces, labels, _options(options), title=title or "")
+    return compose(surfaces, labels, options_of(options), title=title or "")
 
 
 def compose(surfaces: Sequence[Surface], labels: Sequence[str], options: PictureOptions, *, title: str = "") -> Picture:

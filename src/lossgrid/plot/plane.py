@@ -87,10 +87,12 @@ def mark_points(axes: Axes, alpha: DrawnAxis, beta: DrawnAxis, marked: npt.NDArr
     """Draw a dot at each point that is ``marked``, shape ``(n_beta, n_alpha)``; its size leaves room between them."""
     rows, columns = np.nonzero(marked)
     size = float(np.clip(POINTS_WIDE / max(marked.shape), LEAST_DOT, MOST_DOT))
-    axes.plot(
-        alpha.coordinates[columns], beta.coordinates[rows], ".", color="white", markersize=size, markeredgewidth=0,
-        path_effects=[withStroke(linewidth=0.3 * size, foreground="black", alpha=0.5)], rasterized=True, zorder=4,
-    )  # fmt: skip
+    # Two markers, one on the other: a stroke around thousands of them takes twice as long as all else in a picture.
+    for colour, part in (((0, 0, 0, 0.5), 1.6), ("white", 1.0)):
+        axes.plot(
+            alpha.coordinates[columns], beta.coordinates[rows], ".", color=colour, markersize=part * size,
+            markeredgewidth=0, rasterized=True, zorder=4,
+        )  # fmt: skip
 
 
 def thinning(surface: Surface) -> str:

@@ -21,7 +21,7 @@ from lossgrid.run.preparation import make_evaluator
 from lossgrid.run.provenance import describe
 from lossgrid.run.recipe import choose_recipe
 from lossgrid.run.rounding import measure_rounding, refuse_rounding
-from lossgrid.run.sharing import Report, share
+from lossgrid.run.sharing import Look, Report, share
 from lossgrid.run.study import Study, load_study
 from lossgrid.settings import RunConfig
 from lossgrid.surface.origin import Digests
@@ -38,6 +38,7 @@ def run(
     *,
     load: Callable[[RunConfig], Study] = load_study,
     progress: bool | None = None,
+    look: Look = lambda _: None,
 ) -> bool:
     """Compute the pending points of the surface that ``config`` describes; return whether it is complete.
 
@@ -49,6 +50,7 @@ def run(
         budget: The time limit, and whether this rank got a stop signal.
         load: Loads the network and the data.
         progress: Whether root displays a bar; see :class:`lossgrid.progress.ProgressDisplay`.
+        look: Called often on root while points are computed; see :func:`lossgrid.run.sharing.share`.
 
     Raises:
         InputError: The input is wrong; no file has been changed.
@@ -93,7 +95,7 @@ def run(
             few = with_fewer(evaluator, config.samples, book.digest) if config.samples else None
             complete = share(
                 book, evaluator, budget, reporter(config, study, evaluator),
-                few=few, samples=evaluator.most_samples, progress=progress,
+                few=few, samples=evaluator.most_samples, progress=progress, look=look,
             )  # fmt: skip
             rounding = None
             if complete and not claim.is_complete:

@@ -17,13 +17,15 @@ from lossgrid.parallel import Progress, Task, collective, coordinate
 from lossgrid.progress import ProgressDisplay
 from lossgrid.run.book import Book
 from lossgrid.run.budget import Budget
-from lossgrid.sampling import ROUNDS, Everything, Refine, Tolerance
-from lossgrid.surface import Grid, Results, Work
+from lossgrid.sampling import ROUNDS, Everything, Refine, Tolerance, completed
+from lossgrid.surface import Grid, Results, Surface, Work
 
 log = logging.getLogger(__name__)
 
 Array = npt.NDArray[np.float64]
 Report = Callable[[Measured], None]
+Predict = Callable[[Surface], Surface | None]  # returns a surface under way as its plan predicts it; None: it cannot
+Look = Callable[[Predict], None]
 
 
 @collective
@@ -36,6 +38,7 @@ def share(
     few: PointEvaluator | None = None,
     samples: int = 0,
     progress: bool | None = None,
+    look: Look = lambda _: None,
 ) -> bool:
     """Compute the pending points into the file; return whether all are done.
 
@@ -47,6 +50,7 @@ def share(
         few: Computes a point on fewer samples; None in a run that needs no estimates.
         samples: Number of samples of the largest split; only estimates need it.
         progress: Whether root displays a bar; see :class:`lossgrid.progress.ProgressDisplay`.
+        look: Called often on root, for who reads the file meanwhile.
     """
     total = int(np.count_nonzero(book.pending))
     if total == 0:
@@ -64,6 +68,13 @@ def share(
                 display.update(progress.done, progress.total)
             if file is not None:
                 file.look()
+            look(predict)
+
+        def predict(surface: Surface) -> Surface | None:
+            picture = plan.picture() if isinstance(plan, Refine) else None
+            if picture is None:
+                return None
+            return completed(surface, picture, [quantity.name for quantity in book.quantities])
 
         plan = make_plan(book) if book.world.is_root else None
         if isinstance(plan, Refine) and book.old is None:
