@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from lossgrid import store
-from tests.conftest import ROOT, environment
-from tests.slurm.conftest import JOBS, array, block_of, change
+from tests.conftest import environment
+from tests.slurm.conftest import FILES, JOBS, array, block_of, change
 
 COMMON = "# ---- the same in every job file: run, stop in time, go on ----\n"
 BATCH = sorted(JOBS.glob("*.sbatch"))
@@ -30,7 +30,7 @@ def test_sbatch_reads_every_option(file: Path) -> None:
     assert not [line for line in lines[first:] if line.startswith("#SBATCH")]
     options = {line.split("=")[0].split()[1] for line in lines[:first] if line.startswith("#SBATCH")}
     assert {"--requeue", "--open-mode", "--signal", "--time", "--cpus-per-task"} <= options
-    assert ("--gpus-per-task" in options) == (file.name != "surface_cpu.sbatch")
+    assert ("--gpus-per-node" in options) == (file.name != "surface_cpu.sbatch")
 
 
 def test_changing_a_job_file_changes_what_is_named_and_nothing_else(tmp_path: Path) -> None:
@@ -40,6 +40,7 @@ def test_changing_a_job_file_changes_what_is_named_and_nothing_else(tmp_path: Pa
     )
     before, block, after = block_of(source.read_text())
     expected = block.replace("--nodes=2", "--nodes=7").replace("site= ", "site=/my/site.env ").replace("=pmix", "=pmi2")
+    expected = expected.replace("checkpoint=resnet56.pt", "checkpoint=").replace("=${checkpoint%.*}.h5", "=surface.h5")
     head, _, rest = expected.partition("options=(")
     assert changed.read_text() == before + head + 'options=(--alpha "0:1:2")' + rest[rest.index("\n)\n") + 2 :] + after
     with pytest.raises(AssertionError, match="has 0 lines"):
@@ -52,9 +53,7 @@ def test_mpirun_with_a_host_file(tmp_path: Path) -> None:
     version = subprocess.run(["mpirun", "--version"], text=True, capture_output=True, check=True).stdout
     (tmp_path / "hosts").write_text("localhost:2\n" if "HYDRA" in version else "localhost slots=2\n")
     options = array(["--model", "mlp", "--data", "users:pictures", "--alpha", "-1:1:7"])
-    copy = change(
-        ROOT / "jobs" / "mpirun.sh", tmp_path / "mpirun.sh", ranks="2", hosts="hosts", out="here.h5", options=options
-    )
+    copy = change(FILES / "mpirun.sh", tmp_path / "mpirun.sh", ranks="2", hosts="hosts", out="here.h5", options=options)
     # As pip installs it, for the interpreter of the tests: theirs may be an environment over another.
     program = tmp_path / "bin" / "lossgrid"
     program.parent.mkdir()
@@ -72,7 +71,7 @@ def test_mpirun_with_a_host_file(tmp_path: Path) -> None:
     assert (tmp_path / "here_line.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "jobs" / "sites").glob("*.env")), ids=lambda file: file.name)
+@pytest.mark.parametrize("file", sorted((FILES / "sites").glob("*.env")), ids=lambda file: file.name)
 def test_every_line_of_a_site_is_explained(file: Path) -> None:
     paragraphs = file.read_text().strip().split("\n\n")
     assert len(paragraphs) > 3
