@@ -80,3 +80,44 @@ def test_every_line_of_a_site_is_explained(file: Path) -> None:
         assert comments, f"no word about {command}"
         assert all(line.startswith("# ") for line in comments)
         assert not command.startswith("#")
+
+
+def run_alone(
+    folder: Path, *, restarts: int, programs: dict[str, str], **changes: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a job file of SLURM by itself, with ``programs`` in the place of those it calls."""
+    site = folder / "site.env"
+    (folder / "bin").mkdir()
+    for name, text in {"mpirun": '#!/bin/bash\nshift 2\nexec "$@"\n', **programs}.items():
+        (folder / "bin" / name).write_text(text)
+        (folder / "bin" / name).chmod(0o755)
+    site.write_text(f"export PATH={folder / 'bin'}:$PATH\n")
+    copy = change(JOBS / "surface.sbatch", folder / "job", site=str(site), launcher="mpirun", **changes)
+    env = {**os.environ, "SLURM_JOB_ID": "1", "SLURM_CPUS_PER_TASK": "1", "SLURM_RESTART_COUNT": str(restarts)}
+    return subprocess.run(["bash", copy], cwd=folder, env=env, text=True, capture_output=True, timeout=60, check=False)
+
+
+def test_a_job_is_not_started_again_without_end(tmp_path: Path) -> None:
+    note = {"lossgrid": f"#!/bin/bash\necho $1 >> {tmp_path / 'called'}\n"}
+    done = run_alone(tmp_path, restarts=4, programs=note, most_restarts="3")
+    assert done.returncode == 1
+    assert "was started again 4 times, more than most_restarts" in done.stderr
+    assert not (tmp_path / "called").exists()
+
+
+@pytest.mark.parametrize(("restarts", "looks"), [(1, 3), (0, 0)])
+def test_a_job_that_was_started_again_waits_for_the_lock_of_a_lost_node(
+    tmp_path: Path, restarts: int, looks: int
+) -> None:
+    """The lock is held at the first two looks; the surface has no point that is done or pending."""
+    called = tmp_path / "called"
+    lossgrid = (
+        f"#!/bin/bash\nif [ $1 = run ]; then echo run >> {called}; exit 0; fi\n"
+        f"echo look >> {called}\nif [ $(grep -c look {called}) -le 2 ]; then echo '  \"running\": true,'; fi\n"
+    )
+    sleep = f"#!/bin/bash\nif [ $1 = 5 ]; then echo wait >> {called}; fi\nexec /bin/sleep 0.1\n"
+    done = run_alone(tmp_path, restarts=restarts, programs={"lossgrid": lossgrid, "sleep": sleep})
+    assert done.returncode == 0, done.stderr
+    before = called.read_text().split("run\n")[0].split()
+    assert before.count("wait") == (2 if restarts else 0)
+    assert before.count("look") == looks + 1  # and one for the points that are done

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# The steps of jobs/container in a Debian made by debootstrap, where there is no engine for containers; as root.
+#
+#   tests/container/root.sh FOLDER     FOLDER, a new one, gets the system: about a gigabyte and a half
+#
+# Copies what lossgrid.def copies, runs install.sh and then two ranks, all in the new root. apt and pip are set as here.
+set -euo pipefail
+# Mounts of its own, which are gone with this process, however it ends.
+if [ "${1:-}" != --mounted ]; then exec unshare --mount bash "${BASH_SOURCE[0]}" --mounted "$@"; fi
+shift
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+root=$(realpath -m "$1")
+mirror=$(find /etc/apt '(' -name '*.list' -o -name '*.sources' ')' \
+    -exec sed -nE 's/^(URIs:|deb) +(https?:[^ ]+\/debian)\/?( .*)?$/\2/p' {} + | sort -u | head -n 1)
+
+# section NAME: the lines of a section of the definition
+section() { sed -n "/^%$1\$/,/^%/{/^%/d; s/^ *//; /./p}" "$here/jobs/container/lossgrid.def"; }
+
+debootstrap --variant=minbase bookworm "$root" "$mirror" > /dev/null
+bind() { mkdir -p "$root$1" && mount --bind "$1" "$root$1"; }
+bind /proc
+bind /dev
+for folder in /etc/apt /etc/ssl /usr/share/keyrings $(env | sed -nE 's/^PIP_FIND_LINKS=(\/.*)/\1/p'); do bind "$folder"; done
+cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
+
+section files | while read -r from to; do
+    mkdir -p "$root$(dirname "$to")"
+    cp -rL "$here/$from" "$root$to"
+done
+inside() { env HOME=/root PATH=/opt/lossgrid/.venv/bin:/usr/sbin:/usr/bin:/sbin:/bin chroot "$root" "$@"; }
+inside bash -ec "$(section post | grep -v LOSSGRID_TORCH)"
+# As root, and on fewer cores than ranks: neither is what an image is for.
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=true
+inside bash -ec 'cd /tmp && mpirun -n 2 lossgrid run --model mlp --data digits --alpha -1:1:5 && lossgrid status surface.h5'
