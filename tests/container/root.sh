@@ -17,7 +17,7 @@ mirror=$(find /etc/apt '(' -name '*.list' -o -name '*.sources' ')' \
 section() { sed -n "/^%$1\$/,/^%/{/^%/d; s/^ *//; /./p}" "$here/jobs/container/lossgrid.def"; }
 
 debootstrap --variant=minbase bookworm "$root" "$mirror" > /dev/null
-bind() { mkdir -p "$root$1" && mount --bind "$1" "$root$1"; }
+bind() { mkdir -p "$root$1" && mount --rbind "$1" "$root$1"; }
 bind /proc
 bind /dev
 for folder in /etc/apt /etc/ssl /usr/share/keyrings $(env | sed -nE 's/^PIP_FIND_LINKS=(\/.*)/\1/p'); do bind "$folder"; done

@@ -264,13 +264,18 @@ def chain(cluster: Cluster, folder: Path, **variables: str) -> list[str]:
 
 
 def test_a_chain_trains_computes_and_draws(cluster: Cluster, tmp_path: Path) -> None:
-    options = array(["--model", "mlp", "--checkpoint", "net/epoch_0001.pt", "--data", "digits", "--alpha", "-1:1:5"])
-    surface = change(JOBS / "surface.sbatch", tmp_path / "surface.sbatch", sbatch=WITH_GPU, options=options)
+    options = array(["--model", "mlp", "--data", "digits", "--alpha", "-1:1:5"])
+    surface = change(
+        JOBS / "surface.sbatch", tmp_path / "surface.sbatch", sbatch=WITH_GPU, options=options,
+        checkpoint="net/epoch_0001.pt", out="${checkpoint%/*}.h5",
+    )  # fmt: skip
     train = "lossgrid train --model mlp --data digits --epochs 1 --out net"
     site = tmp_path / "of the site.env"
     site.write_text("export SITE=here\n")
     train = shlex.quote(f"[ $SITE = here ]\n{train}")
-    jobs = chain(cluster, tmp_path, train=train, surface=surface.name, site=shlex.quote(str(site)))
+    jobs = chain(
+        cluster, tmp_path, train=train, surface=surface.name, draw='"lossgrid plot net.h5"', site=shlex.quote(str(site))
+    )
     ended = [cluster.end(job) for job in jobs]
     logs = [Path(job["StdOut"]).read_text() for job in ended]
     assert [job["JobState"] for job in ended] == ["COMPLETED"] * 3, logs
@@ -278,8 +283,8 @@ def test_a_chain_trains_computes_and_draws(cluster: Cluster, tmp_path: Path) -> 
     for earlier, later in pairwise(ended):
         assert earlier["EndTime"] <= later["StartTime"]
     assert "net is complete: 1 epochs" in logs[0]
-    assert store.read(tmp_path / "surface.h5").complete
-    assert (tmp_path / "surface_line.png").read_bytes().startswith(b"\x89PNG")
+    assert store.read(tmp_path / "net.h5").complete
+    assert (tmp_path / "net_line.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_chain_ends_where_a_job_fails(cluster: Cluster, tmp_path: Path) -> None:
