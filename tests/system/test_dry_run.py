@@ -130,7 +130,7 @@ def test_ranks_of_different_speed_share_the_points() -> None:
         network="net", parameters=2, moved=1, data={"train": 1000}, where="here",
         grid=Grid(Axis(-1.0, 1.0, 5)), pending=5, tolerance=None, device="cpu", recipe="plain",
         quantities=[quantity.loss("train", "nats per sample")],
-        values=[1.0], errors=[0.1], seconds=[0.001, 0.003], start=10.0, peak=0,
+        values=[1.0], errors=[0.1], seconds=[0.001, 0.003], slowest=0.01, start=10.0, peak=0,
     )  # fmt: skip
     assert forecast.point_seconds == pytest.approx(1.5)
     assert forecast.seconds_with(1) == pytest.approx(10 + 5 * 1.5)

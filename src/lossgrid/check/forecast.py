@@ -13,6 +13,7 @@ from lossgrid.surface.summary import lines_of_centre
 from lossgrid.wording import duration, of_bytes, of_shape
 
 RANKS = (1, 4, 16, 64, 256, 1024)  # for which the time is told, as far as there are points for them
+PASSES = 3  # of a batch, that are measured
 BASIS = 10  # characters of the column that says where a figure comes from
 
 
@@ -34,7 +35,9 @@ class Forecast:
         quantities: The quantities of a point.
         values: Their values at theta* on the first batch of each split.
         errors: The standard errors of these.
-        seconds: Of a sample on each rank; None where what the run is for is not here.
+        seconds: Of a sample on each rank, in the fastest of ``PASSES`` passes of a batch; None where what the run is
+            for is not here.
+        slowest: The same in the slowest pass of all ranks: how far other work disturbs the figure.
         start: Seconds from the start of the program until points can be computed.
         peak: The most bytes of memory that a rank has had.
         gpu_peak: The same of its GPU; None without one.
@@ -57,6 +60,7 @@ class Forecast:
     values: Sequence[float]
     errors: Sequence[float]
     seconds: Sequence[float] | None
+    slowest: float
     start: float
     peak: int
     gpu_peak: int | None = None
@@ -104,7 +108,8 @@ class Forecast:
     def _times(self) -> list[tuple[str, str, str]]:
         if self.seconds is None or (point := self.point_seconds) is None:
             return []
-        each = " to ".join(sorted({f"{1e6 * one:.3g}" for one in (min(self.seconds), max(self.seconds))}, key=float))
+        each = " to ".join(dict.fromkeys(map(_brief, (min(self.seconds), max(self.seconds)))))
+        on = f"on {_ranks(len(self.seconds))}{' at once' if len(self.seconds) > 1 else ''}"
         ranks = sorted({n for n in RANKS if n < self.pending} | {len(self.seconds)})
         most = "at most " if self.tolerance else ""
         times = ", ".join(f"{_ranks(n)} {duration(self.seconds_with(n) or 0.0)}" for n in ranks)
@@ -112,7 +117,7 @@ class Forecast:
             (
                 "sample",
                 "measured",
-                f"{each} µs on {_ranks(len(self.seconds))}{' at once' if len(self.seconds) > 1 else ''}",
+                f"{each} {on}, the fastest of {PASSES} passes of a batch; the slowest {_brief(self.slowest)}",
             ),
             ("point", "computed", f"{duration(point)} for {sum(self.data.values()):,} samples"),
         ]
@@ -140,3 +145,13 @@ def _samples(data: Mapping[str, int]) -> str:
 
 def _ranks(count: int) -> str:
     return "1 rank" if count == 1 else f"{count:,} ranks"
+
+
+def _brief(seconds: float) -> str:
+    """Return a short time span with its unit.
+
+    >>> _brief(2.66e-3), _brief(1.774e-4)
+    ('2.66 ms', '177 µs')
+    """
+    unit, size = next((one for one in (("s", 1.0), ("ms", 1e-3)) if seconds >= one[1]), ("µs", 1e-6))
+    return f"{seconds / size:.3g} {unit}"

@@ -14,7 +14,7 @@ import torch
 
 from lossgrid.check.devices import about_devices
 from lossgrid.check.folder import about_folder
-from lossgrid.check.forecast import Forecast
+from lossgrid.check.forecast import PASSES, Forecast
 from lossgrid.check.installation import printed, told, why_not_parallel
 from lossgrid.check.rank_facts import RankFacts, gather_facts
 from lossgrid.check.report import verdict
@@ -37,7 +37,6 @@ from lossgrid.run.study import Study, load_study
 from lossgrid.settings import RunConfig
 
 OF_GPUS = ("tf32", "float16")  # precisions
-RUNS, MOST_SECONDS = 3, 1.0  # passes of a batch that are measured, of which the fastest counts; s
 BUFFERS = 3  # of the size of what moves: theta*, delta and eta
 STAND_IN = "seconds and memory: this run is for a GPU, and there is none here; start the dry run where there is one"
 NO_GPU = "the speed of a GPU: this PyTorch is built for GPUs, and there is none here"
@@ -128,12 +127,10 @@ def foresee(rehearsal: Rehearsal, asked: RunConfig, world: World, *, began: floa
     """
     config, prepared, evaluator = rehearsal.claim.config, rehearsal.prepared, rehearsal.evaluator
     start = max(gather(world, time.monotonic() - began))
-    passes = [evaluator.first_batches() for _ in range(2)]  # the first chooses kernels and allocates memory
-    end = time.monotonic() + MOST_SECONDS
-    while len(passes) <= RUNS and time.monotonic() < end:
-        passes.append(evaluator.first_batches())
+    passes = [evaluator.first_batches() for _ in range(1 + PASSES)]  # the first chooses kernels and allocates memory
     first = sum(min(samples, evaluator.batch_size) for samples in evaluator.samples.values())
-    seconds = gather(world, min(one.seconds for one in passes[1:]) / first)
+    measured = [one.seconds / first for one in passes[1:]]
+    seconds, slowest = gather(world, min(measured)), max(gather(world, max(measured)))
     device, on_gpu = evaluator.device, evaluator.device.type == "cuda"
     peaks = gather(world, (peak_memory(), gpu_memory_peak(device.torch_device) if on_gpu else 0))
     data_bytes = sum(split.nbytes(device.dtype) for split in prepared.study.splits.values())
@@ -165,6 +162,7 @@ def foresee(rehearsal: Rehearsal, asked: RunConfig, world: World, *, began: floa
         values=passes[0].values.tolist(),
         errors=passes[0].errors.tolist(),
         seconds=None if rehearsal.stands_in else seconds,
+        slowest=slowest,
         start=start,
         peak=max(here for here, _ in peaks),
         gpu_peak=max(there for _, there in peaks) if on_gpu else None,
