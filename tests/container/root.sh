@@ -17,10 +17,22 @@ mirror=$(find /etc/apt '(' -name '*.list' -o -name '*.sources' ')' \
 section() { sed -n "/^%$1\$/,/^%/{/^%/d; s/^ *//; /./p}" "$here/jobs/container/lossgrid.def"; }
 
 debootstrap --variant=minbase bookworm "$root" "$mirror" > /dev/null
-bind() { mkdir -p "$root$1" && mount --rbind "$1" "$root$1"; }
-bind /proc
-bind /dev
-for folder in /etc/apt /etc/ssl /usr/share/keyrings $(env | sed -nE 's/^PIP_FIND_LINKS=(\/.*)/\1/p'); do bind "$folder"; done
+# Nothing of this machine is mounted there, as what the steps install writes into /etc and /usr: settings are copies, and
+# devices are single nodes.
+mount -t proc proc "$root/proc"
+mount -t tmpfs -o mode=755 dev "$root/dev"
+for device in null zero full random urandom tty; do cp -a "/dev/$device" "$root/dev/"; done
+mkdir "$root/dev/shm" "$root/dev/pts"
+mount -t tmpfs -o mode=1777 shm "$root/dev/shm"
+mount -t devpts -o newinstance,ptmxmode=666 devpts "$root/dev/pts"
+ln -s pts/ptmx "$root/dev/ptmx"
+ln -s /proc/self/fd "$root/dev/fd"
+copy() {
+    if [ -e "$1" ]; then mkdir -p "$root$1" && cp -rL "$1/." "$root$1/"; fi
+}
+for folder in /etc/apt /usr/share/keyrings /usr/local/share/ca-certificates ${PIP_FIND_LINKS:+"$PIP_FIND_LINKS"}; do
+    copy "$folder"
+done
 cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
 
 section files | while read -r from to; do
