@@ -27,6 +27,7 @@ mount -t tmpfs -o mode=1777 shm "$root/dev/shm"
 mount -t devpts -o newinstance,ptmxmode=666 devpts "$root/dev/pts"
 ln -s pts/ptmx "$root/dev/ptmx"
 ln -s /proc/self/fd "$root/dev/fd"
+rm -f "$root/etc/apt/sources.list"    # of debootstrap: those of this machine are copied
 copy() {
     if [ -e "$1" ]; then mkdir -p "$root$1" && cp -rL "$1/." "$root$1/"; fi
 }
