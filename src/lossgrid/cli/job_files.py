@@ -25,7 +25,7 @@ FILES = {  # name -> its file in lossgrid/job_files
 
 def job(
     name: Annotated[
-        str | None, typer.Argument(metavar="|".join(FILES), help="The file; without a name all are listed.")
+        str | None, typer.Argument(metavar="NAME", help=f"{', '.join(FILES)}; without a name all are listed.")
     ] = None,
 ) -> int:
     """Print a job file for SLURM, PBS or mpirun, or the modules and environment of a site, to copy and change."""
