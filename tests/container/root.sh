@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The steps of jobs/container in a Debian made by debootstrap, where there is no engine for containers; as root.
 #
-#   tests/container/root.sh FOLDER     FOLDER, a new one, gets the system: about a gigabyte and a half
+#   tests/container/root.sh FOLDER     FOLDER, a new one, gets the system: 2.4 GB
 #
 # Copies what lossgrid.def copies, runs install.sh and then two ranks, all in the new root. apt and pip are set as here.
 set -euo pipefail
@@ -20,6 +20,7 @@ debootstrap --variant=minbase bookworm "$root" "$mirror" > /dev/null
 # Nothing of this machine is mounted there, as what the steps install writes into /etc and /usr: settings are copies, and
 # devices are single nodes.
 mount -t proc proc "$root/proc"
+mount -t sysfs -o ro sys "$root/sys"
 mount -t tmpfs -o mode=755 dev "$root/dev"
 for device in null zero full random urandom tty; do cp -a "/dev/$device" "$root/dev/"; done
 mkdir "$root/dev/shm" "$root/dev/pts"
