@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 
-from lossgrid.errors import RankError
 from lossgrid.evaluation import Evaluator, Measured, arithmetic, with_fewer
 from lossgrid.machine.allocator import freed_memory_kept
-from lossgrid.parallel import World, broadcast, collective, collectively, gather, on_root
+from lossgrid.parallel import World, collective, collectively, gather, on_root
 from lossgrid.run.audit import audit, refuse_other_function
-from lossgrid.run.axes import Axes, make_axes, save_directions
+from lossgrid.run.axes import Axes, save_directions
 from lossgrid.run.book import Book
 from lossgrid.run.budget import Budget
 from lossgrid.run.centre import warn_of_guessing, warn_of_missing_centre, warning_about_weights
 from lossgrid.run.claim import claimed
 from lossgrid.run.equipment import take_equipment
-from lossgrid.run.preparation import make_evaluator
+from lossgrid.run.preparation import prepare
 from lossgrid.run.provenance import describe
 from lossgrid.run.recipe import choose_recipe
 from lossgrid.run.rounding import measure_rounding, refuse_rounding
 from lossgrid.run.sharing import Look, Report, share
 from lossgrid.run.study import Study, load_study
 from lossgrid.settings import RunConfig
-from lossgrid.surface.origin import Digests
 from lossgrid.surface.summary import lines_of_centre
 
 log = logging.getLogger(__name__)
@@ -59,31 +57,17 @@ def run(
     with arithmetic.restored(), claimed(config, world) as claim:
         config, old = claim.config, claim.old
         equipment = take_equipment(config, world)
-        device = equipment.device
         if budget.is_spent(world):
             return False
-        study = collectively(world, lambda: load(config))
-        axes = collectively(
-            world,
-            lambda: make_axes(
-                study.source, study.model, study.splits, world, axes=len(config.grid.shape), moves=study.moves
-            ),
-        )
-        arithmetic.set_to(arithmetic.wanted(config.precision))  # again: users' modules may have changed it at import
-        own = collectively(world, lambda: study.digests(axes.delta, axes.eta))  # it reads samples of a Dataset
-        digests = same_everywhere(world, own)
-        claim.refuse_other_contents(digests, device.type)
-        evaluator, fit = collectively(
-            world,
-            lambda: make_evaluator(config, study, axes, device, share=equipment.sharers, recorded=claim.recipe),
-        )
+        prepared = prepare(claim, equipment, load=load)
+        study, axes, fit = prepared.study, prepared.axes, prepared.fit
         with freed_memory_kept():
             recipe, evaluator = choose_recipe(
-                config, evaluator, claim.recipe, world,
+                config, prepared.evaluator, claim.recipe, world,
                 points=int(claim.pending.sum()), seconds_left=budget.seconds_left,
             )  # fmt: skip
             collectively(world, lambda: arithmetic.refuse_other_arithmetic(config.precision))
-            origin = describe(config, study, digests, equipment, recipe, world, by_batch=fit.by_batch)
+            origin = describe(config, study, prepared.digests, equipment, recipe, world, by_batch=fit.by_batch)
             origin = replace(origin, moved=axes.moved(evaluator.subject.plane.names))
             steady = all(gather(world, fit.deterministic))  # values of a noisy network cannot be found again
             if old is not None and steady:
@@ -104,25 +88,6 @@ def run(
                 complete, rounding = measure_rounding(config, evaluator, world, budget.seconds_left)
             book.close(complete, rounding, budget, evaluator.subject.why_not_finite)
     return complete
-
-
-@collective
-def same_everywhere(world: World, digests: Digests) -> Digests:
-    """Return ``digests`` after checking that all ranks have the same network, directions and data, to the bit.
-
-    Raises:
-        RankError: The digests of a rank differ from those of root.
-    """
-    expected = broadcast(world, digests)
-
-    def compare() -> None:
-        names = (one.name for one in fields(expected))
-        different = [name for name in names if getattr(digests, name) != getattr(expected, name)]
-        if different:
-            raise RankError(f"{', '.join(different)} differ from those of rank 0: does every node see the same files?")
-
-    collectively(world, compare)
-    return digests
 
 
 def announce(config: RunConfig, study: Study, axes: Axes) -> None:

@@ -3,19 +3,108 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 
 from lossgrid import data
 from lossgrid.errors import InputError, RankError
-from lossgrid.evaluation import FEW, Device, Evaluator, Fit, Forward, Subject, twin_of, usual_batch, wants_channels_last
-from lossgrid.run.axes import Axes
+from lossgrid.evaluation import (
+    FEW,
+    Device,
+    Evaluator,
+    Fit,
+    Forward,
+    Subject,
+    arithmetic,
+    twin_of,
+    usual_batch,
+    wants_channels_last,
+)
+from lossgrid.parallel import World, broadcast, collective, collectively
+from lossgrid.run.axes import Axes, make_axes
+from lossgrid.run.claim import Claim
+from lossgrid.run.equipment import Equipment
 from lossgrid.run.study import Study
 from lossgrid.settings import RunConfig
+from lossgrid.surface.origin import Digests
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a rank has when it can evaluate points.
+
+    Attributes:
+        study: Network, data and losses.
+        axes: The directions.
+        digests: Those of network, directions and data, equal on all ranks.
+        evaluator: The evaluator, with the variant ``plain``.
+        fit: The result of its trial.
+    """
+
+    study: Study
+    axes: Axes
+    digests: Digests
+    evaluator: Evaluator
+    fit: Fit
+
+
+@collective
+def prepare(
+    claim: Claim, equipment: Equipment, *, load: Callable[[RunConfig], Study], device_type: str | None = None
+) -> Prepared:
+    """Load network and data, make the directions and the evaluator, and refuse a file of another run.
+
+    Args:
+        claim: The settings, the ranks and the surface to resume.
+        equipment: The device of this rank.
+        load: Loads the network and the data.
+        device_type: The type of device that the run is for; None for that of ``equipment``.
+
+    Raises:
+        InputError: The input is wrong, or the file is of another run.
+        RankError: Some ranks failed.
+    """
+    config, world, device = claim.config, claim.world, equipment.device
+    study = collectively(world, lambda: load(config))
+    axes = collectively(
+        world,
+        lambda: make_axes(
+            study.source, study.model, study.splits, world, axes=len(config.grid.shape), moves=study.moves
+        ),
+    )
+    arithmetic.set_to(arithmetic.wanted(config.precision))  # again: users' modules may have changed it at import
+    own = collectively(world, lambda: study.digests(axes.delta, axes.eta))  # it reads samples of a Dataset
+    digests = same_everywhere(world, own)
+    claim.refuse_other_contents(digests, device_type or device.type)
+    evaluator, fit = collectively(
+        world,
+        lambda: make_evaluator(config, study, axes, device, share=equipment.sharers, recorded=claim.recipe),
+    )
+    return Prepared(study, axes, digests, evaluator, fit)
+
+
+@collective
+def same_everywhere(world: World, digests: Digests) -> Digests:
+    """Return ``digests`` after checking that all ranks have the same network, directions and data, to the bit.
+
+    Raises:
+        RankError: The digests of a rank differ from those of root.
+    """
+    expected = broadcast(world, digests)
+
+    def compare() -> None:
+        names = (one.name for one in fields(expected))
+        different = [name for name in names if getattr(digests, name) != getattr(expected, name)]
+        if different:
+            raise RankError(f"{', '.join(different)} differ from those of rank 0: does every node see the same files?")
+
+    collectively(world, compare)
+    return digests
 
 
 def make_evaluator(
