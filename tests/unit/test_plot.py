@@ -11,7 +11,8 @@ from matplotlib.text import Text
 from lossgrid import plot, store
 from lossgrid.cli.pictures import draw_files
 from lossgrid.errors import InputError
-from lossgrid.plot.scale import ScaleOptions, choose_scale, round_values
+from lossgrid.plot.levels import round_values
+from lossgrid.plot.scale import ScaleOptions, choose_scale
 from lossgrid.surface import DONE, NOT_FINITE, PENDING, Axis, Grid, Surface, Work
 from tests.builders import a_surface, quantities, results
 
@@ -101,13 +102,13 @@ def test_a_heat_map_has_each_value_at_its_alpha_and_beta() -> None:
 def test_contours_cross_where_the_values_are(kind: str) -> None:
     alpha, beta = np.linspace(-2, 2, 9), np.linspace(0, 1, 4)
     surface = a_surface({"train_loss": np.broadcast_to(3 + alpha, (4, 9))}, alpha=alpha, beta=beta)
-    figure = plot.draw(surface, kind=kind)
-    axes = figure.axes[0]
-    assert axes.get_xlim() == (-2, 2)
-    assert axes.get_ylim() == (0, 1)
-    lines = axes.collections[-1]
-    for level, path in zip(lines.levels, lines.get_paths(), strict=True):
-        np.testing.assert_allclose(path.vertices[:, 0], level - 3, atol=1e-12)
+    for exact, tolerance in ((True, 1e-12), (False, 2e-3)):
+        axes = plot.draw(surface, kind=kind, exact=exact).axes[0]
+        assert axes.get_xlim() == (-2, 2)
+        assert axes.get_ylim() == (0, 1)
+        lines = axes.collections[-1]
+        for level, path in zip(lines.levels, lines.get_paths(), strict=True):
+            np.testing.assert_allclose(path.vertices[:, 0], level - 3, atol=tolerance)
 
 
 def test_the_relief_is_as_high_as_the_values_and_flat_where_clipped() -> None:
@@ -185,6 +186,12 @@ def test_limits_of_the_user_win() -> None:
         ({"vmin": 50.0}, "leave nothing of the values, which are 0.1 to"),
         ({"vmin": 0.0, "log": True}, "must be positive on a logarithmic scale; use --linear"),
         ({"levels": 0}, "--levels must be at least 1, got 0"),
+        ({"levels": "0:10:0.01"}, "expected a step that gives 1 to 200 values, got 1001"),
+        ({"levels": "0:10:-1"}, "expected a step that gives 1 to 200 values, got 0"),
+        ({"levels": "1,x"}, "--levels must be a number such as 12, values such as 0.5,1,2 or FIRST:LAST:STEP"),
+        ({"levels": [2.0, 1.0]}, "--levels must be finite values that rise"),
+        ({"levels": "0,1", "log": True}, "--levels must be positive on a logarithmic scale"),
+        ({"style": "poster"}, "--style must be one of plain, paper, got 'poster'"),
     ],
 )
 def test_options_that_cannot_be_are_refused(options: dict[str, Any], text: str) -> None:

@@ -49,7 +49,18 @@ def plot(
     log: Annotated[bool | None, typer.Option("--log/--linear", help="Scale; by default what the values need.")] = None,
     vmin: Annotated[float | None, typer.Option(metavar="X", help="Lowest value of the colours.")] = None,
     vmax: Annotated[float | None, typer.Option(metavar="X", help="Highest value; above it is clipped.")] = None,
-    levels: Annotated[int | None, typer.Option(metavar="N", help="Number of contours.")] = None,
+    levels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|X,X,...|FIRST:LAST:STEP", help="Number of contours, or their values, such as 0.1:10:0.5."
+        ),
+    ] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Straight between points, instead of smooth through them.")
+    ] = False,
+    style: Annotated[
+        str, typer.Option(metavar="plain|paper", help="paper: labelled lines, reliefs without axes, as in the paper.")
+    ] = "plain",
     label: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Name of each surface; repeatable.")] = None,
     band: Annotated[
         bool,
@@ -67,13 +78,15 @@ def plot(
     """Draw surfaces: lines, contours, heat maps, 3-D views."""
     log_of(parallel.alone())
     from lossgrid.cli.pictures import draw_files
-    from lossgrid.plot import FORMATS, KINDS, PictureOptions
+    from lossgrid.plot import FORMATS, KINDS, STYLES, PictureOptions, levels_of
 
     choose("--kind", kind, KINDS)
     choose("--format", format, FORMATS)
+    choose("--style", style, STYLES)
     options = PictureOptions(
-        kind=kind, metric=metric, log=log, vmin=vmin, vmax=vmax, levels=levels, band=band, points=points
-    )
+        kind=kind, metric=metric, log=log, vmin=vmin, vmax=vmax, levels=None if levels is None else levels_of(levels),
+        band=band, points=points, exact=exact, style=style,
+    )  # fmt: skip
     for picture in draw_files(file, options, labels=label or [], format=format, out=out, overwrite=overwrite):
         typer.echo(picture)
     return EXIT_COMPLETE

@@ -2,16 +2,19 @@
 
 from lossgrid.plot.figure import compose, draw, kinds_of, side_by_side
 from lossgrid.plot.labels import title_of
-from lossgrid.plot.options import KINDS, PictureOptions
+from lossgrid.plot.levels import levels_of
+from lossgrid.plot.options import KINDS, STYLES, PictureOptions
 from lossgrid.plot.output import FORMATS, picture_path, refuse_to_write, save, write_all
 
 __all__ = [
     "FORMATS",
     "KINDS",
+    "STYLES",
     "PictureOptions",
     "compose",
     "draw",
     "kinds_of",
+    "levels_of",
     "picture_path",
     "refuse_to_write",
     "save",

@@ -16,10 +16,11 @@ from lossgrid.errors import InputError
 from lossgrid.plot.coordinates import DrawnAxis, are_alike, drawn_axis
 from lossgrid.plot.labels import ALPHA, plain, text_of, with_unit
 from lossgrid.plot.legend import BAND, LABEL, entry, named, with_band
+from lossgrid.plot.levels import power_of
 from lossgrid.plot.notes import notes_of, room_for, write_notes
 from lossgrid.plot.options import PictureOptions
 from lossgrid.plot.picture import Picture
-from lossgrid.plot.scale import FAR, Scale, ScaleOptions, choose_scale, power_of
+from lossgrid.plot.scale import FAR, Scale, ScaleOptions, choose_scale
 from lossgrid.plot.trace import Trace, few_of, mean_of, thinned, thinned_marks
 from lossgrid.surface import Quantity, Surface
 from lossgrid.surface.quantity import in_order

@@ -82,5 +82,6 @@ def _plane(axes: Any, surface: Surface, options: PictureOptions) -> list[str]:
     """Draw a plane with its colour bar; return remarks."""
     look = look_of([surface], options)
     mappable, remarks = fill_panel(axes, surface, look)
-    add_bar(axes.figure, [axes], mappable, look, [surface])
-    return remarks
+    if look.has_bar:
+        add_bar(axes.figure, [axes], mappable, look, [surface])
+    return [*remarks, remark] if (remark := look.remark([surface])) else remarks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib
@@ -17,6 +17,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from lossgrid.plot.coordinates import are_alike, drawn_axis
+from lossgrid.plot.interpolation import denser, parts_of, through
 from lossgrid.plot.labels import ALPHA, BETA, TITLE, clipping, missing, plain, text_of, with_unit
 from lossgrid.plot.notes import notes_of, room_for, write_notes
 from lossgrid.plot.options import PictureOptions
@@ -24,10 +25,14 @@ from lossgrid.plot.picture import Picture
 from lossgrid.plot.plane import draw_plane, mark_points, thinning
 from lossgrid.plot.relief import draw_relief
 from lossgrid.plot.scale import Scale, choose_scale
+from lossgrid.plot.style import as_published
 from lossgrid.surface import Quantity, Surface
+from lossgrid.wording import of_shape
 
 PANEL, BAR = 3.4, 1.5  # inches
+RELIEF = 200  # points along an axis of a smooth relief
 MOST_COLUMNS = 4
+GREYS = "0.45", "0.87"  # of values beyond the scale, on its good and on its bad side
 TITLE_OF_PANEL = 42  # characters of a panel's title if there are several panels
 
 
@@ -48,7 +53,8 @@ def draw_planes(
     """
     look = look_of(surfaces, options)
     notes = notes_of(surfaces, labels, width=PANEL * _columns(len(surfaces)) + BAR)
-    figure, panels = _frame(surfaces, look.kind, room_for(notes))
+    remark = look.remark(surfaces)
+    figure, panels = _frame(surfaces, look.kind, room_for([*notes, remark] if remark else notes))
     mappable = ScalarMappable(look.scale.norm, look.colours)
     for axes, surface, label in zip(panels, surfaces, labels, strict=True):
         mappable, remarks = fill_panel(axes, surface, look)
@@ -56,8 +62,9 @@ def draw_planes(
         write_note(axes, "\n".join(remarks))
         _drop_inner_labels(axes)
     figure.suptitle(plain(title))
-    add_bar(figure, panels, mappable, look, surfaces)
-    write_notes(figure, notes, at_top=False)
+    if look.has_bar:
+        add_bar(figure, panels, mappable, look, surfaces)
+    write_notes(figure, notes, at_top=False, remark=remark)
     return figure
 
 
@@ -71,6 +78,8 @@ class Look:
         scale: The scale of its values.
         colours: The colours along the scale.
         points: Whether computed points are marked.
+        exact: Whether contours and reliefs are straight between points.
+        paper: Whether the style is that of the paper.
     """
 
     kind: str
@@ -78,15 +87,41 @@ class Look:
     scale: Scale
     colours: Colormap
     points: bool = False
+    exact: bool = False
+    paper: bool = False
+
+    @property
+    def has_bar(self) -> bool:
+        """Whether a colour bar belongs to the picture."""
+        return not (self.paper and self.kind in ("contour", "surface"))
+
+    def parts(self, surface: Surface) -> int:
+        """Return into how many parts each interval of ``surface`` is divided for drawing; 1 for straight lines."""
+        if self.exact or self.kind == "heat":
+            return 1
+        return parts_of(surface.shape, *([RELIEF] if self.kind == "surface" else []))
+
+    def remark(self, surfaces: Sequence[Surface]) -> str:
+        """Return a remark: the points that smooth pictures are drawn through, what a missing colour bar would say."""
+        shapes = [of_shape(reversed(surface.shape)) for surface in surfaces if self.parts(surface) > 1]
+        smooth = f"drawn through {' and '.join(dict.fromkeys(shapes))} points" if shapes else ""
+        clipped = "" if self.has_bar else clipping(self.scale).strip()
+        return "; ".join(filter(None, (smooth, clipped)))
 
 
 def look_of(surfaces: Sequence[Surface], options: PictureOptions) -> Look:
     """Return the look of planes on one scale; ``options`` have a kind of planes."""
-    assert options.kind is not None
+    kind = options.kind
+    assert kind is not None
     quantity = surfaces[0].quantity(options.metric)
     values = np.concatenate([surface[quantity.name].ravel() for surface in surfaces])
-    scale = choose_scale(values, options, by_factors=quantity.varies == "by factors")
-    return Look(options.kind, quantity, scale, _colours(quantity, options.kind), options.points)
+    by_factors, is_paper = quantity.varies == "by factors", options.style == "paper"
+    if is_paper and kind == "contour" and by_factors:
+        options = as_published(options, values)
+    scale = choose_scale(values, options, by_factors=by_factors)
+    return Look(
+        kind, quantity, scale, _colours(quantity, kind), options.points, options.exact, is_paper
+    )  # fmt: skip
 
 
 def fill_panel(axes: Any, surface: Surface, look: Look) -> tuple[ScalarMappable, list[str]]:
@@ -94,13 +129,28 @@ def fill_panel(axes: Any, surface: Surface, look: Look) -> tuple[ScalarMappable,
     kind, name = look.kind, look.quantity.name
     names = (r"$\alpha$", r"$\beta$") if kind == "surface" else (ALPHA, BETA)
     alpha, beta = drawn_axis(surface.alpha, names[0]), drawn_axis(np.asarray(surface.beta), names[1])
+    values, remarks = surface[name], [missing(surface, [name])]
+    places = alpha, beta
+    if (parts := look.parts(surface)) > 1:
+        by_factors = look.quantity.varies == "by factors"
+        values = through(alpha.coordinates, beta.coordinates, values, parts, by_factors=by_factors)
+        alpha, beta = (replace(axis, coordinates=denser(axis.coordinates, parts)) for axis in (alpha, beta))
     if kind == "surface":
-        mappable = draw_relief(axes, alpha, beta, surface[name], scale=look.scale, colours=look.colours)
+        mappable = draw_relief(axes, alpha, beta, values, scale=look.scale, colours=look.colours)
     else:
-        mappable = draw_plane(axes, alpha, beta, surface[name], kind=kind, scale=look.scale, colours=look.colours)
+        mappable = draw_plane(
+            axes,
+            alpha,
+            beta,
+            values,
+            kind=kind,
+            scale=look.scale,
+            colours=look.colours,
+            width=0.7 if look.paper else 1.0,
+        )
         if look.points:
-            mark_points(axes, alpha, beta, surface.computed)
-    remarks = [missing(surface, [name]), thinning(surface) if kind in ("contour", "contourf") else ""]
+            mark_points(axes, *places, surface.computed)
+        remarks += [thinning(surface)] if kind != "heat" else []
     return mappable, [text for text in remarks if text]
 
 
@@ -173,10 +223,13 @@ def _agree(coordinates: Sequence[npt.NDArray[np.float64]]) -> bool:
 
 
 def _colours(quantity: Quantity, kind: str) -> Colormap:
-    """Return viridis, dark at good values; for lines on white without its pale end."""
+    """Return viridis, dark at good values, grey beyond its ends; for lines on white without its pale end."""
     good_is_high = quantity.better == "higher"
     share = np.linspace(0, 0.87 if kind == "contour" else 1, 256)
-    return ListedColormap(matplotlib.colormaps["viridis"](share[::-1] if good_is_high else share))
+    good, bad = GREYS
+    low, high = (bad, good) if good_is_high else (good, bad)
+    colours = ListedColormap(matplotlib.colormaps["viridis"](share[::-1] if good_is_high else share))
+    return colours.with_extremes(under=low, over=high)
 
 
 def _drop_inner_labels(axes: Any) -> None:
