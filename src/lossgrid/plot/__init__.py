@@ -2,9 +2,8 @@
 
 from lossgrid.plot.figure import compose, draw, kinds_of, side_by_side
 from lossgrid.plot.labels import title_of
-from lossgrid.plot.levels import levels_of
-from lossgrid.plot.options import KINDS, STYLES, PictureOptions
-from lossgrid.plot.output import FORMATS, picture_path, refuse_to_write, save, write_all
+from lossgrid.plot.options import KINDS, STYLES, PictureOptions, options_of
+from lossgrid.plot.output import FORMATS, picture_path, refuse_dpi, refuse_to_write, save, write_all
 
 __all__ = [
     "FORMATS",
@@ -14,8 +13,9 @@ __all__ = [
     "compose",
     "draw",
     "kinds_of",
-    "levels_of",
+    "options_of",
     "picture_path",
+    "refuse_dpi",
     "refuse_to_write",
     "save",
     "side_by_side",

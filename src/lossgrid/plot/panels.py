@@ -4,35 +4,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.contour import ContourSet
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from lossgrid.plot.coordinates import are_alike, drawn_axis
-from lossgrid.plot.interpolation import denser, parts_of, through
-from lossgrid.plot.labels import ALPHA, BETA, TITLE, clipping, missing, plain, text_of, with_unit
+from lossgrid.plot.interpolation import denser, through
+from lossgrid.plot.labels import ALPHA, BETA, clipping, missing, plain, text_of, with_unit
+from lossgrid.plot.look import Look, look_of
+from lossgrid.plot.marginals import draw_marginals
+from lossgrid.plot.marks import draw_marks
 from lossgrid.plot.notes import notes_of, room_for, write_notes
 from lossgrid.plot.options import PictureOptions
 from lossgrid.plot.picture import Picture
 from lossgrid.plot.plane import draw_plane, mark_points, thinning
 from lossgrid.plot.relief import draw_relief
-from lossgrid.plot.scale import Scale, choose_scale
-from lossgrid.plot.style import as_published
-from lossgrid.surface import Quantity, Surface
-from lossgrid.wording import of_shape
+from lossgrid.surface import Surface
 
 PANEL, BAR = 3.4, 1.5  # inches
-RELIEF = 200  # points along an axis of a smooth relief
+BAR_OFF, BAR_WIDE = 1.1, 0.14  # inches: from the right of the figure; width
+RELIEF, BARE = 0.88, 0.7  # height / width of the panel of a relief, with axes and without
+EDGE = 0.15  # inches, beside reliefs
+GAP = 0.035  # between panels, as a fraction of their width
 MOST_COLUMNS = 4
-GREYS = "0.45", "0.87"  # of values beyond the scale, on its good and on its bad side
+THIN = 0.7  # points: contour lines in the style of the paper
+TITLE = 0.35  # inches above reliefs
+TITLE_ALONE = 64  # otherwise
 TITLE_OF_PANEL = 42  # characters of a panel's title if there are several panels
 
 
@@ -52,13 +55,13 @@ def draw_planes(
         title: Text above all panels.
     """
     look = look_of(surfaces, options)
-    notes = notes_of(surfaces, labels, width=PANEL * _columns(len(surfaces)) + BAR)
-    remark = look.remark(surfaces)
-    figure, panels = _frame(surfaces, look.kind, room_for([*notes, remark] if remark else notes))
+    size = options.size or _size_of(surfaces, look)
+    notes, remark = notes_of(surfaces, labels, width=size[0]), look.remark(surfaces)
+    figure, panels = _frame(surfaces, look, size, room_for([*notes, remark] if remark else notes))
     mappable = ScalarMappable(look.scale.norm, look.colours)
     for axes, surface, label in zip(panels, surfaces, labels, strict=True):
         mappable, remarks = fill_panel(axes, surface, look)
-        axes.set_title(plain(label, TITLE_OF_PANEL if len(surfaces) > 1 else TITLE))
+        axes.set_title(plain(label, TITLE_OF_PANEL if len(surfaces) > 1 else TITLE_ALONE))
         write_note(axes, "\n".join(remarks))
         _drop_inner_labels(axes)
     figure.suptitle(plain(title))
@@ -66,62 +69,6 @@ def draw_planes(
         add_bar(figure, panels, mappable, look, surfaces)
     write_notes(figure, notes, at_top=False, remark=remark)
     return figure
-
-
-@dataclass(frozen=True)
-class Look:
-    """How all panels of a figure show their planes.
-
-    Attributes:
-        kind: The kind of picture, one of planes.
-        quantity: The quantity that is drawn.
-        scale: The scale of its values.
-        colours: The colours along the scale.
-        points: Whether computed points are marked.
-        exact: Whether contours and reliefs are straight between points.
-        paper: Whether the style is that of the paper.
-    """
-
-    kind: str
-    quantity: Quantity
-    scale: Scale
-    colours: Colormap
-    points: bool = False
-    exact: bool = False
-    paper: bool = False
-
-    @property
-    def has_bar(self) -> bool:
-        """Whether a colour bar belongs to the picture."""
-        return not (self.paper and self.kind in ("contour", "surface"))
-
-    def parts(self, surface: Surface) -> int:
-        """Return into how many parts each interval of ``surface`` is divided for drawing; 1 for straight lines."""
-        if self.exact or self.kind == "heat":
-            return 1
-        return parts_of(surface.shape, *([RELIEF] if self.kind == "surface" else []))
-
-    def remark(self, surfaces: Sequence[Surface]) -> str:
-        """Return a remark: the points that smooth pictures are drawn through, what a missing colour bar would say."""
-        shapes = [of_shape(reversed(surface.shape)) for surface in surfaces if self.parts(surface) > 1]
-        smooth = f"drawn through {' and '.join(dict.fromkeys(shapes))} points" if shapes else ""
-        clipped = "" if self.has_bar else clipping(self.scale).strip()
-        return "; ".join(filter(None, (smooth, clipped)))
-
-
-def look_of(surfaces: Sequence[Surface], options: PictureOptions) -> Look:
-    """Return the look of planes on one scale; ``options`` have a kind of planes."""
-    kind = options.kind
-    assert kind is not None
-    quantity = surfaces[0].quantity(options.metric)
-    values = np.concatenate([surface[quantity.name].ravel() for surface in surfaces])
-    by_factors, is_paper = quantity.varies == "by factors", options.style == "paper"
-    if is_paper and kind == "contour" and by_factors:
-        options = as_published(options, values)
-    scale = choose_scale(values, options, by_factors=by_factors)
-    return Look(
-        kind, quantity, scale, _colours(quantity, kind), options.points, options.exact, is_paper
-    )  # fmt: skip
 
 
 def fill_panel(axes: Any, surface: Surface, look: Look) -> tuple[ScalarMappable, list[str]]:
@@ -135,21 +82,18 @@ def fill_panel(axes: Any, surface: Surface, look: Look) -> tuple[ScalarMappable,
         by_factors = look.quantity.varies == "by factors"
         values = through(alpha.coordinates, beta.coordinates, values, parts, by_factors=by_factors)
         alpha, beta = (replace(axis, coordinates=denser(axis.coordinates, parts)) for axis in (alpha, beta))
+    options = look.options
+    drawing: dict[str, Any] = {"scale": look.scale, "colours": look.colours}
     if kind == "surface":
-        mappable = draw_relief(axes, alpha, beta, values, scale=look.scale, colours=look.colours)
+        mappable = draw_relief(axes, alpha, beta, values, **drawing, camera=options.camera, bare=look.is_paper)
     else:
-        mappable = draw_plane(
-            axes,
-            alpha,
-            beta,
-            values,
-            kind=kind,
-            scale=look.scale,
-            colours=look.colours,
-            width=0.7 if look.paper else 1.0,
-        )
-        if look.points:
+        width = THIN if look.is_paper else 1.0
+        mappable = draw_plane(axes, alpha, beta, values, kind=kind, **drawing, width=width)
+        if options.points:
             mark_points(axes, *places, surface.computed)
+        draw_marks(axes, *places, options.marks, on_white=kind == "contour")
+        if options.marginals:
+            draw_marginals(axes, *places, surface[name], scale=look.scale)
         remarks += [thinning(surface)] if kind != "heat" else []
     return mappable, [text for text in remarks if text]
 
@@ -159,24 +103,47 @@ def _columns(count: int) -> int:
     return math.ceil(count / math.ceil(count / MOST_COLUMNS))
 
 
-def _frame(surfaces: Sequence[Surface], kind: str, room: float) -> tuple[Picture, list[Any]]:
-    """Return an empty figure with room for notes below, and its panels, one per surface; equal axes are shared."""
+def _size_of(surfaces: Sequence[Surface], look: Look) -> tuple[float, float]:
+    """Return width and height of the panels with titles and colour bar, in inches."""
+    columns, rows = _columns(len(surfaces)), math.ceil(len(surfaces) / _columns(len(surfaces)))
+    bar = BAR * look.has_bar
+    if look.kind == "surface":
+        height = PANEL * (BARE if look.is_paper else RELIEF)
+        return PANEL * columns + bar + 2 * EDGE, height * rows + TITLE
+    margins = 0.4 * look.options.marginals * PANEL
+    height = PANEL * (_aspect(surfaces) or 0.8) + 0.4 + margins
+    return (PANEL + margins) * columns + bar + 2 * EDGE, height * rows + 0.4
+
+
+def _frame(
+    surfaces: Sequence[Surface], look: Look, size: tuple[float, float], room: float
+) -> tuple[Picture, list[Any]]:
+    """Return an empty figure with room for notes below, and its panels, one per surface; equal axes are shared.
+
+    A ``size`` that the user gave is that of the whole figure.
+    """
     count = len(surfaces)
     columns = _columns(count)
     rows = math.ceil(count / columns)
-    solid = kind == "surface"
+    solid = look.kind == "surface"
     aspect = _aspect(surfaces)
-    height = PANEL * rows * (0.9 if solid else aspect or 0.8) + 0.8
-    figure = Picture(figsize=(PANEL * columns + BAR, height + room))
-    share = room / (height + room)
+    width, height = size if look.options.size else (size[0], size[1] + room)
+    figure = Picture(figsize=(width, height))
+    share = min(room / height, 0.5)
     if solid:
         # No layout engine in 3-D: before matplotlib 3.11 it reserves the whole figure for the axes' decorations.
-        sides = figure.subplotpars
-        figure.subplots_adjust(bottom=share + sides.bottom * (1 - share), top=share + sides.top * (1 - share))
+        right = 1 - (BAR if look.has_bar else EDGE) / width
+        below = (RELIEF - BARE) * PANEL * look.is_paper / height  # the box has no floor
+        figure.subplots_adjust(
+            left=EDGE / width, right=right, wspace=0, hspace=TITLE / height, bottom=share - below,
+            top=1 - TITLE / height,
+        )  # fmt: skip
     else:
         figure.set_layout_engine(
-            ConstrainedLayoutEngine(compress=True, h_pad=0.07, hspace=0.02, rect=(0, share, 1, 1 - share))
-        )
+            ConstrainedLayoutEngine(
+                compress=True, h_pad=0.07, hspace=0.02, wspace=GAP, rect=(0, share, 1, 1 - share)
+            )
+        )  # fmt: skip
     panels = figure.subplots(
         rows, columns, squeeze=False,
         sharex=not solid and rows * columns == count and _agree([surface.alpha for surface in surfaces]),
@@ -191,9 +158,12 @@ def _frame(surfaces: Sequence[Surface], kind: str, room: float) -> tuple[Picture
 def add_bar(figure: Any, panels: list[Any], mappable: ScalarMappable, look: Look, surfaces: Sequence[Surface]) -> None:
     """Add the colour bar beside the panels, with ticks at round values, and label it."""
     scale, quantity = look.scale, look.quantity
-    options: dict[str, Any] = {"ax": panels, "pad": 0.02, "aspect": 22 * math.ceil(len(panels) / MOST_COLUMNS)}
-    if look.kind == "surface":
-        options |= {"shrink": 0.6, "pad": 0.08}
+    if look.kind == "surface" and isinstance(figure, Picture):  # to the right of all panels, which keep their places
+        width = figure.get_figwidth()
+        options: dict[str, Any] = {"cax": figure.add_axes((1 - BAR_OFF / width, 0.25, BAR_WIDE / width, 0.5))}
+    else:
+        options = {"ax": panels, "pad": 0.02, "aspect": 22 * math.ceil(len(panels) / MOST_COLUMNS)}
+        options |= {"shrink": 0.6, "pad": 0.1} if look.kind == "surface" else {}
     if not isinstance(mappable, ContourSet):  # a ContourSet has its own
         options["extend"] = scale.extend
     bar = figure.colorbar(mappable, spacing="proportional", **options)
@@ -220,16 +190,6 @@ def _half(coordinates: npt.NDArray[np.float64]) -> float:
 def _agree(coordinates: Sequence[npt.NDArray[np.float64]]) -> bool:
     """Return whether all coordinates along an axis are the same."""
     return all(are_alike(coordinates[0], one) for one in coordinates)
-
-
-def _colours(quantity: Quantity, kind: str) -> Colormap:
-    """Return viridis, dark at good values, grey beyond its ends; for lines on white without its pale end."""
-    good_is_high = quantity.better == "higher"
-    share = np.linspace(0, 0.87 if kind == "contour" else 1, 256)
-    good, bad = GREYS
-    low, high = (bad, good) if good_is_high else (good, bad)
-    colours = ListedColormap(matplotlib.colormaps["viridis"](share[::-1] if good_is_high else share))
-    return colours.with_extremes(under=low, over=high)
 
 
 def _drop_inner_labels(axes: Any) -> None:

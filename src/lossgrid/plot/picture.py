@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
+import matplotlib
 from matplotlib.figure import Figure
 
 
@@ -11,10 +15,24 @@ class Picture(Figure):
     """A figure that a notebook shows as the result of a cell, once, whether pyplot is loaded or not.
 
     pyplot does not know it: no backend shows it a second time.
+
+    Attributes:
+        settings: The matplotlib settings it is drawn with, whenever that is: ticks are made when it is drawn.
+        fixed: Whether it is saved in its size, instead of cut to what is drawn.
+        drawn_from: The ids of the surfaces it shows; empty if one has none.
     """
+
+    settings: Mapping[Any, Any] = MappingProxyType({})
+    fixed = False
+    drawn_from: tuple[str, ...] = ()
+
+    def draw(self, renderer: Any) -> None:
+        """Draw the figure with its own settings."""
+        with matplotlib.rc_context(dict(self.settings)):
+            super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
         """Return the figure as PNG, for IPython."""
         picture = io.BytesIO()
-        self.savefig(picture, format="png", bbox_inches="tight")
+        self.savefig(picture, format="png", bbox_inches=None if self.fixed else "tight")
         return picture.getvalue()

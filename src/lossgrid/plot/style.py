@@ -30,12 +30,14 @@ PAPER = PLAIN | {"axes.linewidth": 0.4, "xtick.major.size": 2, "ytick.major.size
 PUBLISHED = tuple(round(0.1 + 0.5 * i, 1) for i in range(20))  # 0.1, 0.6, ..., 9.6: vmin, vlevel of loss-landscape
 
 
-def settings_of(style: str) -> dict[Any, Any]:
-    """Return the matplotlib settings of a style, without those that the user has set."""
+def settings_of(options: PictureOptions) -> dict[Any, Any]:
+    """Return the matplotlib settings of a picture: what ``options`` say, else what the user has set, else our own."""
     current: dict[Any, Any] = matplotlib.rcParams
     default: dict[Any, Any] = matplotlib.rcParamsDefault
-    wanted = PAPER if style == "paper" else PLAIN
-    return {name: value for name, value in wanted.items() if current[name] == default[name]}
+    own = PAPER if options.style == "paper" else PLAIN
+    settings = {name: value for name, value in own.items() if current[name] == default[name]}
+    asked = {"font.family": options.font, "font.size": options.font_size}
+    return settings | {name: value for name, value in asked.items() if value is not None}
 
 
 def as_published(options: PictureOptions, values: npt.NDArray[np.float64]) -> PictureOptions:
