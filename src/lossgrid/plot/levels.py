@@ -43,6 +43,8 @@ def levels_of(given: str | int | Iterable[float]) -> Levels:
         return given
     try:
         found = _parsed(given) if isinstance(given, str) else tuple(float(value) for value in given)
+    except InputError:
+        raise
     except (ValueError, TypeError, OverflowError):
         raise InputError(
             f"--levels must be a number such as 12, values such as 0.5,1,2 or FIRST:LAST:STEP such as 0.1:10:0.5, "

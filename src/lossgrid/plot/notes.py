@@ -52,7 +52,9 @@ def write_notes(figure: Figure, notes: Sequence[str], *, at_top: bool, remark: s
     """
     height, shown = figure.get_figheight(), [*notes, remark] if remark else list(notes)
     top = height - MARGIN if at_top else room_for(shown) - MARGIN
-    for lines, colour in ((notes, COLOUR), ([remark] if remark else [], GREY)):
+    for lines, colour in ((notes, COLOUR), ([remark], GREY)):
+        if not any(lines):
+            continue
         figure.text(
             0.08 / figure.get_figwidth(), top / height, "\n".join(plain(line, len(line)) for line in lines),
             fontsize=SIZE, color=colour, ha="left", va="top", linespacing=1.2,

@@ -58,19 +58,22 @@ def save(figure: Figure, path: str | Path, *, overwrite: bool = False, dpi: floa
     format = _format_of(path)
     picture = io.BytesIO()  # in memory: matplotlib's writers do not report a full disk well
     settings: dict[Any, Any] = {"svg.hashsalt": "lossgrid", "pdf.fonttype": 42, "ps.fonttype": 42}
-    metadata, entry = FORMATS[format]
-    metadata = metadata | ({entry: seal.blank_of(ids)} if ids and entry else {})
-    pil = {"quality": JPEG_QUALITY, "comment": seal.blank_of(ids).encode() if ids else b""} if format == "jpg" else {}
-    cut: Any = {} if getattr(figure, "fixed", False) else {"bbox_inches": "tight", "pad_inches": 0.08}
     with matplotlib.rc_context(settings), _missing_glyphs():
-        figure.savefig(
-            picture, format=format, dpi=dpi or DPI.get(format, DRAWING_DPI), metadata=metadata or None,
-            pil_kwargs=pil or None, **cut,
-        )  # fmt: skip
+        figure.savefig(picture, format=format, dpi=dpi or DPI.get(format, DRAWING_DPI), **_about(format, ids, figure))
     content = EPS_DATE.sub(b"", picture.getvalue(), count=1) if format == "eps" else picture.getvalue()
     with written_whole(path, overwrite=overwrite or _is_own(path, ids)) as partial:
         partial.write_bytes(seal.sealed(content))
     return path
+
+
+def _about(format: str, ids: Sequence[str], figure: Figure) -> dict[str, Any]:
+    """Return what matplotlib is to write about a picture, and how it is cut."""
+    seal_of = seal.blank_of(ids) if ids else ""
+    metadata, entry = FORMATS[format]
+    cut = {} if getattr(figure, "fixed", False) else {"bbox_inches": "tight", "pad_inches": 0.08}
+    if format == "jpg":
+        return cut | {"pil_kwargs": {"quality": JPEG_QUALITY, "comment": seal_of.encode()}}
+    return cut | {"metadata": metadata | ({entry: seal_of} if seal_of else {})}
 
 
 def refuse_dpi(dpi: float | None) -> None:

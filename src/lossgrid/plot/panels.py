@@ -109,7 +109,7 @@ def _size_of(surfaces: Sequence[Surface], look: Look) -> tuple[float, float]:
     bar = BAR * look.has_bar
     if look.kind == "surface":
         height = PANEL * (BARE if look.is_paper else RELIEF)
-        return PANEL * columns + bar + 2 * EDGE, height * rows + TITLE
+        return PANEL * columns + bar + 2 * EDGE, height * rows + TITLE + EDGE
     margins = 0.4 * look.options.marginals * PANEL
     height = PANEL * (_aspect(surfaces) or 0.8) + 0.4 + margins
     return (PANEL + margins) * columns + bar + 2 * EDGE, height * rows + 0.4
@@ -135,7 +135,7 @@ def _frame(
         right = 1 - (BAR if look.has_bar else EDGE) / width
         below = (RELIEF - BARE) * PANEL * look.is_paper / height  # the box has no floor
         figure.subplots_adjust(
-            left=EDGE / width, right=right, wspace=0, hspace=TITLE / height, bottom=share - below,
+            left=EDGE / width, right=right, wspace=0, hspace=TITLE / height, bottom=share + EDGE / height - below,
             top=1 - TITLE / height,
         )  # fmt: skip
     else:

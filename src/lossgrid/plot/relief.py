@@ -91,9 +91,10 @@ def _middles(corners: Values) -> Values:
 def _normals(alpha: DrawnAxis, beta: DrawnAxis, heights: Values) -> Values:
     """Return the unit normals of the relief in its box, shape ``(n_beta, n_alpha, 3)``; NaN beside holes."""
     x, y = ((axis.coordinates - axis.coordinates[0]) / np.ptp(axis.coordinates) for axis in (alpha, beta))
-    along_beta, along_alpha = np.gradient(HEIGHT * heights, y, x)
-    normals = np.stack([-along_alpha, -along_beta, np.ones_like(heights)], axis=-1)
-    return np.asarray(normals / np.linalg.norm(normals, axis=-1, keepdims=True))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # between points that lie on each other
+        along_beta, along_alpha = np.gradient(HEIGHT * heights, y, x)
+        normals = np.stack([-along_alpha, -along_beta, np.ones_like(heights)], axis=-1)
+        return np.asarray(normals / np.linalg.norm(normals, axis=-1, keepdims=True))
 
 
 def _lit(normals: Values, colours: Values, camera: Camera) -> Values:
