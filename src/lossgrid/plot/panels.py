@@ -30,7 +30,7 @@ from lossgrid.surface import Surface
 PANEL, BAR = 3.4, 1.5  # inches
 BAR_OFF, BAR_WIDE = 1.1, 0.14  # inches: from the right of the figure; width
 RELIEF, BARE = 0.88, 0.7  # height / width of the panel of a relief, with axes and without
-EDGE = 0.15  # inches, beside reliefs
+EDGE, LABELS = 0.15, 0.7  # inches, beside reliefs; of labels beside flat panels
 GAP = 0.035  # between panels, as a fraction of their width
 MOST_COLUMNS = 4
 THIN = 0.7  # points: contour lines in the style of the paper
@@ -112,7 +112,7 @@ def _size_of(surfaces: Sequence[Surface], look: Look) -> tuple[float, float]:
         return PANEL * columns + bar + 2 * EDGE, height * rows + TITLE + EDGE
     margins = 0.4 * look.options.marginals * PANEL
     height = PANEL * (_aspect(surfaces) or 0.8) + 0.4 + margins
-    return (PANEL + margins) * columns + bar + 2 * EDGE, height * rows + 0.4
+    return (PANEL + margins) * columns + (bar or LABELS), height * rows + 0.2
 
 
 def _frame(
