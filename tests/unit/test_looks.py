@@ -148,6 +148,19 @@ def test_a_resolution_that_cannot_be_is_refused(tmp_path: Path, dpi: float) -> N
     assert not list(tmp_path.iterdir())
 
 
+def test_a_picture_that_is_far_too_large_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--size and --dpi give 5.8e\+08 pixels, expected at most 4e\+08"):
+        plot.save(plot.draw(line(), size=(100, 100)), tmp_path / "a.png", dpi=240)
+
+
+def test_a_relief_has_the_seal_too(tmp_path: Path) -> None:
+    for suffix in ("png", "jpg"):
+        path = plot.save(plot.draw(bowl(id="one"), kind="surface", exact=True), tmp_path / f"a.{suffix}", dpi=40)
+        assert is_sealed(path.read_bytes(), ["one"])
+        with Image.open(path) as picture:
+            picture.load()
+
+
 @pytest.mark.parametrize("suffix", plot.FORMATS)
 def test_a_picture_of_the_same_surface_is_replaced_others_are_not(tmp_path: Path, suffix: str) -> None:
     path, figure = tmp_path / f"a.{suffix}", plot.draw(bowl(id="one"), kind="heat")

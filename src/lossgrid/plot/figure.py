@@ -93,7 +93,8 @@ def compose(surfaces: Sequence[Surface], labels: Sequence[str], options: Picture
             figure = draw_lines(surfaces, labels, options, title=title or (labels[0] if one_name else ""))
         else:
             figure = draw_planes(surfaces, labels, replace(options, kind=kind), title=title)
-    figure.settings, figure.fixed = settings, options.size is not None or kind == "surface"
+    figure.settings, figure.solid = settings, kind == "surface"
+    figure.fixed = options.size is not None or figure.solid
     ids = tuple(surface.id for surface in surfaces)
     figure.drawn_from = ids if all(ids) else ()
     return figure

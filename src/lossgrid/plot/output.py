@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 DPI = {"png": 200, "jpg": 200}  # of pictures; of reliefs within drawings it is DRAWING_DPI
 DRAWING_DPI, LEAST_DPI, MOST_DPI = 400, 10, 2400
+MOST_SUPERSAMPLED, MOST_PIXELS = 400, 400_000_000  # dots per inch; pixels of a picture
 JPEG_QUALITY = 92
 FORMATS: dict[str, tuple[dict[str, Any], str]] = {  # metadata to leave out, as they change; the entry for the seal
     "png": ({"Software": None}, "Source"),
@@ -54,16 +56,38 @@ def save(figure: Figure, path: str | Path, *, overwrite: bool = False, dpi: floa
     """
     path, ids = Path(path), getattr(figure, "drawn_from", ())
     refuse_to_write([path], overwrite=overwrite, ids=ids)
-    refuse_dpi(dpi)
     format = _format_of(path)
+    dpi = refuse_dpi(dpi) or DPI.get(format, DRAWING_DPI)
+    pixels = math.prod(figure.get_size_inches()) * dpi**2
+    if pixels > MOST_PIXELS:
+        raise InputError(f"--size and --dpi give {pixels:.2g} pixels, expected at most {MOST_PIXELS:.0e}; give less")
     picture = io.BytesIO()  # in memory: matplotlib's writers do not report a full disk well
     settings: dict[Any, Any] = {"svg.hashsalt": "lossgrid", "pdf.fonttype": 42, "ps.fonttype": 42}
     with matplotlib.rc_context(settings), _missing_glyphs():
-        figure.savefig(picture, format=format, dpi=dpi or DPI.get(format, DRAWING_DPI), **_about(format, ids, figure))
+        if getattr(figure, "solid", False) and format in DPI and dpi <= MOST_SUPERSAMPLED:
+            _save_finer(figure, picture, format, dpi, seal.blank_of(ids) if ids else "")
+        else:
+            figure.savefig(picture, format=format, dpi=dpi, **_about(format, ids, figure))
     content = EPS_DATE.sub(b"", picture.getvalue(), count=1) if format == "eps" else picture.getvalue()
     with written_whole(path, overwrite=overwrite or _is_own(path, ids)) as partial:
         partial.write_bytes(seal.sealed(content))
     return path
+
+
+def _save_finer(figure: Figure, picture: io.BytesIO, format: str, dpi: float, seal_of: str) -> None:
+    """Write reliefs as pixels, each the mean of four: the edges of small faces would show otherwise."""
+    from PIL import Image, PngImagePlugin  # which matplotlib needs itself
+
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=2 * dpi)
+    with Image.open(drawn) as fine:
+        pixels = fine.convert("RGB" if format == "jpg" else fine.mode).reduce(2)
+    about = PngImagePlugin.PngInfo()
+    about.add_text(FORMATS["png"][1], seal_of)
+    with_seal: dict[str, Any] = (
+        {"quality": JPEG_QUALITY, "comment": seal_of.encode()} if format == "jpg" else {"pnginfo": about}
+    )
+    pixels.save(picture, "JPEG" if format == "jpg" else "PNG", dpi=(dpi, dpi), **with_seal)
 
 
 def _about(format: str, ids: Sequence[str], figure: Figure) -> dict[str, Any]:
@@ -76,14 +100,15 @@ def _about(format: str, ids: Sequence[str], figure: Figure) -> dict[str, Any]:
     return cut | {"metadata": metadata | ({entry: seal_of} if seal_of else {})}
 
 
-def refuse_dpi(dpi: float | None) -> None:
-    """Refuse a resolution that cannot be.
+def refuse_dpi(dpi: float | None) -> float | None:
+    """Return a resolution, or None if that is given; refuse one that cannot be.
 
     Raises:
         InputError: It is out of range.
     """
     if dpi is not None and not LEAST_DPI <= dpi <= MOST_DPI:
         raise InputError(f"--dpi must be from {LEAST_DPI} to {MOST_DPI}, got {dpi}")
+    return dpi
 
 
 def _format_of(path: Path) -> str:

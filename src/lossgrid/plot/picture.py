@@ -19,11 +19,13 @@ class Picture(Figure):
     Attributes:
         settings: The matplotlib settings it is drawn with, whenever that is: ticks are made when it is drawn.
         fixed: Whether it is saved in its size, instead of cut to what is drawn.
+        solid: Whether it shows reliefs.
         drawn_from: The ids of the surfaces it shows; empty if one has none.
     """
 
     settings: Mapping[Any, Any] = MappingProxyType({})
     fixed = False
+    solid = False
     drawn_from: tuple[str, ...] = ()
 
     def draw(self, renderer: Any) -> None:
