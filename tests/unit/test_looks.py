@@ -138,6 +138,12 @@ def test_marginal_lines_are_the_row_and_the_column_of_the_centre() -> None:
     assert figure.axes[0].title.get_window_extent().y0 > above.get_window_extent().y1
 
 
+def test_marginal_lines_leave_the_labels_of_other_grids() -> None:
+    other = a_surface({"train_loss": LOSS}, alpha=AXIS, beta=2 * AXIS)
+    figure = plot.side_by_side([bowl(), other], ["a", "b"], marginals=True, kind="heat")
+    assert figure.axes[1].get_ylabel() == figure.axes[0].get_ylabel() != ""
+
+
 # files
 
 

@@ -58,8 +58,7 @@ def draw_files(
         return plot.write_all(surfaces[0], stem, options, overwrite=overwrite, format=format, title=labels[0], dpi=dpi)
     together = "band" if options.band else "side_by_side"
     path = out or plot.picture_path(stem, options.kind if is_one and options.kind else together, format)
-    ids = [surface.id for surface in surfaces]
-    plot.refuse_to_write([path], overwrite=overwrite, ids=ids if all(ids) else [])
+    plot.refuse_to_write([path], overwrite=overwrite, drawn_from=surfaces)
     figure = plot.compose(surfaces, labels, options, title="" if is_one else title or "")
     return [plot.save(figure, path, overwrite=overwrite, dpi=dpi)]
 

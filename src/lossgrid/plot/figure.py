@@ -17,6 +17,7 @@ from lossgrid.plot.options import FLAT, KINDS, PictureOptions, options_of
 from lossgrid.plot.own_axes import draw_into, is_solid, refuse_other_axes
 from lossgrid.plot.panels import draw_planes
 from lossgrid.plot.picture import Picture
+from lossgrid.plot.seal import ids_of
 from lossgrid.plot.style import settings_of
 from lossgrid.surface import Surface
 from lossgrid.surface.lattice import whole_part
@@ -95,8 +96,7 @@ def compose(surfaces: Sequence[Surface], labels: Sequence[str], options: Picture
             figure = draw_planes(surfaces, labels, replace(options, kind=kind), title=title)
     figure.settings, figure.solid = settings, kind == "surface"
     figure.fixed = options.size is not None or figure.solid
-    ids = tuple(surface.id for surface in surfaces)
-    figure.drawn_from = ids if all(ids) else ()
+    figure.drawn_from = ids_of(surfaces)
     return figure
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 
 from lossgrid.plot.coordinates import DrawnAxis
 from lossgrid.plot.scale import Scale
@@ -25,11 +26,11 @@ def draw_marginals(
         axes: A flat panel.
         alpha: The axis of ``n_alpha`` coordinates.
         beta: The axis of ``n_beta`` coordinates.
-        values: Shape ``(n_beta, n_alpha)``, float64; lines are interrupted where they are not finite.
-        scale: The scale of the plane, which the lines share.
+        values: Shape ``(n_beta, n_alpha)``, float64; lines have gaps where they are not finite.
+        scale: The scale of the plane, which the lines share; they leave their axes where they leave it.
     """
     row, column = (int(np.abs(axis.coordinates).argmin()) for axis in (beta, alpha))
-    heights = np.clip(scale.transform(values).filled(np.nan), *scale.limits)
+    heights = scale.transform(values).filled(np.nan)
     above = axes.inset_axes((0, 1 + GAP, 1, HEIGHT), sharex=axes)
     beside = axes.inset_axes((1 + GAP, 0, HEIGHT, 1), sharey=axes)
     style: dict[str, Any] = {"color": COLOUR, "linewidth": 1, "marker": ".", "markersize": 2}
@@ -49,5 +50,6 @@ def draw_marginals(
         own.spines[["top", "right"]].set_visible(False)
         symbol = r"\beta" if own is above else r"\alpha"
         own.text(
-            0.98, 0.95, rf"${symbol} = {at:.3g}$", transform=own.transAxes, ha="right", va="top", fontsize="x-small"
-        )
+            0.98, 0.97, rf"${symbol} = {at:.3g}$", transform=own.transAxes, ha="right", va="top", fontsize="x-small",
+            path_effects=[withStroke(linewidth=2, foreground="white")],
+        )  # fmt: skip

@@ -55,7 +55,7 @@ def save(figure: Figure, path: str | Path, *, overwrite: bool = False, dpi: floa
         InputError: The suffix is unknown, the file exists and ``overwrite`` is not set, or it cannot be written.
     """
     path, ids = Path(path), getattr(figure, "drawn_from", ())
-    refuse_to_write([path], overwrite=overwrite, ids=ids)
+    _refuse([path], overwrite=overwrite, ids=ids)
     format = _format_of(path)
     dpi = refuse_dpi(dpi) or DPI.get(format, DRAWING_DPI)
     pixels = math.prod(figure.get_size_inches()) * dpi**2
@@ -136,18 +136,21 @@ def _missing_glyphs() -> Iterator[None]:
         log.warning("the font of the picture lacks characters of a label; set font.family in a matplotlibrc file")
 
 
-def refuse_to_write(paths: Iterable[Path], *, overwrite: bool, ids: Sequence[str] = ()) -> None:
+def refuse_to_write(paths: Iterable[Path], *, overwrite: bool, drawn_from: Iterable[Surface] = ()) -> None:
     """Refuse, before the work, paths to which pictures cannot be written.
 
     Args:
         paths: The pictures.
         overwrite: Whether any file may be replaced.
-        ids: The surfaces whose own pictures may be replaced in any case.
+        drawn_from: The surfaces whose own pictures may be replaced in any case.
 
     Raises:
         InputError: A suffix is unknown, or a file cannot be written.
     """
-    paths = list(paths)
+    _refuse(list(paths), overwrite=overwrite, ids=seal.ids_of(drawn_from))
+
+
+def _refuse(paths: Sequence[Path], *, overwrite: bool, ids: Sequence[str]) -> None:
     for path in paths:
         if _format_of(path) not in FORMATS:
             raise InputError(f"{path}: a picture ends in .png, .pdf, .svg, .eps or .jpg; choose one of these")
@@ -171,7 +174,7 @@ def write_all(
         InputError: A picture cannot be drawn or written; where one exists already, none is written.
     """
     pictures = {kind: picture_path(stem, kind, format) for kind in kinds_of(surface)}
-    refuse_to_write(pictures.values(), overwrite=overwrite, ids=[surface.id] if surface.id else [])
+    refuse_to_write(pictures.values(), overwrite=overwrite, drawn_from=[surface])
     refuse_dpi(dpi)
     labels = [title_of(surface) if title is None else title]
     wanted = {kind: replace(for_relief(options) if kind == "surface" else options, kind=kind) for kind in pictures}

@@ -195,10 +195,15 @@ def _agree(coordinates: Sequence[npt.NDArray[np.float64]]) -> bool:
 def _drop_inner_labels(axes: Any) -> None:
     """Remove the labels of shared axes that are not at the edge; matplotlib removes their tick labels only."""
     spec = axes.get_subplotspec()
-    if len(axes.get_shared_y_axes().get_siblings(axes)) > 1 and not spec.is_first_col():
+    if _is_shared(axes, axes.get_shared_y_axes()) and not spec.is_first_col():
         axes.set_ylabel("")
-    if len(axes.get_shared_x_axes().get_siblings(axes)) > 1 and not spec.is_last_row():
+    if _is_shared(axes, axes.get_shared_x_axes()) and not spec.is_last_row():
         axes.set_xlabel("")
+
+
+def _is_shared(axes: Any, group: Any) -> bool:
+    """Return whether another panel shares an axis; marginal lines, which do too, are no panels."""
+    return any(other is not axes and other.get_subplotspec() is not None for other in group.get_siblings(axes))
 
 
 def write_note(axes: Any, text: str) -> None:
@@ -207,5 +212,5 @@ def write_note(axes: Any, text: str) -> None:
         solid = hasattr(axes, "text2D")
         write = axes.text2D if solid else axes.text
         box = {"boxstyle": "round,pad=0.3", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
-        x, side = (0.0, "left") if solid else (0.98, "right")
-        write(x, 0.02, text, transform=axes.transAxes, ha=side, va="bottom", fontsize=6.5, color="0.3", bbox=box)
+        (x, y), (side, end) = ((0.0, 0.97), ("left", "top")) if solid else ((0.98, 0.02), ("right", "bottom"))
+        write(x, y, text, transform=axes.transAxes, ha=side, va=end, fontsize=6.5, color="0.3", bbox=box)

@@ -10,11 +10,19 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+from lossgrid.surface import Surface
 
 BLANK = b"0" * 64
 SEAL = re.compile(rb"lossgrid:([\w,-]*):([0-9a-f]{64})")
 PNG, CHUNK = b"\x89PNG", 4  # bytes of the length, the type and the CRC of a chunk each
+
+
+def ids_of(surfaces: Iterable[Surface]) -> tuple[str, ...]:
+    """Return the ids of surfaces; none if one has no id, as those of older files and of memory."""
+    ids = tuple(surface.id for surface in surfaces)
+    return ids if all(ids) else ()
 
 
 def blank_of(ids: Sequence[str]) -> str:
