@@ -116,10 +116,11 @@ def _draw_floor(
     levels = scale.transform(scale.levels).compressed()
     crossed = [level for level in levels if transformed.min() < level < transformed.max()]
     if crossed:
-        axes.contour(
+        lines = axes.contour(
             columns, rows, transformed, crossed, zdir="z", offset=floor, norm=scale.norm, cmap=colours, linewidths=0.6,
-            alpha=0.8, zorder=1, clip_on=False,
+            alpha=0.8, zorder=1,
         )  # fmt: skip
+        lines.set_clip_on(False)
 
 
 def _draw_axes(axes: Any, alpha: DrawnAxis, beta: DrawnAxis, scale: Scale) -> None:
