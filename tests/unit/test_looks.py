@@ -167,6 +167,7 @@ def test_a_relief_has_the_seal_too(tmp_path: Path) -> None:
             picture.load()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", plot.FORMATS)
 def test_a_picture_of_the_same_surface_is_replaced_others_are_not(tmp_path: Path, suffix: str) -> None:
     path, figure = tmp_path / f"a.{suffix}", plot.draw(bowl(id="one"), kind="heat")
