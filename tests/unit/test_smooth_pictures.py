@@ -1,12 +1,17 @@
 """Pictures drawn smooth through the points: nothing stored is changed, nothing invented beyond it."""
 
+import re
+from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
+import typer
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from lossgrid import plot
+from lossgrid.cli.app import program
 from lossgrid.plot.interpolation import denser, parts_of, through
 from lossgrid.surface import Surface
 from tests.builders import a_surface
@@ -141,3 +146,31 @@ def test_the_style_of_the_paper_has_its_levels_and_no_colour_bar() -> None:
     assert axes.collections[-1].levels[:3].tolist() == [0.6, 1.1, 1.6]
     assert axes.collections[-1].levels.max() == 9.6
     assert "clipped above 10" in figure.texts[-1].get_text()
+
+
+# docs/pictures.md
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/pictures.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["ResNet-20", "ResNet-56", "ResNet-56 without shortcuts"])
+def test_the_page_tells_how_far_smooth_pictures_are_off(name: str) -> None:
+    told = re.search(rf"^\| {name} \| (.*) \| (.*) \|$", PAGE, re.MULTILINE)
+    assert told is not None
+    file = name.lower().replace("-", "").replace(" without shortcuts", "_noshort")
+    with h5py.File(ROOT / f"benchmarks/truth/{file}.h5") as truth:
+        loss, axis = truth["train_loss"][...], truth["xcoordinates"][...]
+    smooth = through(axis[::2], axis[::2], loss[::2, ::2], 2, by_factors=True)
+    straight = np.array([np.interp(axis, axis[::2], row) for row in np.log(loss[::2, ::2])])
+    straight = np.array([np.interp(axis, axis[::2], column) for column in straight.T]).T
+    left_out = np.ones(loss.shape, dtype=bool)
+    left_out[::2, ::2] = False
+    for found, text in zip((straight, np.log(smooth)), told.groups(), strict=True):
+        assert f"{np.abs(found - np.log(loss))[left_out].mean():.3f}" == text
+
+
+def test_options_on_the_page_are_options_of_the_verb() -> None:
+    verb = typer.main.get_command(program()).commands["plot"]  # type: ignore[attr-defined]
+    known = {name for parameter in verb.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    assert set(re.findall(r"--[a-z][a-z-]+", PAGE)) <= known
