@@ -1,6 +1,7 @@
 """What a user may choose of a picture: camera, size, fonts, colours, marks, marginal lines; light; seals of files."""
 
 import dataclasses
+import io
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,12 @@ def test_a_relief_has_the_seal_too(tmp_path: Path) -> None:
         assert is_sealed(path.read_bytes(), ["one"])
         with Image.open(path) as picture:
             picture.load()
+
+
+def test_a_notebook_shows_a_relief_in_its_own_size() -> None:
+    figure = plot.draw(bowl(), kind="surface", exact=True, size=(5, 4))
+    with Image.open(io.BytesIO(figure._repr_png_())) as picture:
+        assert picture.size == (5 * figure.get_dpi(), 4 * figure.get_dpi())
 
 
 @pytest.mark.slow

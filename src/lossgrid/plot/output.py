@@ -15,6 +15,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from PIL.PngImagePlugin import PngInfo
 
 from lossgrid.errors import InputError
 from lossgrid.files import writing, written_whole
@@ -22,6 +23,7 @@ from lossgrid.plot import seal
 from lossgrid.plot.figure import compose, kinds_of
 from lossgrid.plot.labels import title_of
 from lossgrid.plot.options import DEFAULTS, PictureOptions, for_relief
+from lossgrid.plot.picture import Picture
 from lossgrid.surface import Surface
 
 log = logging.getLogger(__name__)
@@ -64,7 +66,7 @@ def save(figure: Figure, path: str | Path, *, overwrite: bool = False, dpi: floa
     picture = io.BytesIO()  # in memory: matplotlib's writers do not report a full disk well
     settings: dict[Any, Any] = {"svg.hashsalt": "lossgrid", "pdf.fonttype": 42, "ps.fonttype": 42}
     with matplotlib.rc_context(settings), _missing_glyphs():
-        if getattr(figure, "solid", False) and format in DPI and dpi <= MOST_SUPERSAMPLED:
+        if isinstance(figure, Picture) and figure.solid and format in DPI and dpi <= MOST_SUPERSAMPLED:
             _save_finer(figure, picture, format, dpi, seal.blank_of(ids) if ids else "")
         else:
             figure.savefig(picture, format=format, dpi=dpi, **_about(format, ids, figure))
@@ -74,20 +76,15 @@ def save(figure: Figure, path: str | Path, *, overwrite: bool = False, dpi: floa
     return path
 
 
-def _save_finer(figure: Figure, picture: io.BytesIO, format: str, dpi: float, seal_of: str) -> None:
-    """Write reliefs as pixels, each the mean of four: the edges of small faces would show otherwise."""
-    from PIL import Image, PngImagePlugin  # which matplotlib needs itself
-
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=2 * dpi)
-    with Image.open(drawn) as fine:
-        pixels = fine.convert("RGB" if format == "jpg" else fine.mode).reduce(2)
-    about = PngImagePlugin.PngInfo()
+def _save_finer(figure: Picture, picture: io.BytesIO, format: str, dpi: float, seal_of: str) -> None:
+    """Write reliefs in pixels that are finer than those matplotlib draws."""
+    pixels, about = figure.finer(dpi), PngInfo()
     about.add_text(FORMATS["png"][1], seal_of)
-    with_seal: dict[str, Any] = (
-        {"quality": JPEG_QUALITY, "comment": seal_of.encode()} if format == "jpg" else {"pnginfo": about}
-    )
-    pixels.save(picture, "JPEG" if format == "jpg" else "PNG", dpi=(dpi, dpi), **with_seal)
+    if format == "jpg":
+        comment = seal_of.encode()
+        pixels.convert("RGB").save(picture, "JPEG", dpi=(dpi, dpi), quality=JPEG_QUALITY, comment=comment)
+    else:
+        pixels.save(picture, "PNG", dpi=(dpi, dpi), pnginfo=about)
 
 
 def _about(format: str, ids: Sequence[str], figure: Figure) -> dict[str, Any]:
