@@ -17,7 +17,6 @@ from lossgrid.api.surface import Surface
 from lossgrid.api.words import in_python
 from lossgrid.errors import InputError, in_short
 from lossgrid.files import in_use
-from lossgrid.plot.options import WITHOUT_POINTS
 from lossgrid.progress import display_of_notebook
 from lossgrid.surface import Surface as Values
 from lossgrid.surface.lattice import known_part, mosaic
@@ -128,8 +127,8 @@ def _refuse(options: Mapping[str, Any]) -> None:
     Raises:
         InputError: They are such options.
     """
-    kind = plot.options_of(options).kind
-    fitting = [one for one in plot.KINDS if one not in WITHOUT_POINTS]
+    kind = plot.options_of(**options).kind
+    fitting = [one for one in plot.KINDS if one != "surface"]  # a relief would hide them
     if kind is not None and kind not in fitting:
         raise InputError(
             f"a live figure marks the computed points: kind must be one of {', '.join(fitting)}, got {kind!r}"
