@@ -1,6 +1,6 @@
 """How many points a picture needs: refinement beside other ways to choose points, on surfaces computed in full.
 
-    python benchmarks/refinement.py FULL.h5... [--few FEW.h5] [--tolerance 0.01] [--json FILE]
+    python benchmarks/refinement.py FULL.h5... [--few FEW.h5] [--samples N] [--tolerance 0.01] [--json FILE]
 
 Each surface is replayed: a point that a contestant asks for is read from the file. So all see the same truth, and none
 computes anything. Errors are of the first loss, in shares of the range of its colours, at all points that were not
@@ -46,25 +46,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("full", nargs="+", type=Path)
     parser.add_argument("--few", nargs="*", type=Path, default=[])
+    parser.add_argument("--samples", type=int, help="number of samples of FULL.h5, for imported files, which do not say")
     parser.add_argument("--tolerance", type=float, default=0.01)
     parser.add_argument("--json", type=Path, default=RESULT)
     given = parser.parse_args()
     rows = []
     for number, path in enumerate(given.full):
         few = store.read(given.few[number]) if number < len(given.few) else None
-        rows += compare(store.read(path), few, given.tolerance)
+        rows += compare(store.read(path), few, given.tolerance, given.samples)
         show(rows[-1]["surface"], [row for row in rows if row["surface"] == rows[-1]["surface"]])
     result = {"machine": describe(), "tolerance": given.tolerance, "rows": rows}
     given.json.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def compare(full: Surface, few: Surface | None, share: float) -> list[dict[str, Any]]:
+def compare(full: Surface, few: Surface | None, share: float, samples: int | None = None) -> list[dict[str, Any]]:
     """Return a row for each contestant on one surface."""
     assert full.path is not None
     quantity = full.quantity()
     truth = full[quantity.name].reshape(-1, len(full.alpha))
     ruler = Ruler.of(quantity, truth, Tolerance(share))
-    rows = [row for row in (refined(full, None, share), few and refined(full, few, share)) if row]
+    rows = [row for row in (refined(full, None, share), few and refined(full, few, share, samples)) if row]
     wanted = round(rows[0]["points"] * truth.size)
     for stride in range(2, 9):
         if max(truth.shape) // stride >= 4:
@@ -81,13 +82,13 @@ def told(name: str, ruler: Ruler, truth: np.ndarray, known: np.ndarray, found: n
     return {"name": name, "points": known.mean(), "work": known.mean(), **{key: float(v) for key, v in share.items()}}
 
 
-def refined(full: Surface, few: Surface | None, share: float) -> dict[str, Any]:
+def refined(full: Surface, few: Surface | None, share: float, samples: int | None = None) -> dict[str, Any]:
     """Return the row of lossgrid's plan: medians over runs with other audits."""
     names = list(full.quantities)
     exact = np.stack([full[name].reshape(-1, len(full.alpha)) for name in names])
     cheap = None if few is None else np.stack([few[name].reshape(exact.shape[1:]) for name in names])
     count = 0 if few is None else int(few.origin.settings["max_samples"])
-    total = count if few is None else samples_of(full)
+    total = count if few is None else samples or samples_of(full)
     index = names.index(full.quantity().name)
     rows = []
     for run in range(RUNS):

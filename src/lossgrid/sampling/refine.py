@@ -19,7 +19,7 @@ from lossgrid.surface.lattice import origin_of
 from lossgrid.surface.refinement import Refinement
 
 ROUNDS = 7  # points in a row that a run takes at least on networks tried: first lattice, rounds, audit
-LIMIT = 0.65  # tolerances: the largest standard error before the first audit; each audit that fails halves it
+LIMIT = 0.7  # tolerances: the largest standard error before the first audit; each audit that fails halves it
 
 
 @dataclass(frozen=True)

@@ -58,12 +58,11 @@ class Places:
         return np.stack([self.beta[rows], self.alpha[columns]], axis=1)
 
     def first(self) -> Mask:
-        """Return the points of the first lattice, theta*, and its neighbours along the axes."""
+        """Return the points of the first lattice, and theta*: what it is off shows a minimum sharper than its gaps."""
         found = np.zeros(self.shape, dtype=bool)
         found[np.ix_(*(np.linspace(0, n - 1, FEWEST + 1).round().astype(int) for n in self.shape))] = True
-        if self.centre is not None:  # a minimum may be sharper than anything around
-            row, column = self.centre
-            found[max(0, row - 1) : row + 2, column] = found[row, max(0, column - 1) : column + 2] = True
+        if self.centre is not None:
+            found[self.centre] = True
         return found
 
     def lattice(self, number: int) -> Mask:
