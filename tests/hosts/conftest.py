@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,9 +17,12 @@ import pytest
 
 from tests.conftest import ROOT, command_line, environment
 from tests.pace import soon
+from tests.system.conftest import inside  # noqa: F401  # fixtures
+from tests.system.test_held_up import slow_open  # noqa: F401
 
 SCRIPT = ROOT / "tests" / "hosts" / "hosts.sh"
 NAMES = ("host1", "host2", "host3")
+PYTHON = f"^{sys.executable} "  # begins the command lines of ranks and of their watchers
 
 
 @dataclass(frozen=True)
@@ -78,11 +82,25 @@ class Hosts:
         """Write the ``/etc/hosts`` of a host."""
         (self.folder / f"{host}.names").write_text(f"127.0.0.1 localhost\n{text}\n")
 
-    def ranks_on(self, host: str) -> list[int]:
+    def signal(self, host: str, name: str) -> None:
+        """Send a signal to all that runs on a host: ranks, their watchers, the daemon of Open MPI."""
+        self.on("switch", f"pkill --signal {name} {self._of(host)} -f 'orted|prted|{PYTHON}'")
+
+    def ranks_on(self, host: str) -> list[str]:
         """Return the processes of ranks and of their watchers on a host."""
-        holder = (self.folder / host).read_text().strip()
-        own = f"pgrep --ns {holder} --nslist net -f 'lossgrid|watching' || true"
-        return [int(line) for line in self.on("switch", own).split()]
+        return self.on("switch", f"pgrep --list-full {self._of(host)} -f '{PYTHON}' || true").splitlines()
+
+    def await_no_ranks(self, *names: str, seconds: float = 10) -> None:
+        """Wait until no rank and no watcher of one is left on some hosts."""
+        deadline = time.monotonic() + soon(seconds)
+        for host in names:
+            while left := self.ranks_on(host):
+                assert time.monotonic() < deadline, left
+                time.sleep(0.1)
+
+    def _of(self, host: str) -> str:
+        """Return what ``pgrep`` is told to look at the processes of a host alone."""
+        return f"--ns {(self.folder / host).read_text().strip()} --nslist net"
 
     @contextmanager
     def running(
