@@ -103,17 +103,15 @@ class Hosts:
         return f"--ns {(self.folder / host).read_text().strip()} --nslist net"
 
     @contextmanager
-    def running(
-        self, *command: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None
-    ) -> Iterator[Job]:
-        """Start a command on host1; what is left of it when the block ends, ends with the hosts."""
+    def running(self, *command: str | Path, host: str = "host1", env: Mapping[str, str] | None = None) -> Iterator[Job]:
+        """Start a command on a host; what is left of it when the block ends, ends with the hosts."""
         output = self.work / f"output-{time.monotonic_ns()}"
         agent = str(self.folder / "agent")
         own = {"OMPI_MCA_plm_rsh_agent": agent, "PRTE_MCA_plm_ssh_agent": agent, **(env or {})}
-        there = f"cd {shlex.quote(str(cwd or self.work))} && exec {shlex.join(map(str, command))}"
+        there = f"cd {shlex.quote(str(self.work))} && exec {shlex.join(map(str, command))}"
         with output.open("wb") as file:
             process = subprocess.Popen(
-                [self.folder / "enter", "host1", there],
+                [self.folder / "enter", host, there],
                 env=environment(own), stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
             )  # fmt: skip
         try:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from tests.system.conftest import Inside, assert_same_bytes, done_points
 from tests.system.test_held_up import slow
 from tests.system.test_mpirun_script import executable
 
+Program = Callable[[str], Path]
 RUN = ("run", "--model", "users:net", "--data", "users:pictures", "--alpha", "-1:1:31", "--out", "surface.h5")
 
 
@@ -100,6 +102,17 @@ def test_a_cut_link_ends_the_job_on_both_sides_and_the_same_command_goes_on(host
     kept = surface.computed
     np.testing.assert_array_equal(whole["train_loss"][kept], surface["train_loss"][kept])
     assert set(whole.rank.tolist()) == {0, 1}
+
+
+@pytest.mark.campaign
+def test_a_second_job_on_another_host_is_kept_out_where_locks_do_not_reach_it(hosts: Hosts, program: Program) -> None:
+    slow_run, out = (*RUN, "--loss", "users:slow_loss"), hosts.work / "surface.h5"
+    with hosts.running(sys.executable, "-m", "lossgrid", *slow_run, env={"SECONDS_PER_POINT": "3"}) as first:
+        await_points(first, out, 1)
+        with hosts.running(sys.executable, program("without_locks.py"), *slow_run, host="host2") as second:
+            assert second.end() == 2, second.said
+        assert re.search(r"surface\.h5 is in use by process \d+ on host1, and locks of this file system", second.said)
+        assert first.process.poll() is None, first.said
 
 
 def give_another_version(hosts: Hosts, package: str) -> None:
