@@ -37,6 +37,18 @@ def test_check_tells_the_hosts_and_the_local_ranks(hosts: Hosts) -> None:
     assert "fit for runs" in said
 
 
+def test_hosts_of_one_name_are_told_apart(hosts: Hosts) -> None:
+    """As nodes that were started from one image; a kernel of its own is what each really has."""
+    for number, host in enumerate(("host1", "host2"), start=1):
+        kernel = hosts.work / f"kernel{number}"
+        kernel.write_text(f"{number}\n")
+        hosts.on(host, f"hostname node && mount --bind {kernel} /proc/sys/kernel/random/boot_id")
+    code, said = hosts.run(slots([1, 1]), "lossgrid", "check", ".")
+    assert code == 0, said
+    assert "2 on 2 hosts" in said
+    assert re.findall(r"^(\d) +(node\S*) +(\d) ", said, re.MULTILINE) == [("0", "node", "0"), ("1", "node#2", "0")]
+
+
 def test_three_hosts_write_one_surface_and_a_slow_open_on_one_ends_nothing(
     hosts: Hosts, slow_open: Path, inside: Inside, tmp_path: Path
 ) -> None:
