@@ -70,11 +70,12 @@ class Hosts:
     folder: Path
     work: Path
 
-    def on(self, host: str, command: str) -> str:
+    def on(self, host: str, command: str, env: Mapping[str, str] | None = None) -> str:
         """Run a shell command on a host, which must succeed, and return what it prints."""
         done = subprocess.run(
-            [self.folder / "enter", host, command], text=True, capture_output=True, timeout=30, check=False
-        )
+            [self.folder / "enter", host, command],
+            env=environment(env), text=True, capture_output=True, timeout=30, check=False,
+        )  # fmt: skip
         assert done.returncode == 0, f"{command}: {done.stderr}"
         return done.stdout
 
