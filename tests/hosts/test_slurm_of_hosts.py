@@ -13,7 +13,6 @@ import pytest
 
 from lossgrid import store
 from tests.conftest import ROOT
-from tests.families import further
 from tests.hosts.conftest import Hosts
 from tests.pace import soon
 from tests.slurm.conftest import JOBS, array, change, not_run
@@ -45,7 +44,8 @@ def facts(hosts: Hosts, slurm: Mapping[str, str], job: str) -> dict[str, str]:
     return dict(field.split("=", 1) for field in said.split() if "=" in field)
 
 
-@pytest.mark.parametrize(("launcher", "seconds"), [("srun", 30), further("mpirun", 60)])
+@pytest.mark.campaign
+@pytest.mark.parametrize(("launcher", "seconds"), [("srun", 30), ("mpirun", 60)])
 def test_a_job_that_loses_a_host_ends_with_its_message(
     hosts: Hosts, slurm: Mapping[str, str], launcher: str, seconds: int
 ) -> None:
