@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ from tests.system.test_held_up import slow
 from tests.system.test_mpirun_script import executable
 
 Program = Callable[[str], Path]
-RUN = ("run", "--model", "users:net", "--data", "users:pictures", "--alpha", "-1:1:31", "--out", "surface.h5")
+RUN = ("run", "--model", "users:net", "--data", "users:pictures", "--alpha", "-1:1:61", "--out", "surface.h5")
 
 
 def test_check_tells_the_hosts_and_the_local_ranks(hosts: Hosts) -> None:
@@ -69,8 +70,8 @@ def test_three_hosts_write_one_surface_and_a_slow_open_on_one_ends_nothing(
     assert_same_bytes(hosts.work / "surface.h5", tmp_path / "alone.h5")
 
 
-def mpirun_script(hosts: Hosts) -> Path:
-    """Return a copy of jobs/mpirun.sh for a rank on each of two hosts."""
+def mpirun_script(hosts: Hosts) -> list[str]:
+    """Return the command of a copy of jobs/mpirun.sh for a rank on each of two hosts."""
     executable(hosts.work / "bin" / "lossgrid", f"#!{sys.executable}\nfrom lossgrid.cli.app import main\n\nmain()\n")
     options = (*RUN[1:-2], "--loss", "users:slow_loss", "--heartbeat", "3")
     copy = change(
@@ -78,7 +79,7 @@ def mpirun_script(hosts: Hosts) -> Path:
         ranks="2", hosts=str(hosts.listed(slots([1, 1]))), options=array(options),
     )  # fmt: skip
     copy.write_text(re.sub(r"^linger=\d+", "linger=4", copy.read_text(), flags=re.MULTILINE))
-    return copy
+    return ["bash", str(copy)]
 
 
 def await_points(job: Job, out: Path, count: int) -> None:
@@ -89,24 +90,31 @@ def await_points(job: Job, out: Path, count: int) -> None:
         time.sleep(0.02)
 
 
-def test_a_cut_link_ends_the_job_on_both_sides_and_the_same_command_goes_on(hosts: Hosts) -> None:
-    script, out = mpirun_script(hosts), hosts.work / "surface.h5"
+def plain_mpirun(hosts: Hosts) -> list[str]:
+    return hosts.mpirun(slots([1, 1]), "lossgrid", *RUN, "--loss", "users:slow_loss", "--heartbeat", "3")
+
+
+@pytest.mark.parametrize("started", [plain_mpirun, further(mpirun_script)])
+def test_a_cut_link_ends_the_job_on_both_sides_and_the_same_command_goes_on(
+    hosts: Hosts, started: Callable[[Hosts], list[str]]
+) -> None:
+    command, out = started(hosts), hosts.work / "surface.h5"
     path = {"PATH": f"{hosts.work / 'bin'}{os.pathsep}{os.environ['PATH']}"}
-    with hosts.running("bash", script, env={**path, "SECONDS_PER_POINT": "0.3"}) as lost:
+    with hosts.running(*command, env={**path, "SECONDS_PER_POINT": "0.5"}) as lost:
         await_points(lost, out, 6)
         assert len(hosts.ranks_on("host2")) == 2
         hosts.on("switch", "ip link set host2 down")  # no packet tells that it is gone
-        code = lost.end(3 + 7 + 4 + 6)  # heartbeat, MPI_Abort, mpirun.sh, and some seconds
-        assert code == 1, lost.said
+        code = lost.end(3 + 7 + 8 + 6)  # heartbeat, MPI_Abort, for mpirun to end, and some seconds
+        assert code == (1 if started is mpirun_script else -signal.SIGKILL), lost.said
         assert "rank 1 of 2 on host2 has not been heard from" in lost.said
-        assert "a machine is lost, so mpirun is ended" in lost.said
+        assert re.search("ended and mpirun has not: .* lost", lost.said)
     hosts.await_no_ranks("host1", "host2")
     surface = store.read(out)
     assert 6 <= surface.done < surface.status.size
     assert set(np.unique(surface.rank[surface.computed])) <= {0, 1}
 
     hosts.on("switch", "ip link set host2 up")
-    with hosts.running("bash", script, env={**path, "SECONDS_PER_POINT": "0.05"}) as again:
+    with hosts.running(*command, env={**path, "SECONDS_PER_POINT": "0.02"}) as again:
         assert again.end() == 0, again.said
     whole = store.read(out)
     assert whole.complete
