@@ -34,7 +34,7 @@ FAILING_SECONDS = 10.0  # for a rank that failed to end the job
 FAREWELL_SECONDS = 2.0  # for the neighbours to leave too
 ABORT_SECONDS = 7.0  # for the rank to end the job when it is told to; then it is killed
 LINGER_SECONDS = 5.0  # for mpirun to end after its ranks, and the patience besides
-LAUNCHERS = ("mpirun", "mpiexec", "mpiexec.hydra", "orterun", "prterun")
+LAUNCHERS = ("mpirun", "mpiexec", "orterun", "prterun")  # also with an ending, such as .hydra or .openmpi
 POLITENESS = 0.5  # s that each further child of a rank waits longer, so that usually only one prints the error
 
 
@@ -86,7 +86,7 @@ class Launcher:
     def __init__(self, rank: int) -> None:
         """Find it among the parents of the process ``rank``, which must be alive."""
         self._process, self._facts = rank, facts_of(rank)
-        while self._facts is not None and self._facts.name not in LAUNCHERS:
+        while self._facts is not None and self._facts.name.partition(".")[0] not in LAUNCHERS:
             self._process = self._facts.parent
             self._facts = facts_of(self._process)
 
