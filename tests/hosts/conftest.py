@@ -83,6 +83,17 @@ class Hosts:
         """Write the ``/etc/hosts`` of a host."""
         (self.folder / f"{host}.names").write_text(f"127.0.0.1 localhost\n{text}\n")
 
+    def cut(self, host: str) -> None:
+        """Cut the cable of a host; no packet tells the others."""
+        self.on("switch", f"ip link set {host} down")
+
+    def mend(self, host: str) -> None:
+        """Connect the cable of a host again, and wait until it and host1 reach each other."""
+        self.on("switch", f"ip link set {host} up")
+        for one, other in ((host, "host1"), ("host1", host)):
+            refused = f"timeout 1 bash -c 'exec 3<> /dev/tcp/{other}/9' 2>&1 | grep -q refused"
+            self.on(one, f"until {refused}; do sleep 0.1; done")
+
     def signal(self, host: str, name: str) -> None:
         """Send a signal to all that runs on a host: ranks, their watchers, the daemon of Open MPI."""
         self.on("switch", f"pkill --signal {name} {self._of(host)} -f 'orted|prted|{PYTHON}'")

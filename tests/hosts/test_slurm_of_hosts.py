@@ -61,7 +61,7 @@ def test_a_job_that_loses_a_host_ends_with_its_message(
     while done_points(out) < 4:
         assert time.monotonic() < deadline, log.read_text() if log.exists() else facts(hosts, slurm, job)
         time.sleep(0.1)
-    hosts.on("switch", "ip link set host2 down")
+    hosts.cut("host2")
     deadline = time.monotonic() + soon(seconds)
     while (ended := facts(hosts, slurm, job))["JobState"] == "RUNNING":
         assert time.monotonic() < deadline, log.read_text()
