@@ -16,11 +16,11 @@ import pytest
 import torch
 
 from lossgrid import store
-from tests.conftest import ROOT, need_writer
+from tests.conftest import need_writer
 from tests.families import further
 from tests.hosts.conftest import Hosts, Job, slots, start_hosts
 from tests.pace import soon, stretch
-from tests.slurm.conftest import array, change
+from tests.slurm.conftest import FILES, array, change
 from tests.system.conftest import Inside, assert_same_bytes, done_points
 from tests.system.test_held_up import slow
 from tests.system.test_mpirun_script import executable
@@ -75,11 +75,11 @@ def test_three_hosts_write_one_surface_and_a_slow_open_on_one_ends_nothing(
 
 
 def mpirun_script(hosts: Hosts) -> list[str]:
-    """Return the command of a copy of jobs/mpirun.sh for a rank on each of two hosts."""
+    """Return the command of a copy of the file of lossgrid job mpirun for a rank on each of two hosts."""
     executable(hosts.work / "bin" / "lossgrid", f"#!{sys.executable}\nfrom lossgrid.cli.app import main\n\nmain()\n")
     options = (*RUN[1:-2], "--loss", "users:slow_loss", "--heartbeat", "3")
     copy = change(
-        ROOT / "jobs" / "mpirun.sh", hosts.work / "mpirun.sh",
+        FILES / "mpirun.sh", hosts.work / "mpirun.sh",
         ranks="2", hosts=str(hosts.listed(slots([1, 1]))), options=array(options),
     )  # fmt: skip
     copy.write_text(re.sub(r"^linger=\d+", "linger=4", copy.read_text(), flags=re.MULTILINE))
