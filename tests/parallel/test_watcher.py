@@ -1,6 +1,7 @@
 """The process beside a rank, piece by piece."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -8,6 +9,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -139,6 +142,54 @@ def test_it_ends_without_a_word_when_its_rank_has_gone(
     made.join(timeout=soon(5))
     assert not made.is_alive()
     assert made.lost is None
+
+
+@pytest.fixture
+def launcher(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Start a process named mpirun.x that waits for its child for long; return it, and the number of the child."""
+    program = tmp_path / "mpirun.x"
+    shutil.copy("/bin/sh", program)
+    with subprocess.Popen(
+        [program, "-c", "sleep 60 & echo $!; wait"], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        while (facts := watcher.facts_of(child)) is not None and facts.name != "sleep":
+            time.sleep(0.01)  # it has not begun yet
+        yield process, child
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_an_mpirun_that_waits_for_ever_is_ended(
+    launcher: tuple[subprocess.Popen[str], int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    process, rank = launcher
+    found = watcher.Launcher(rank)
+    assert found.is_there()
+    assert process.poll() is None
+    found.end(0.2)
+    assert process.wait(timeout=soon(5)) == -signal.SIGKILL
+    assert not found.is_there()
+    assert "ranks have ended and mpirun has not" in capfd.readouterr().err
+
+
+def test_an_mpirun_that_ends_by_itself_is_left_alone(
+    launcher: tuple[subprocess.Popen[str], int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    process, rank = launcher
+    found = watcher.Launcher(rank)
+    os.kill(rank, signal.SIGKILL)
+    process.wait(timeout=soon(5))
+    found.end(60.0)
+    assert process.returncode >= 0
+    assert capfd.readouterr().err == ""
+
+
+def test_where_no_mpirun_is_above_a_rank_nothing_is_ended() -> None:
+    found = watcher.Launcher(os.getpid())
+    assert not found.is_there()
+    found.end(0.0)
 
 
 @pytest.mark.parametrize(("number", "is_stopped"), [(signal.SIGSTOP, True), (signal.SIGCONT, False)])

@@ -24,6 +24,8 @@ launch = detect()
 assert launch is not None
 world = connect(launch)
 victim = 0 if "root" in case else world.size - 1
+if "comes late" in case and world.rank == victim:
+    time.sleep(1.0)  # the others listen for its call meanwhile
 
 
 def keep_the_lock(seconds: int) -> None:
@@ -36,7 +38,7 @@ with guarded(world, patience, advice="start again"):
     sys.stderr.write(f"processes {os.getpid()} {' '.join(beside)} of {world.rank}\n")
     sys.stderr.flush()
     barrier(world)
-    if case == "peace":
+    if case.startswith("peace"):
         time.sleep(1.5 * patience)  # silent only for those who do not listen
         world.comm.allreduce(1)
     elif case == "refusal":
@@ -67,6 +69,8 @@ with guarded(world, patience, advice="start again"):
         elif case == "loses its watcher":
             os.kill(int(beside[0]), signal.SIGKILL)
             time.sleep(60)  # at work still: a rank that has left meanwhile does not miss it
+        elif case == "waits":
+            time.sleep(60)
         elif case == "forks":
             # A child without exec, as workers of a data loader are, keeps every open file of its rank.
             if os.fork() == 0:

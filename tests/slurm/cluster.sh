@@ -1,14 +1,18 @@
 #!/usr/bin/env bash
-# A SLURM cluster of two virtual nodes on this machine, for tests; it leaves a SLURM that is already here alone.
+# A SLURM cluster of two nodes on this machine, for tests; it leaves a SLURM that is already here alone.
 #
 #   tests/slurm/cluster.sh install          SLURM and munge from the distribution (Debian, Ubuntu), where missing
 #   tests/slurm/cluster.sh start FOLDER     start it; configuration, state and logs go to FOLDER, a new one
 #   tests/slurm/cluster.sh stop FOLDER      end it, with all its jobs
 #
 # To use it: export SLURM_CONF=FOLDER/slurm.conf. Each node, n1 and n2, claims 4 CPUs and 4 GPUs, which need not exist.
+# With HOSTS=... the folder of tests/hosts/hosts.sh, on host1: the nodes are host1 and host2, each with its own network.
 set -euo pipefail
 
 PATH=$PATH:/usr/sbin    # where Debian has the daemons, and users not always
+
+controller="localhost(127.0.0.1)" nodes=(n1 n2)
+if [ -n "${HOSTS:-}" ]; then controller="host1(10.77.0.1)" nodes=(host1 host2); fi
 
 say() { printf 'cluster: %s\n' "$*" >&2; }
 
@@ -34,12 +38,27 @@ free_ports() {
     done
 }
 
+# places PORT: where the nodes are
+places() {
+    if [ -z "${HOSTS:-}" ]; then
+        echo "NodeName=n[1-2] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[$(($1 + 1))-$(($1 + 2))]"
+    else
+        echo "NodeName=host1 NodeAddr=10.77.0.1"
+        echo "NodeName=host2 NodeAddr=10.77.0.2"
+    fi
+}
+
+# start_node NAME: its daemon
+start_node() {
+    if [ -z "${HOSTS:-}" ]; then slurmd -N "$1"; else "$HOSTS/agent" "$1" "slurmd -N $1"; fi
+}
+
 # configuration FOLDER PORT: the text of slurm.conf
 configuration() {
     local folder=$1 port=$2
     cat << CONF
 ClusterName=lossgrid
-SlurmctldHost=localhost(127.0.0.1)
+SlurmctldHost=$controller
 SlurmctldPort=$port
 SlurmUser=$(id -un)
 SlurmdUser=$(id -un)
@@ -71,7 +90,7 @@ ReturnToService=2
 GresTypes=gpu
 SlurmdParameters=config_overrides
 NodeName=DEFAULT CPUs=4 Gres=gpu:4 State=UNKNOWN
-NodeName=n[1-2] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[$((port + 1))-$((port + 2))]
+$(places "$port")
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
 }
@@ -84,7 +103,8 @@ start() {
             exit 1
         fi
     done
-    mkdir -p "$folder"/{state,spool-n1,spool-n2,tmp-n1,tmp-n2}
+    mkdir -p "$folder/state"
+    for node in "${nodes[@]}"; do mkdir -p "$folder/spool-$node" "$folder/tmp-$node"; done
     export SLURM_CONF=$folder/slurm.conf
     configuration "$folder" "$(free_ports 3)" > "$SLURM_CONF"
     # Devices that every machine has stand for GPUs.
@@ -95,7 +115,7 @@ start() {
     munged --force --socket="$folder/munge.socket" --key-file="$folder/munge.key" --pid-file="$folder/munged.pid" \
         --log-file="$folder/munged.log" --seed-file="$folder/munge.seed"
     slurmctld
-    for node in n1 n2; do slurmd -N "$node"; done
+    for node in "${nodes[@]}"; do start_node "$node"; done
     await_nodes
 }
 
@@ -126,7 +146,7 @@ stop() {
             sleep 0.2
         done
     fi
-    for file in "$folder"/{slurmd-n1,slurmd-n2,slurmctld,munged}.pid; do
+    for file in "$folder"/slurmd-*.pid "$folder"/{slurmctld,munged}.pid; do
         if [ -e "$file" ]; then daemons+=("$(cat "$file")"); fi
     done
     for daemon in "${daemons[@]}"; do kill "$daemon" 2> /dev/null || true; done

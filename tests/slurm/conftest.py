@@ -80,16 +80,20 @@ def has_ended(job: Mapping[str, str]) -> bool:
     return job["JobState"] in ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL")
 
 
+def not_run(reason: str) -> None:
+    """Skip the test, or fail it where SLURM is needed."""
+    if os.environ.get("LOSSGRID_NEED_SLURM") == "1":
+        pytest.fail(f"NOT RUN: {reason}")
+    pytest.skip(f"NOT RUN: {reason}")
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Start the cluster, and end it with the tests. Where it cannot start, tests say so; in CI that is a failure."""
     folder = tmp_path_factory.mktemp("slurm")
     started = subprocess.run(["bash", SCRIPT, "start", folder], text=True, capture_output=True, timeout=60, check=False)
     if started.returncode != 0:
-        reason = f"NOT RUN: no SLURM here: {' '.join(started.stderr.split())}"
-        if os.environ.get("LOSSGRID_NEED_SLURM") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        not_run(f"no SLURM here: {' '.join(started.stderr.split())}")
     yield Cluster(folder / "slurm.conf")
     subprocess.run(["bash", SCRIPT, "stop", folder], timeout=60, check=True)
 

@@ -24,6 +24,7 @@ from lossgrid.machine.gpus import nvidia_devices
 from lossgrid.machine.launcher import Launch, detect
 from lossgrid.machine.libraries import loaded_libraries
 from lossgrid.parallel import alone
+from lossgrid.run.nodes import find_unseen
 from lossgrid.surface import Results
 
 VERSIONS = {
@@ -372,8 +373,8 @@ def test_blocks_are_written_whole(tmp_path: Path) -> None:
 
 
 def test_ranks_that_do_not_see_the_folder_are_found(tmp_path: Path) -> None:
-    assert trial.find_unseen(alone(), tmp_path) == []
-    assert trial.find_unseen(alone(), tmp_path / "absent") == [0]
+    assert find_unseen(alone(), tmp_path) == []
+    assert find_unseen(alone(), tmp_path / "absent") == [0]
 
 
 def test_locks_are_tried(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Which file is written, and by whom: locks on the file itself, its identity, files that appear whole or not at all."""
 
+import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,6 +18,7 @@ import pytest
 from lossgrid import store
 from lossgrid.errors import InputError, RankError
 from lossgrid.files import in_use, locked, writing
+from lossgrid.files import lock as lock_module
 from lossgrid.surface import PENDING, Axis, Grid, Work
 from tests.builders import a_grid, quantities, results
 from tests.pace import soon
@@ -106,6 +109,47 @@ def test_what_is_no_lock_of_ours_is_never_touched(tmp_path: Path, kind: str) -> 
         pass
     assert os.path.samestat(before, lock.lstat())
     assert (lock.lstat().st_size, precious.stat().st_size) == (before.st_size, size)
+
+
+@pytest.fixture
+def another_node(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Return a function that makes this process one of another node, which the locks of this one do not keep out."""
+    monkeypatch.setattr(lock_module, "MARK_SECONDS", 0.1)
+    monkeypatch.setattr(lock_module, "WATCH_SECONDS", soon(0.6))
+
+    def move() -> None:
+        monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
+        monkeypatch.setattr(fcntl, "flock", lambda *_: None)
+
+    return move
+
+
+def test_a_lock_that_does_not_reach_another_node_keeps_it_out_by_its_time(
+    tmp_path: Path, another_node: Callable[[], None]
+) -> None:
+    path, here = tmp_path / "s.h5", f"process {os.getpid()} on {socket.gethostname()}"
+    with locked(path):
+        another_node()
+        with pytest.raises(InputError, match=f"is in use by {here}, and locks of this"), locked(path):
+            pass
+        assert (tmp_path / "s.h5.lock").read_text() == f"{here}\n"
+    with locked(path):
+        assert (tmp_path / "s.h5.lock").read_text().endswith(" on elsewhere\n")
+
+
+def test_a_lock_that_was_left_on_another_node_is_taken(tmp_path: Path, another_node: Callable[[], None]) -> None:
+    another_node()
+    (tmp_path / "s.h5.lock").write_text("process 5 on n1\n")
+    began = time.monotonic()
+    with locked(tmp_path / "s.h5"):
+        assert time.monotonic() - began >= 0.6
+
+
+def test_a_lock_that_was_left_on_this_node_is_taken_at_once(tmp_path: Path) -> None:
+    (tmp_path / "s.h5.lock").write_text(f"process 5 on {socket.gethostname()}\n")
+    began = time.monotonic()
+    with locked(tmp_path / "s.h5"):
+        assert time.monotonic() - began < soon(2)
 
 
 def test_a_lock_that_another_file_has_replaced_is_not_removed(tmp_path: Path) -> None:

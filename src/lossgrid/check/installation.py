@@ -13,12 +13,13 @@ from lossgrid.check.folder import about_folder, about_trials
 from lossgrid.check.rank_facts import gather_facts
 from lossgrid.check.report import WRITERS, finding_lines, folder_lines, library_lines, rank_lines, trial_lines, verdict
 from lossgrid.check.software import about_software
-from lossgrid.check.trial import Trial, find_unseen, make_workspace, remove_workspace, try_locks, try_writing
+from lossgrid.check.trial import Trial, make_workspace, remove_workspace, try_locks, try_writing
 from lossgrid.errors import InputError
 from lossgrid.machine.disks import file_system
 from lossgrid.machine.finding import Finding
 from lossgrid.machine.launcher import detect
 from lossgrid.parallel import World, collective, on_root
+from lossgrid.run.nodes import find_unseen
 
 
 @collective

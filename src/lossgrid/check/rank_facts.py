@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 
 from lossgrid import store
 from lossgrid.evaluation import choose_device
@@ -13,8 +12,8 @@ from lossgrid.machine.cores import processor
 from lossgrid.machine.gpus import nvidia_devices
 from lossgrid.machine.libraries import loaded_libraries
 from lossgrid.machine.resources import Resources, with_threads
+from lossgrid.machine.versions import PACKAGES, version_of
 from lossgrid.parallel import World, collective, gather, library
-from lossgrid.run.provenance import PACKAGES
 from lossgrid.run.resources import resources_of
 
 
@@ -55,7 +54,7 @@ def gather_facts(world: World) -> list[RankFacts]:
         mpi_libraries=loaded_libraries(),
         parallel_hdf5=store.has_parallel_hdf5(),
         versions={
-            **{name: version(name) for name in PACKAGES},
+            **{name: version_of(name) for name in PACKAGES},
             "Python": platform.python_version(),
             "MPI": " ".join(library(world).partition(",")[0].split()),
             "HDF5": store.hdf5_version(),

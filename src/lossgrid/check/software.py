@@ -8,10 +8,10 @@ from typing import TypeVar
 from lossgrid.check.rank_facts import RankFacts
 from lossgrid.machine.finding import Finding, error, warning
 from lossgrid.machine.resources import numbers, who
+from lossgrid.machine.versions import ONE_ENVIRONMENT, differing
 
 K = TypeVar("K")
 FORCES_LOCKS = ("TRUE", "1", "BEST_EFFORT")
-ONE_ENVIRONMENT = "activate one environment for all ranks in the job script, in a folder all nodes see"
 
 
 def about_software(ranks: Sequence[RankFacts], *, launched: bool) -> list[Finding]:
@@ -51,15 +51,11 @@ def _several_libraries(ranks: Sequence[RankFacts]) -> Iterator[Finding]:
 
 
 def _different_versions(ranks: Sequence[RankFacts]) -> Iterator[Finding]:
-    for name in ranks[0].versions:
-        versions = _grouped(ranks, lambda one: one.versions[name])  # noqa: B023 - called before name changes
-        if len(versions) > 1:
-            kinds = [f"{version} in {numbers(one.rank for one in those)}" for version, those in versions.items()]
-            yield error(
-                f"{name} is {' and '.join(kinds[:4])}: a point would depend on who computes it, or the ranks not "
-                "understand each other",
-                ONE_ENVIRONMENT,
-            )
+    for difference in differing([one.versions for one in ranks]):
+        yield error(
+            f"{difference}: a point would depend on who computes it, or the ranks not understand each other",
+            ONE_ENVIRONMENT,
+        )
     able = _grouped(ranks, lambda one: one.parallel_hdf5)
     if len(able) > 1:
         yield error(

@@ -75,12 +75,6 @@ def remove_workspace(world: World, folder: Path) -> None:
 
 
 @collective
-def find_unseen(world: World, folder: Path) -> list[int]:
-    """Return the ranks that do not see ``folder``, which root has made."""
-    return [rank for rank, sees in enumerate(gather(world, folder.is_dir())) if not sees]
-
-
-@collective
 def try_locks(world: World, folder: Path) -> dict[str, str | None]:
     """Lock a file on root, and try to lock it on other ranks, which must fail.
 

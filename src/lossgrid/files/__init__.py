@@ -3,7 +3,7 @@
 from lossgrid.files.lock import in_use, lock_of, locked, refuse_ambiguous
 from lossgrid.files.names import fault_of_name, kind_of
 from lossgrid.files.reading import open_file, read_file
-from lossgrid.files.writing import refuse_to_write, unfinished, write_whole, written_whole
+from lossgrid.files.writing import new_file_beside, refuse_to_write, unfinished, write_whole, written_whole
 
 __all__ = [
     "fault_of_name",
@@ -11,6 +11,7 @@ __all__ = [
     "kind_of",
     "lock_of",
     "locked",
+    "new_file_beside",
     "open_file",
     "read_file",
     "refuse_ambiguous",

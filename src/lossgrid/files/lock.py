@@ -4,6 +4,10 @@ The lock is ``flock`` on ``<surface>.lock``, so the operating system drops it wh
 is not taken on the surface itself: on network file systems that would meet the byte-range locks MPI-IO uses. It is on
 the file and not on the name: it lies beside the file to which a symbolic link leads, and a file of two names, which
 could have two locks, is refused.
+
+On some file systems ``flock`` keeps out only processes of the same node: Lustre mounted with ``localflock``, BeeGFS
+unless told otherwise. So the lock file names its holder and the node, and the holder sets its time every few seconds.
+Whoever gets a lock that names another node watches the file first: if its time changes, the holder is alive.
 """
 
 from __future__ import annotations
@@ -13,8 +17,11 @@ import fcntl
 import logging
 import os
 import re
+import signal
 import socket
 import stat
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,6 +33,8 @@ log = logging.getLogger(__name__)
 
 NOTE = re.compile(rb"(process \d+ on [^\n]*\n)?")  # the only contents that lossgrid writes into a lock file
 NOTE_BYTES = 512
+MARK_SECONDS = 4.0  # between two times that the holder sets
+WATCH_SECONDS = 13.0  # for the time to change: three marks
 FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -40,12 +49,17 @@ def locked(path: Path) -> Iterator[None]:
     _refuse_broken_link(path)
     lock = lock_of(path)
     descriptor = _acquire(lock, path)
+    over = threading.Event()
+    marks = threading.Thread(target=_mark, args=(descriptor, over), name="lossgrid-lock", daemon=True)
+    marks.start()
     try:
         with suppress(OSError):  # the folder cannot be listed
             remove_stale(lock.parent)
         _refuse_second_name(path)
         yield
     finally:
+        over.set()
+        marks.join()
         # Removed while still held: a process that has opened this file sees that its name is gone, and tries again.
         if _is_at(descriptor, lock):
             lock.unlink(missing_ok=True)
@@ -114,14 +128,59 @@ def _acquire(lock: Path, path: Path) -> int:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 log.warning("%s: this file system has no locks; make sure no second job writes this surface", path)
                 return descriptor
-            holder = os.pread(descriptor, NOTE_BYTES, 0).decode(errors="replace").strip() or "another process"
+            holder = _note(descriptor) or "another process"
             os.close(descriptor)
             raise InputError(f"--out: {path} is in use by {holder}; wait for it or choose another file") from None
-        if _is_at(descriptor, lock):
-            os.ftruncate(descriptor, 0)
-            with suppress(OSError):  # a full disk: the lock works without the note, and later writes raise
-                os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-            return descriptor
+        is_marked = _is_at(descriptor, lock) and _is_marked_elsewhere(descriptor, lock)
+        if not _is_at(descriptor, lock):  # its holder has removed it
+            os.close(descriptor)
+            continue
+        if is_marked:
+            holder = _note(descriptor)
+            os.close(descriptor)
+            raise InputError(
+                f"--out: {path} is in use by {holder}, and locks of this file system do not reach from node to node; "
+                "wait for it or choose another file"
+            )
+        os.ftruncate(descriptor, 0)
+        with suppress(OSError):  # a full disk: the lock works without the note, and later writes raise
+            os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        return descriptor
+
+
+def _note(descriptor: int) -> str:
+    return os.pread(descriptor, NOTE_BYTES, 0).decode(errors="replace").strip()
+
+
+def _mark(descriptor: int, over: threading.Event) -> None:
+    """Set the time of the lock every few seconds until ``over`` is set."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the main thread
+    while not over.wait(MARK_SECONDS):
+        with suppress(OSError):
+            os.utime(descriptor)
+
+
+def _is_marked_elsewhere(descriptor: int, lock: Path) -> bool:
+    """Return whether a lock names another node, and its time changes within ``WATCH_SECONDS``."""
+    note = _note(descriptor)
+    if not note or note.endswith(f" on {socket.gethostname()}"):
+        return False
+    log.info("%s: was left by %s; watching for %.0f s whether it is alive", lock, note, WATCH_SECONDS)
+    before, deadline = _time_of(lock), time.monotonic() + WATCH_SECONDS
+    while (is_same := _time_of(lock) == before) and time.monotonic() < deadline:
+        time.sleep(MARK_SECONDS / 8)
+    return not is_same
+
+
+def _time_of(lock: Path) -> int | None:
+    """Return the time of the lock in nanoseconds, None without one; NFS asks the server when a file is opened."""
+    try:
+        descriptor = os.open(lock, os.O_RDONLY | FLAGS)
+    except OSError:
+        return None
+    try:
+        return os.fstat(descriptor).st_mtime_ns
+    finally:
         os.close(descriptor)
 
 

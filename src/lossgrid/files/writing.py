@@ -41,9 +41,24 @@ def refuse_to_write(paths: Iterable[Path], *, overwrite: bool) -> None:
 
 def _try(path: Path) -> None:
     """Make an empty file beside ``path`` and remove it: permissions alone do not show whether that works."""
-    trial = _unfinished(path)
-    trial.open("xb").close()
-    trial.unlink()
+    with new_file_beside(path):
+        pass
+
+
+@contextmanager
+def new_file_beside(path: Path) -> Iterator[Path]:
+    """Make an empty file of a new name in the folder of ``path``, and remove it after the block.
+
+    Raises:
+        InputError: The file system refuses.
+    """
+    new = _unfinished(path)
+    with _errors_of(path):
+        new.open("xb").close()
+    try:
+        yield new
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: bytes | memoryview, *, overwrite: bool) -> None:

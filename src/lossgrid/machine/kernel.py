@@ -19,6 +19,11 @@ def text_of(path: Path) -> str:
     return ""
 
 
+def running_kernel(root: Path = ROOT) -> str:
+    """Return what tells the kernels of nodes apart, ``""`` if unknown; containers of a node have the same."""
+    return text_of(root / "proc/sys/kernel/random/boot_id").strip()
+
+
 def amount(text: str) -> float | None:
     """Return the number in ``text``; None if it is not finite and at least 0, such as ``max`` or ``-1``."""
     with suppress(ValueError):

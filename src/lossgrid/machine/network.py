@@ -5,27 +5,33 @@ from __future__ import annotations
 import fcntl
 import socket
 import struct
+from array import array
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from lossgrid.machine.kernel import ROOT, text_of
 
-SIOCGIFADDR = 0x8915  # Linux: the IPv4 address of an interface
+SIOCGIFCONF = 0x8912  # Linux: all IPv4 addresses of all interfaces
+ENTRY, ENTRIES = 40, 256  # bytes of struct ifreq on a 64-bit system; most addresses that are read
+NUMBER = slice(20, 24)  # of an entry: the name of the interface, the family and the port come before
 
 
 def own_addresses(host: str, root: Path = ROOT) -> tuple[str, ...]:
     """Return the addresses of this host, from its interfaces and its name, without loopback addresses."""
-    found: list[str] = []
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        for _, name in socket.if_nameindex():
-            with suppress(OSError):  # an interface without an IPv4 address
-                reply = fcntl.ioctl(any_socket, SIOCGIFADDR, struct.pack("256s", name.encode()[:15]))
-                found.append(socket.inet_ntoa(reply[20:24]))
-    found += _of_version_6(root)
+    found = [*_of_version_4(), *_of_version_6(root)]
     with suppress(OSError):
         found += [str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
     return tuple(number for number in dict.fromkeys(found) if not number.startswith("127.") and number != "::1")
+
+
+def _of_version_4() -> Iterator[str]:
+    entries = array("B", bytes(ENTRY * ENTRIES))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket, suppress(OSError):  # not on Linux
+        request = struct.pack("iP", len(entries), entries.buffer_info()[0])
+        filled, _ = struct.unpack("iP", fcntl.ioctl(any_socket, SIOCGIFCONF, request))
+        for start in range(0, filled, ENTRY):
+            yield socket.inet_ntoa(entries[start : start + ENTRY][NUMBER].tobytes())
 
 
 def _of_version_6(root: Path) -> Iterator[str]:

@@ -112,6 +112,7 @@ class Watch:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno(), *(link.connection.fileno() for link in links)],
+                start_new_session=True,  # mpirun kills the group of processes that a rank belongs to
                 env={name: os.environ[name] for name in KEPT if name in os.environ},
             )
         except OSError as error:

@@ -9,6 +9,9 @@ Python's interpreter lock. The watcher cannot see whether the rank makes progres
 time limit.
 
 While its rank is stopped, the watcher sends nothing and judges no neighbour: a suspended job can go on later.
+
+``mpirun`` waits for its daemons on other nodes, and for ever if a node is lost. So the watcher of a rank that has ended
+without leaving as planned waits for ``mpirun`` to end, and kills it if it does not.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import socket
 import sys
 import time
 from contextlib import suppress
+from typing import NamedTuple
 
 ALIVE, LEAVING, FAILING, LOST = b".", b"l", b"f", b"x"
 BRANCHES = 32  # most children of a rank in the tree
@@ -29,6 +33,8 @@ GRACE = 2.0  # s after a connection breaks: a launcher that ends the job itself 
 FAILING_SECONDS = 10.0  # for a rank that failed to end the job
 FAREWELL_SECONDS = 2.0  # for the neighbours to leave too
 ABORT_SECONDS = 7.0  # for the rank to end the job when it is told to; then it is killed
+LINGER_SECONDS = 5.0  # for mpirun to end after its ranks, and the patience besides
+LAUNCHERS = ("mpirun", "mpiexec", "orterun", "prterun")  # also with an ending, such as .hydra or .openmpi
 POLITENESS = 0.5  # s that each further child of a rank waits longer, so that usually only one prints the error
 
 
@@ -44,17 +50,62 @@ class Rank:
 
     def is_stopped(self) -> bool:
         """Return whether the process is stopped; False if the system has no ``/proc``."""
-        try:
-            with open(f"/proc/{self.process}/stat", "rb") as stat:  # noqa: PTH123  # pathlib takes long to load
-                return stat.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
-        except (OSError, IndexError):
-            return False
+        found = facts_of(self.process)
+        return found is not None and found.state in "Tt"
 
     def kill(self) -> None:
         """Kill the process, even if its Python hangs."""
         if not self.is_gone():
             with suppress(OSError):
                 os.kill(self.process, signal.SIGKILL)
+
+
+class Facts(NamedTuple):
+    """What ``/proc`` tells of a process: its name, state and parent, and when it started, in ticks since the boot."""
+
+    name: str
+    state: str
+    parent: int
+    started: int
+
+
+def facts_of(process: int) -> Facts | None:
+    """Return the facts of a process; None if there is none, or no ``/proc``."""
+    try:
+        with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as stat:  # noqa: PTH123  # pathlib loads long
+            before, _, after = stat.read().rpartition(")")
+        fields = after.split()
+        return Facts(before.partition("(")[2], fields[0], int(fields[1]), int(fields[19]))
+    except (OSError, IndexError):
+        return None
+
+
+class Launcher:
+    """The ``mpirun`` above a rank; none where it runs on another node, or the launcher is another one."""
+
+    def __init__(self, rank: int) -> None:
+        """Find it among the parents of the process ``rank``, which must be alive."""
+        self._process, self._facts = rank, facts_of(rank)
+        while self._facts is not None and self._facts.name.partition(".")[0] not in LAUNCHERS:
+            self._process = self._facts.parent
+            self._facts = facts_of(self._process)
+
+    def is_there(self) -> bool:
+        """Return whether it has not ended; another process may have got its number."""
+        found = facts_of(self._process)
+        return found is not None and self._facts is not None and found.started == self._facts.started
+
+    def end(self, seconds: float) -> None:
+        """Kill it if it does not end by itself within ``seconds``."""
+        deadline = time.monotonic() + seconds
+        while self.is_there():
+            if time.monotonic() > deadline:
+                _print("ranks have ended and mpirun has not: it waits for a lost node, and is ended")
+                time.sleep(0.5)  # it has to print that
+                with suppress(OSError):
+                    os.kill(self._process, signal.SIGKILL)
+                return
+            time.sleep(0.1)
 
 
 class Neighbour:
@@ -87,6 +138,11 @@ class Watcher:
         self._patience = patience
         self._beat = patience / BEATS
         self._farewell: float | None = None
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether its rank has left as planned."""
+        return self._farewell is not None
 
     def run(self) -> str | None:
         """Listen and send; return how a neighbour was lost, None if all have left or the own rank has ended."""
@@ -200,17 +256,26 @@ def main(arguments: str) -> None:
     given = json.loads(arguments)
     rank = Rank(given["process"], _connection(given["descriptor"]))
     neighbours = [Neighbour(number, host, _connection(descriptor)) for number, host, descriptor in given["links"]]
-    lost = Watcher(given["rank"], given["size"], rank, neighbours, given["patience"]).run()
-    if lost is None:
+    launcher = Launcher(rank.process)
+    watcher = Watcher(given["rank"], given["size"], rank, neighbours, given["patience"])
+    lost = watcher.run()
+    if watcher.is_leaving:
         return
-    sys.stderr.write(f"lossgrid: error: {lost}; {given['advice']}\n")
-    sys.stderr.flush()
+    if lost is not None:
+        _print(f"{lost}; {given['advice']}")
+        with suppress(OSError):
+            rank.connection.send(LOST)
+        deadline = time.monotonic() + ABORT_SECONDS
+        while not rank.is_gone() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        rank.kill()
+    launcher.end(given["patience"] + LINGER_SECONDS)
+
+
+def _print(error: str) -> None:
     with suppress(OSError):
-        rank.connection.send(LOST)
-    deadline = time.monotonic() + ABORT_SECONDS
-    while not rank.is_gone() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    rank.kill()
+        sys.stderr.write(f"lossgrid: error: {error}\n")
+        sys.stderr.flush()
 
 
 def _connection(descriptor: int) -> socket.socket:

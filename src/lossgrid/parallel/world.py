@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from lossgrid.errors import EXIT_FAILED, InputError, in_short
+from lossgrid.machine.kernel import running_kernel
 from lossgrid.machine.launcher import Launch, detect
 from lossgrid.machine.libraries import loaded_libraries
 from lossgrid.parallel.collective import collective
@@ -37,7 +38,7 @@ class World:
         size: Number of ranks.
         local_rank: The number of this rank among those of its node.
         local_size: Number of ranks on its node.
-        host: Name of its node.
+        host: Name of its node, which no other node of the run has.
         root: The rank that coordinates.
     """
 
@@ -113,6 +114,7 @@ def connect(launch: Launch, *, patience: float = 0.0) -> World:
         node = comm.Split_type(MPI.COMM_TYPE_SHARED)
         local_rank, local_size = node.Get_rank(), node.Get_size()
         node.Free()
+        host = _name_of_node(comm)
     if launch.size is not None and comm.Get_size() != launch.size:
         found = ", ".join([_library_version().split(",")[0], *loaded_libraries()])
         seen = f"{launch.launcher} started {launch.size} ranks, but mpi4py's MPI ({found}) sees {comm.Get_size()}"
@@ -123,7 +125,15 @@ def connect(launch: Launch, *, patience: float = 0.0) -> World:
             "use the mpirun of that library, under SLURM the srun --mpi=... it knows (srun --mpi=list), or set "
             "MPI4PY_LIBMPI to the libmpi.so of the launcher"
         )
-    return World(comm, comm.Get_rank(), comm.Get_size(), local_rank, local_size, socket.gethostname())
+    return World(comm, comm.Get_rank(), comm.Get_size(), local_rank, local_size, host)
+
+
+def _name_of_node(comm: Any) -> str:
+    """Return the name of this node; of nodes with one name, as of one image, all but the first are numbered."""
+    name, kernel = socket.gethostname(), running_kernel()
+    of_this_name = [theirs for other, theirs in comm.allgather((name, kernel)) if other == name]
+    number = list(dict.fromkeys(of_this_name)).index(kernel) + 1
+    return name if number == 1 else f"{name}#{number}"
 
 
 def _wait_for_all_ranks_to_start(mpi: Any) -> None:

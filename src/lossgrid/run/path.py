@@ -16,6 +16,7 @@ from lossgrid.run.budget import Budget
 from lossgrid.run.centre import warn_of_guessing, warn_of_missing_centre, warning_about_weights
 from lossgrid.run.claim import claimed
 from lossgrid.run.equipment import take_equipment
+from lossgrid.run.nodes import refuse_different_versions
 from lossgrid.run.preparation import prepare
 from lossgrid.run.provenance import describe
 from lossgrid.run.recipe import choose_recipe
@@ -56,6 +57,7 @@ def run(
     """
     with arithmetic.restored(), claimed(config, world) as claim:
         config, old = claim.config, claim.old
+        refuse_different_versions(config, world)
         equipment = take_equipment(config, world)
         if budget.is_spent(world):
             return False

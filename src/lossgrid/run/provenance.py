@@ -7,16 +7,15 @@ import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from importlib.metadata import version
 from pathlib import Path
 
-from lossgrid import models
 from lossgrid.errors import InputError
 from lossgrid.evaluation import arithmetic
 from lossgrid.machine.cores import processor
 from lossgrid.origin import identity_of
 from lossgrid.parallel import World, collective, gather, library
 from lossgrid.run.equipment import Equipment
+from lossgrid.run.nodes import versions
 from lossgrid.run.recipe import Recipe, by_hand
 from lossgrid.run.study import Study
 from lossgrid.settings import RunConfig, recorded
@@ -27,7 +26,6 @@ from lossgrid.surface.origin import Digests, RecordedRecipe
 from lossgrid.wording import one_line, spans
 
 log = logging.getLogger(__name__)
-PACKAGES = ("lossgrid", "torch", "numpy", "h5py", "mpi4py")
 
 
 @collective
@@ -62,16 +60,11 @@ def describe(
         ranks=world.size,
         machines={text: spans(ranks) for text, ranks in machines.items()},
         versions={
-            **{name: version(name) for name in (*PACKAGES, *_packages_of(config))},
+            **versions(config),
             "python": platform.python_version(),
             "mpi": library(world),
         },
     )
-
-
-def _packages_of(config: RunConfig) -> list[str]:
-    """Return the packages that network and data are of: another version may be another function."""
-    return sorted({name for name in map(models.package_of, (config.model, config.data)) if name is not None})
 
 
 def settings_to_resume(old: Surface, config: RunConfig) -> RunConfig:
