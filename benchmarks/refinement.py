@@ -46,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("full", nargs="+", type=Path)
     parser.add_argument("--few", nargs="*", type=Path, default=[])
-    parser.add_argument("--samples", type=int, help="number of samples of FULL.h5, for imported files, which do not say")
+    parser.add_argument("--samples", type=int, help="of FULL.h5, for imported files, which do not say")
     parser.add_argument("--tolerance", type=float, default=0.01)
     parser.add_argument("--json", type=Path, default=RESULT)
     given = parser.parse_args()
