@@ -122,7 +122,11 @@ class Book:
             shape, names = self.config.grid.shape, [quantity.name for quantity in self.quantities]
             store.interpolate(
                 self.config.out,
-                replace(picture.refinement, work=picture.work_of(samples) / picture.level.size),
+                replace(
+                    picture.refinement,
+                    tolerance=self.config.tolerance or 0.0,  # with the share of it that is kept for rounding
+                    work=picture.work_of(samples) / picture.level.size,
+                ),
                 values={name: values.reshape(shape) for name, values in zip(names, picture.values, strict=True)},
                 bars={name: bars.reshape(shape) for name, bars in zip(names, picture.bars, strict=True)},
                 level=picture.level.reshape(shape),
