@@ -18,7 +18,7 @@ from lossgrid.run.claim import Claim
 from lossgrid.sampling import Picture
 from lossgrid.settings import RunConfig
 from lossgrid.surface import NOT_FINITE, Origin, Quantity, Surface
-from lossgrid.surface.refinement import Refinement
+from lossgrid.surface.refinement import Refinement, spent_in_words
 from lossgrid.surface.summary import centre_of, lines_of_centre, lines_of_ranks, summarise
 from lossgrid.wording import duration, of_shape
 
@@ -211,6 +211,8 @@ def _report(surface: Surface, complete: bool, budget: Budget) -> None:
         log.info(line)
     if surface.refinement is not None:
         log.info("%s", surface.refinement.in_words(surface.interpolated, surface.status.size))
+        for line in spent_in_words(surface.refinement, surface.rounding if complete else None):
+            log.info("%s", line)
     if complete:
         seconds = duration(float(np.nansum(surface.seconds)))
         log.info("%s is complete: %d points, %s of computing", surface.path, surface.status.size, seconds)

@@ -60,9 +60,7 @@ def refuse_rounding(config: RunConfig, evaluator: Evaluator, world: World) -> No
 
 
 @collective
-def glances(
-    config: RunConfig, evaluator: Evaluator, world: World
-) -> dict[Index, tuple[list[float], list[float]]]:
+def glances(config: RunConfig, evaluator: Evaluator, world: World) -> dict[Index, tuple[list[float], list[float]]]:
     """Return the values of the sample points on the first batches, as run and in float32; the ranks share the points.
 
     They are sorted by row and column, so that all ranks, however many, decide by the same numbers.

@@ -39,7 +39,10 @@ class FunctionConfig(ModelConfig, MeasuredConfig):
         help="Your step(model, batch), which returns all values by name; in place of --loss and --metric.",
         group=DATA,
     )
-    precision: Precision = precision_option(EVALUATION)
+    precision: Precision = precision_option(
+        EVALUATION,
+        " With --tolerance and without this option, bfloat16 is chosen on CPUs where it is faster and its rounding fits.",
+    )
 
     @model_validator(mode="before")
     @classmethod
