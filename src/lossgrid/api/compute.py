@@ -115,8 +115,8 @@ def evaluate(
             stacked.
         batch_size: Samples per forward pass; ``"auto"`` is about 128, tuned in runs that are not short.
         device: ``auto``, ``cpu`` or ``cuda``.
-        precision: ``float32``, ``tf32``, ``float16``, ``bfloat16`` or ``float64``. None: that of the file to resume, else
-            float32, or with ``tolerance`` a lower one where it is faster and its rounding fits.
+        precision: ``float32``, ``tf32``, ``float16``, ``bfloat16`` or ``float64``. None: that of the file to resume,
+            else float32, or with ``tolerance`` a lower one where it is faster and its rounding fits.
         variant: How the network is run: ``auto``, ``plain``, ``folded``, ``fused`` or ``compiled``.
         cuda_graphs: Replay points as CUDA graphs: ``auto`` (where possible), ``yes`` or ``no``.
         max_rounding: Largest allowed difference of a lower precision from float32: relative for losses, absolute for

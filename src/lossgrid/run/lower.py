@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
@@ -57,19 +56,17 @@ def choose_precision(
     if broadcast(world, min(needed, *gather(world, seconds_left()))) < recipes.TUNED_FROM:
         log.info("float32, as the run is too short to try %s", name)
         return given
-    subject = replace(evaluator.subject, device=replace(evaluator.device, precision=name))
-    plain = replace(evaluator, subject=subject).with_variant("plain")
+    [slow] = seconds_in_turns(evaluator, [evaluator.network])
+    plain = evaluator.in_precision(name)
     tried = try_on_all_ranks(world, lambda: plain.with_variant(evaluator.network.variant))
     lower = plain if isinstance(tried, Refusal) else tried
-    [slow], [fast] = seconds_in_turns(evaluator, [evaluator.network]), seconds_in_turns(lower, [lower.network])
+    [fast] = seconds_in_turns(lower, [lower.network])
     gain = broadcast(world, fast / slow)
-    if gain > WORTH:
-        log.info("float32, as %s takes %.2f times its time", name, gain)
-        return given
     wanted = config.model_copy(update={"precision": name})
-    why = _why_too_large(wanted, lower, world)
+    why = f"{name} takes {gain:.2f} times its time" if gain > WORTH else _why_too_large(wanted, lower, world)
     if why:
         log.info("float32, as %s", why)
+        evaluator.subject.in_precision("float32")  # the network is shared
         return given
     recipe, lower = choose_recipe(wanted, plain, None, world, points=points, seconds_left=seconds_left)
     log.info("%s, as it takes %.2f times the time of float32; --precision float32 prevents it", name, gain)

@@ -41,7 +41,8 @@ class FunctionConfig(ModelConfig, MeasuredConfig):
     )
     precision: Precision = precision_option(
         EVALUATION,
-        " With --tolerance and without this option, bfloat16 is chosen on CPUs where it is faster and its rounding fits.",
+        " With --tolerance and without this option, bfloat16 is chosen on CPUs where it is faster and its rounding "
+        "fits.",
     )
 
     @model_validator(mode="before")

@@ -129,8 +129,8 @@ def spent_in_words(told: Refinement, rounding: Mapping[str, Any] | None) -> list
     parts = [f"{'all' if one is None else f'{100 * one:.2g} %'} ({_plain(name)})" for name, one in spent.items()]
     over = any(one is None or one > share for one in spent.values())
     return [
-        f"of the tolerance, {100 * share:.3g} % are kept for rounding to {one_line(rounding['precision'], NAME)}, which "
-        f"takes {', '.join(parts)} at {len(rounding['points'])} computed points"
+        f"of the tolerance, {100 * share:.3g} % are kept for rounding to {one_line(rounding['precision'], NAME)}, "
+        f"which takes {', '.join(parts)} at {len(rounding['points'])} computed points"
         f"{': more than is kept, so values may be further off than the audit says' if over else ''}; "
         f"{100 * (1 - share):.3g} % are for interpolation{' and samples together' if told.samples else ''}, which the "
         "audit judges"
