@@ -167,7 +167,7 @@ def recompute_in_float32(
         if seconds_left() <= 0:
             break
         own[index] = evaluator.point_in_float32(*grid.at(*index)).tolist()
-    found = {index: values for part in gather(world, own) for index, values in part.items()}
+    found = dict(sorted(entry for part in gather(world, own) for entry in part.items()))  # as by one rank
     return found if len(found) == len(points) else None
 
 
