@@ -54,6 +54,7 @@ def keep_head_in_float32(model: nn.Module, forward: Callable[[], object], device
 
 def give_head_back(model: nn.Module) -> None:
     """Undo :func:`keep_head_in_float32`."""
+    layer: Any
     for layer in model.modules():
         if type(layer) is Float32Linear:
             layer.__class__ = nn.Linear
