@@ -54,7 +54,6 @@ def keep_head_in_float32(model: nn.Module, forward: Callable[[], object], device
 
 def give_head_back(model: nn.Module) -> None:
     """Undo :func:`keep_head_in_float32`."""
-    layer: Any
-    for layer in model.modules():
-        if type(layer) is Float32Linear:
-            layer.__class__ = nn.Linear
+    given_back: list[nn.Module] = [layer for layer in model.modules() if type(layer) is Float32Linear]
+    for layer in given_back:
+        layer.__class__ = nn.Linear
