@@ -57,7 +57,7 @@ def evaluate(
     collate_fn: Callable[..., Any] | None = None,
     batch_size: int | str = "auto",
     device: str = "auto",
-    precision: str = "float32",
+    precision: str | None = None,
     variant: str = "auto",
     cuda_graphs: str = "auto",
     max_rounding: float = 0.05,
@@ -115,7 +115,8 @@ def evaluate(
             stacked.
         batch_size: Samples per forward pass; ``"auto"`` is about 128, tuned in runs that are not short.
         device: ``auto``, ``cpu`` or ``cuda``.
-        precision: ``float32``, ``tf32``, ``float16``, ``bfloat16`` or ``float64``.
+        precision: ``float32``, ``tf32``, ``float16``, ``bfloat16`` or ``float64``. None: that of the file to resume,
+            else float32, or with ``tolerance`` a lower one where it is faster and its rounding fits.
         variant: How the network is run: ``auto``, ``plain``, ``folded``, ``fused`` or ``compiled``.
         cuda_graphs: Replay points as CUDA graphs: ``auto`` (where possible), ``yes`` or ``no``.
         max_rounding: Largest allowed difference of a lower precision from float32: relative for losses, absolute for
@@ -163,7 +164,7 @@ def evaluate(
         "seed": seed,
         "batch_size": batch_size,
         "device": device,
-        "precision": precision,
+        **({} if precision is None else {"precision": precision}),
         "variant": variant,
         "cuda_graphs": cuda_graphs,
         "max_rounding": max_rounding,

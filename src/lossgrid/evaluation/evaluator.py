@@ -199,6 +199,11 @@ class Evaluator:
         )  # fmt: skip
         return self.with_network(network)
 
+    def in_precision(self, name: str) -> Evaluator:
+        """Return an evaluator of the plain network in another precision; see :meth:`.Subject.in_precision`."""
+        other = replace(self, subject=self.subject.in_precision(name))
+        return other.with_network(other._plain)
+
     def with_network(self, network: Network) -> Evaluator:
         """Return an evaluator that runs ``network``, a variant of the same module, without CUDA graphs."""
         return replace(self, network=network, recorded=None)

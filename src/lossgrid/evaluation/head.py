@@ -50,3 +50,10 @@ def keep_head_in_float32(model: nn.Module, forward: Callable[[], object], device
             hook.remove()
     if called:
         called[-1].__class__ = Float32Linear
+
+
+def give_head_back(model: nn.Module) -> None:
+    """Undo :func:`keep_head_in_float32`."""
+    given_back: list[nn.Module] = [layer for layer in model.modules() if type(layer) is Float32Linear]
+    for layer in given_back:
+        layer.__class__ = nn.Linear

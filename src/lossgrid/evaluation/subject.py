@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -13,7 +13,7 @@ from lossgrid.data import Batch, Tree
 from lossgrid.evaluation.conversion import report_rounding, to_device
 from lossgrid.evaluation.device import Device
 from lossgrid.evaluation.forward import Forward
-from lossgrid.evaluation.head import keep_head_in_float32
+from lossgrid.evaluation.head import give_head_back, keep_head_in_float32
 from lossgrid.evaluation.plane import Plane
 from lossgrid.evaluation.sameness import Point, far_point, follows_its_entries
 
@@ -73,6 +73,17 @@ class Subject:
     def far(self) -> Point:
         """The furthest point towards ``reach`` with finite outputs, ``(alpha, beta)``."""
         return far_point(self.forward, self.model, self.plane, self.reach, self.few, self.device)
+
+    def in_precision(self, name: str) -> Subject:
+        """Return the subject in another precision with parameters of the same dtype, at theta*.
+
+        Both share ``model``, which is changed: only the subject made last may compute.
+        """
+        self.plane.restore()
+        device = replace(self.device, precision=name)
+        give_head_back(self.model)
+        _converted(self.model, device, self.few, self.forward)
+        return replace(self, device=device)
 
     @torch.inference_mode()
     def inputs_of_few(self) -> Tree:

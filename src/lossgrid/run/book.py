@@ -18,7 +18,7 @@ from lossgrid.run.claim import Claim
 from lossgrid.sampling import Picture
 from lossgrid.settings import RunConfig
 from lossgrid.surface import NOT_FINITE, Origin, Quantity, Surface
-from lossgrid.surface.refinement import Refinement
+from lossgrid.surface.refinement import Refinement, spent_in_words
 from lossgrid.surface.summary import centre_of, lines_of_centre, lines_of_ranks, summarise
 from lossgrid.wording import duration, of_shape
 
@@ -122,7 +122,11 @@ class Book:
             shape, names = self.config.grid.shape, [quantity.name for quantity in self.quantities]
             store.interpolate(
                 self.config.out,
-                replace(picture.refinement, work=picture.work_of(samples) / picture.level.size),
+                replace(
+                    picture.refinement,
+                    tolerance=self.config.tolerance or 0.0,  # with the share of it that is kept for rounding
+                    work=picture.work_of(samples) / picture.level.size,
+                ),
                 values={name: values.reshape(shape) for name, values in zip(names, picture.values, strict=True)},
                 bars={name: bars.reshape(shape) for name, bars in zip(names, picture.bars, strict=True)},
                 level=picture.level.reshape(shape),
@@ -207,6 +211,8 @@ def _report(surface: Surface, complete: bool, budget: Budget) -> None:
         log.info(line)
     if surface.refinement is not None:
         log.info("%s", surface.refinement.in_words(surface.interpolated, surface.status.size))
+        for line in spent_in_words(surface.refinement, surface.rounding if complete else None):
+            log.info("%s", line)
     if complete:
         seconds = duration(float(np.nansum(surface.seconds)))
         log.info("%s is complete: %d points, %s of computing", surface.path, surface.status.size, seconds)

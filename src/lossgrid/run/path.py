@@ -16,6 +16,7 @@ from lossgrid.run.budget import Budget
 from lossgrid.run.centre import warn_of_guessing, warn_of_missing_centre, warning_about_weights
 from lossgrid.run.claim import claimed
 from lossgrid.run.equipment import take_equipment
+from lossgrid.run.lower import choose_precision
 from lossgrid.run.nodes import refuse_different_versions
 from lossgrid.run.preparation import prepare
 from lossgrid.run.provenance import describe
@@ -68,7 +69,14 @@ def run(
                 config, prepared.evaluator, claim.recipe, world,
                 points=int(claim.pending.sum()), seconds_left=budget.seconds_left,
             )  # fmt: skip
-            collectively(world, lambda: arithmetic.refuse_other_arithmetic(config.precision))
+            if old is None:
+                config, recipe, evaluator = choose_precision(
+                    config, recipe, evaluator, world,
+                    points=int(claim.pending.sum()), seconds_left=budget.seconds_left,
+                )  # fmt: skip
+                claim = replace(claim, config=config)
+            chosen = config.precision
+            collectively(world, lambda: arithmetic.refuse_other_arithmetic(chosen))
             origin = describe(config, study, prepared.digests, equipment, recipe, world, by_batch=fit.by_batch)
             origin = replace(origin, moved=axes.moved(evaluator.subject.plane.names))
             steady = all(gather(world, fit.deterministic))  # values of a noisy network cannot be found again

@@ -8,12 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from lossgrid import store
 from lossgrid.errors import InputError, agreed
 from lossgrid.evaluation import Evaluator
 from lossgrid.parallel import World, collective, gather, on_root
 from lossgrid.precision import PRECISIONS
+from lossgrid.sampling.budget import ROUNDING
+from lossgrid.sampling.ruler import Ruler, Tolerance
+from lossgrid.sampling.sweep import steering
 from lossgrid.settings import RunConfig
 from lossgrid.surface import Grid, Quantity, Surface
 
@@ -35,17 +39,12 @@ def refuse_rounding(config: RunConfig, evaluator: Evaluator, world: World) -> No
     """
     if not PRECISIONS[config.precision].is_lower:
         return
-    quantities = evaluator.quantities
-    own = []
-    for index in sample_points(config.grid, config.seed)[world.rank :: world.size]:
-        alpha, beta = config.grid.at(*index)
-        found, exact = evaluator.glance(alpha, beta, FIRST_BATCHES)
-        own += [
-            (difference(quantity, low, high), alpha, beta, quantity.name, low, high)
-            for quantity, low, high in zip(quantities, found.tolist(), exact.tolist(), strict=True)
-        ]
     # Of equal differences, report that of the point nearest to the centre.
-    every = (entry for part in gather(world, own) for entry in part)
+    every = [
+        (difference(quantity, low, high), *config.grid.at(*index), quantity.name, low, high)
+        for index, (found, exact) in glances(config, evaluator, world).items()
+        for quantity, low, high in zip(evaluator.quantities, found, exact, strict=True)
+    ]
     apart, alpha, beta, name, low, high = max(every, key=lambda entry: (entry[0], -abs(entry[1]) - abs(entry[2])))
     log.info(
         "%s differs from float32 by at most %.1e on %d batches, in %s", config.precision, apart, FIRST_BATCHES, name
@@ -58,6 +57,41 @@ def refuse_rounding(config: RunConfig, evaluator: Evaluator, world: World) -> No
                 "--precision float32, or allow it by a larger --max-rounding"
             )
         )
+
+
+@collective
+def glances(config: RunConfig, evaluator: Evaluator, world: World) -> dict[Index, tuple[list[float], list[float]]]:
+    """Return the values of the sample points on the first batches, as run and in float32; the ranks share the points.
+
+    They are sorted by row and column, so that all ranks, however many, decide by the same numbers.
+    """
+    own = {}
+    for index in sample_points(config.grid, config.seed)[world.rank :: world.size]:
+        found, exact = evaluator.glance(*config.grid.at(*index), FIRST_BATCHES)
+        own[index] = found.tolist(), exact.tolist()
+    return dict(sorted(entry for part in gather(world, own) for entry in part.items()))
+
+
+def in_tolerances(
+    config: RunConfig, quantities: Sequence[Quantity], found: npt.NDArray[np.float64], exact: npt.NDArray[np.float64]
+) -> dict[str, float]:
+    """Return the largest difference of each quantity that steers the refinement, in tolerances of the run.
+
+    The range of the colours is that of the compared points, which is no larger than that of the surface.
+
+    Args:
+        config: The settings, with a tolerance.
+        quantities: The quantities.
+        found: Values as run, shape ``(n_quantities, n)``.
+        exact: Values in float32, of the same shape.
+    """
+    assert config.tolerance
+    tolerance = Tolerance(config.tolerance, config.tolerance_of)
+    return {
+        quantity.name: float(Ruler.of(quantity, high, tolerance).distance(low, high).max())
+        for quantity, steers, low, high in zip(quantities, steering(quantities), found, exact, strict=True)
+        if steers
+    }
 
 
 def difference(quantity: Quantity, found: float, exact: float) -> float:
@@ -87,12 +121,24 @@ def measure_rounding(
     if exact is None:
         return False, None
     quantities, limit = evaluator.quantities, config.max_rounding
-    found = on_root(
-        world,
-        lambda: differences_from_float32(store.read(config.out), exact, quantities, config.precision, limit),
-    )
+
+    def compare() -> dict[str, Any]:
+        surface = store.read(config.out)
+        # Interpolated points have other errors too: theirs are those of the audit.
+        computed = surface.computed.reshape(config.grid.rows)
+        there = {index: values for index, values in exact.items() if computed[index]}
+        told = differences_from_float32(surface, there, quantities, config.precision, limit)
+        if config.is_refined and there:
+            rows = [surface[quantity.name].reshape(config.grid.rows) for quantity in quantities]
+            low = np.array([[values[index] for index in there] for values in rows])
+            spent = in_tolerances(config, quantities, low, np.array(list(there.values())).T)
+            told["spent"] = {name: value if math.isfinite(value) else None for name, value in spent.items()}
+            told["share"] = ROUNDING
+        return told
+
+    found = on_root(world, compare)
     worst = ", ".join(f"{name} {_text_of(value)}" for name, value in found["largest"].items())
-    log.info("%s differs from float32 at %d points by at most: %s", config.precision, len(exact), worst)
+    log.info("%s differs from float32 at %d points by at most: %s", config.precision, len(found["points"]), worst)
     if found["beyond"]:
         log.warning("this is more than --max-rounding %g allows; status and pictures say so", config.max_rounding)
     return True, found
@@ -121,7 +167,7 @@ def recompute_in_float32(
         if seconds_left() <= 0:
             break
         own[index] = evaluator.point_in_float32(*grid.at(*index)).tolist()
-    found = {index: values for part in gather(world, own) for index, values in part.items()}
+    found = dict(sorted(entry for part in gather(world, own) for entry in part.items()))  # as by one rank
     return found if len(found) == len(points) else None
 
 

@@ -14,10 +14,12 @@ import numpy.typing as npt
 from lossgrid import store
 from lossgrid.evaluation import Measured, PointEvaluator
 from lossgrid.parallel import Progress, Task, collective, coordinate
+from lossgrid.precision import PRECISIONS
 from lossgrid.progress import ProgressDisplay
 from lossgrid.run.book import Book
 from lossgrid.run.budget import Budget
 from lossgrid.sampling import ROUNDS, Everything, Refine, Tolerance, completed
+from lossgrid.sampling.budget import without_rounding
 from lossgrid.surface import Grid, Results, Surface, Work
 
 log = logging.getLogger(__name__)
@@ -98,6 +100,8 @@ def make_plan(book: Book) -> Everything | Refine:
     if old is not None:
         values = np.stack([old[quantity.name].reshape(config.grid.rows) for quantity in book.quantities])
     tolerance = Tolerance(config.tolerance, config.tolerance_of)
+    if PRECISIONS[config.precision].is_lower:
+        tolerance = without_rounding(tolerance)
     return Refine(
         config.grid, book.quantities, tolerance, digest=book.digest, values=values, known=known,
         samples=config.samples or 0, sampled=_estimates(book),

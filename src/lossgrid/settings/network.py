@@ -31,12 +31,12 @@ def device_option(group: str) -> Any:
     return option("auto", help="Where to compute; auto is a GPU where there is one.", role="where", group=group)
 
 
-def precision_option(group: str) -> Any:
-    """Return the field of the precision, listed under a heading."""
+def precision_option(group: str, more: str = "") -> Any:
+    """Return the field of the precision, listed under a heading; ``more`` ends its help."""
     return option(
         "float32",
         metavar="FORMAT",
-        help="Arithmetic of the network: float32, tf32, float16, bfloat16 or float64.",
+        help=f"Arithmetic of the network: float32, tf32, float16, bfloat16 or float64.{more}",
         group=group,
     )
 

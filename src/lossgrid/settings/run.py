@@ -39,7 +39,11 @@ class FunctionConfig(ModelConfig, MeasuredConfig):
         help="Your step(model, batch), which returns all values by name; in place of --loss and --metric.",
         group=DATA,
     )
-    precision: Precision = precision_option(EVALUATION)
+    precision: Precision = precision_option(
+        EVALUATION,
+        " With --tolerance and without this option, bfloat16 is chosen on CPUs where it is faster and its rounding "
+        "fits.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -225,9 +229,14 @@ class RunConfig(FunctionConfig):
         """Whether some points are interpolated."""
         return bool(self.tolerance)
 
+    @property
+    def leaves_precision_open(self) -> bool:
+        """Whether a lower precision than float32 may be chosen: there is a tolerance, and the user named none."""
+        return self.is_refined and "precision" not in self.model_fields_set
+
     def going_on_with(self, recorded: RunConfig) -> RunConfig:
         """Return these settings, with those the user left open as in the surface that the run resumes."""
-        open_ones = {"model_seed", "direction_version"} - self.model_fields_set
+        open_ones = {"model_seed", "direction_version", "precision"} - self.model_fields_set
         return self.model_copy(update={name: getattr(recorded, name) for name in open_ones})
 
 

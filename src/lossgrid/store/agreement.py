@@ -50,6 +50,11 @@ def check_rounding(rounding: Mapping[str, Any], shape: tuple[int, ...]) -> None:
     _check(rounding, ROUNDING, "rounding")
     _check_all(rounding["largest"].values(), (int, float, type(None)), "rounding: largest")
     _check_all(rounding["points"], list, "rounding: points")
+    if "spent" in rounding:  # of a tolerance
+        _check(rounding, {"spent": dict, "share": float}, "rounding")
+        _check_all(rounding["spent"].values(), (int, float, type(None)), "rounding: spent")
+        if "share" not in rounding:
+            raise DamagedError("rounding: there is no share")
     rows = (1, *shape)[-2:]
     for point in rounding["points"]:
         _check_all(point, int, "rounding: points")

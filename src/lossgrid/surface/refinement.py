@@ -110,6 +110,33 @@ def from_json(stored: Mapping[str, Any]) -> Refinement:
     return Refinement(**given)
 
 
+def spent_in_words(told: Refinement, rounding: Mapping[str, Any] | None) -> list[str]:
+    """Return a sentence about the shares of the tolerance, in a list; none where nothing is kept for rounding.
+
+    Args:
+        told: The refinement of a surface.
+        rounding: The differences of its computed points from float32, as a file stores them.
+
+    >>> rounding = {"precision": "bfloat16", "points": [[0, 0], [2, 2]], "share": 0.25, "spent": {"train_loss": 0.031}}
+    >>> for part in spent_in_words(Refinement(0.01, "colours"), rounding)[0].split("; "):
+    ...     print(part)
+    of the tolerance, 25 % are kept for rounding to bfloat16, which takes 3.1 % (train loss) at 2 computed points
+    75 % are for interpolation, which the audit judges
+    """
+    if rounding is None or not rounding.get("spent"):
+        return []
+    share, spent = rounding["share"], rounding["spent"]
+    parts = [f"{'all' if one is None else f'{100 * one:.2g} %'} ({_plain(name)})" for name, one in spent.items()]
+    over = any(one is None or one > share for one in spent.values())
+    return [
+        f"of the tolerance, {100 * share:.3g} % are kept for rounding to {one_line(rounding['precision'], NAME)}, "
+        f"which takes {', '.join(parts)} at {len(rounding['points'])} computed points"
+        f"{': more than is kept, so values may be further off than the audit says' if over else ''}; "
+        f"{100 * (1 - share):.3g} % are for interpolation{' and samples together' if told.samples else ''}, which the "
+        "audit judges"
+    ]
+
+
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST
 

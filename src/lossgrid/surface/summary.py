@@ -217,7 +217,9 @@ def as_lines(summary: dict[str, Any]) -> list[str]:
         rest = f" and {more} more" if more > 0 else ""
         lines.append(f"{moved['entries']} entries with {moved['numbers']} numbers move: {first}{rest}")
     if summary["refinement"] is not None and (summary["interpolated"] or not summary["pending"]):
-        lines.append(refinement.from_json(summary["refinement"]).in_words(summary["interpolated"], summary["points"]))
+        told = refinement.from_json(summary["refinement"])
+        lines.append(told.in_words(summary["interpolated"], summary["points"]))
+        lines += refinement.spent_in_words(told, summary["rounding"])
     stride = summary["whole_stride"]
     if stride is not None and stride > 1:
         along = " along both axes" if len(summary["shape"]) == 2 else ""
