@@ -30,9 +30,9 @@ from refinement import answer  # noqa: E402
 from lossgrid import store  # noqa: E402
 from lossgrid.formats.loss_landscape import import_file  # noqa: E402
 from lossgrid.plot import PictureOptions  # noqa: E402
-from lossgrid.plot.figure import STYLE  # noqa: E402
 from lossgrid.plot.panels import Look, add_bar, fill_panel, look_of  # noqa: E402
 from lossgrid.plot.picture import Picture as Figure  # noqa: E402
+from lossgrid.plot.style import PLAIN  # noqa: E402
 from lossgrid.sampling import Picture, Refine, Tolerance, completed  # noqa: E402
 from lossgrid.sampling.ruler import Ruler  # noqa: E402
 from lossgrid.surface import PENDING, Grid, Surface  # noqa: E402
@@ -79,7 +79,7 @@ def main() -> None:
     given = parser.parse_args()
     full = whole(given.full)
     moments = replayed(full, given.tolerance)
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(PLAIN):
         figure = beside(full, moments[-1]) if given.what == "beside" else growth(full, spread(moments))
     out = given.out or GALLERY / f"refined_{given.what}_{given.full.stem}.png"
     drawn = io.BytesIO()
@@ -148,7 +148,7 @@ def beside(full: Surface, last: Moment) -> Figure:
     panels = figure.subplots(1, 2, sharey=True, subplot_kw={"box_aspect": 1})
     texts = (f"all {full.status.size:,} points", str(last).replace("\n", ", "))
     for axes, surface, points, text in zip(panels, (full, last.surface), (False, True), texts, strict=True):
-        mappable, _ = fill_panel(axes, surface, replace(look, points=points))
+        mappable, _ = fill_panel(axes, surface, replace(look, options=replace(look.options, points=points)))
         axes.set_title(text)
     panels[1].set_ylabel("")
     add_bar(figure, list(panels), mappable, look, [full])
