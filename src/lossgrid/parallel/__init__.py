@@ -3,6 +3,7 @@
 from lossgrid.parallel.agree import abort_guard, agree, collectively, on_root
 from lossgrid.parallel.collective import collective
 from lossgrid.parallel.coordinator import coordinate
+from lossgrid.parallel.node import by_first, common_memory, has_company, is_first
 from lossgrid.parallel.stop import Stop, listen, stop_on_signals
 from lossgrid.parallel.task import Plan, Progress, Task
 from lossgrid.parallel.watch import guarded
@@ -30,13 +31,17 @@ __all__ = [
     "alone",
     "barrier",
     "broadcast",
+    "by_first",
     "collective",
     "collectively",
+    "common_memory",
     "connect",
     "coordinate",
     "finalize",
     "gather",
     "guarded",
+    "has_company",
+    "is_first",
     "join",
     "library",
     "listen",

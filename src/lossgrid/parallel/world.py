@@ -24,6 +24,7 @@ from lossgrid.parallel.stop import SIGNALS
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+NAP = 0.001  # s between two looks of a rank that waits for others
 PATIENCES_TO_START = 10  # times ``patience`` to start: thousands of ranks load Python slowly from one file system
 
 
@@ -39,6 +40,7 @@ class World:
         local_size: Number of ranks on its node.
         host: Name of its node.
         root: The rank that coordinates.
+        node: The communicator of the ranks of its node, in their order; None for one process without MPI.
     """
 
     comm: Any
@@ -48,6 +50,7 @@ class World:
     local_size: int
     host: str
     root: int = 0
+    node: Any = None
 
     @property
     def is_root(self) -> bool:
@@ -111,8 +114,6 @@ def connect(launch: Launch, *, patience: float = 0.0) -> World:
         _wait_for_all_ranks_to_start(MPI)
         comm = MPI.COMM_WORLD.Dup()
         node = comm.Split_type(MPI.COMM_TYPE_SHARED)
-        local_rank, local_size = node.Get_rank(), node.Get_size()
-        node.Free()
     if launch.size is not None and comm.Get_size() != launch.size:
         found = ", ".join([_library_version().split(",")[0], *loaded_libraries()])
         seen = f"{launch.launcher} started {launch.size} ranks, but mpi4py's MPI ({found}) sees {comm.Get_size()}"
@@ -123,7 +124,9 @@ def connect(launch: Launch, *, patience: float = 0.0) -> World:
             "use the mpirun of that library, under SLURM the srun --mpi=... it knows (srun --mpi=list), or set "
             "MPI4PY_LIBMPI to the libmpi.so of the launcher"
         )
-    return World(comm, comm.Get_rank(), comm.Get_size(), local_rank, local_size, socket.gethostname())
+    return World(
+        comm, comm.Get_rank(), comm.Get_size(), node.Get_rank(), node.Get_size(), socket.gethostname(), node=node
+    )
 
 
 def _wait_for_all_ranks_to_start(mpi: Any) -> None:
@@ -207,9 +210,14 @@ def gather(world: World, value: T) -> list[T]:
 
 
 @collective
-def barrier(world: World, interval: float = 0.001) -> None:
+def barrier(world: World, interval: float = NAP) -> None:
     """Wait for all ranks; poll every ``interval`` seconds, so that waiting costs no core."""
     if world.size > 1:
-        request = world.comm.Ibarrier()
-        while not request.Test():
-            time.sleep(interval)
+        wait_for_all(world.comm, interval)
+
+
+def wait_for_all(comm: Any, interval: float = NAP) -> None:
+    """Wait for all ranks of a communicator, as :func:`barrier` does."""
+    request = comm.Ibarrier()
+    while not request.Test():
+        time.sleep(interval)

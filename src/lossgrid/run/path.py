@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import fields, replace
 
+from lossgrid import directions
+from lossgrid.data.digest import digest
 from lossgrid.errors import RankError
 from lossgrid.evaluation import Evaluator, Measured, arithmetic, with_fewer
 from lossgrid.machine.allocator import freed_memory_kept
@@ -17,7 +19,7 @@ from lossgrid.run.budget import Budget
 from lossgrid.run.centre import warn_of_guessing, warn_of_missing_centre, warning_about_weights
 from lossgrid.run.claim import claimed
 from lossgrid.run.equipment import take_equipment
-from lossgrid.run.preparation import make_evaluator
+from lossgrid.run.preparation import make_evaluator, with_data_for
 from lossgrid.run.provenance import describe
 from lossgrid.run.recipe import choose_recipe
 from lossgrid.run.rounding import measure_rounding, refuse_rounding
@@ -36,7 +38,7 @@ def run(
     world: World,
     budget: Budget,
     *,
-    load: Callable[[RunConfig], Study] = load_study,
+    load: Callable[[RunConfig, World], Study] = load_study,
     progress: bool | None = None,
 ) -> bool:
     """Compute the pending points of the surface that ``config`` describes; return whether it is complete.
@@ -47,7 +49,7 @@ def run(
         config: The settings.
         world: The ranks.
         budget: The time limit, and whether this rank got a stop signal.
-        load: Loads the network and the data.
+        load: Loads the network and the data; all ranks call it.
         progress: Whether root displays a bar; see :class:`lossgrid.progress.ProgressDisplay`.
 
     Raises:
@@ -60,21 +62,18 @@ def run(
         device = equipment.device
         if budget.is_spent(world):
             return False
-        study = collectively(world, lambda: load(config))
-        axes = collectively(
-            world,
-            lambda: make_axes(
-                study.source, study.model, study.splits, world, axes=len(config.grid.shape), moves=study.moves
-            ),
-        )
+        study = load(config, world)
+        axes = make_axes(study.source, study.model, study.splits, world, axes=len(config.grid.shape), moves=study.moves)
         arithmetic.set_to(arithmetic.wanted(config.precision))  # again: users' modules may have changed it at import
-        own = collectively(world, lambda: study.digests(axes.delta, axes.eta))  # it reads samples of a Dataset
+        own = collectively(world, lambda: digests_of(study, axes))  # it reads samples of a Dataset
         digests = same_everywhere(world, own)
         claim.refuse_other_contents(digests, device.type)
+        study = with_data_for(device, study, world)
         evaluator, fit = collectively(
             world,
             lambda: make_evaluator(config, study, axes, device, share=equipment.sharers, recorded=claim.recipe),
         )
+        study = study.without_samples()  # the evaluator has them
         with freed_memory_kept():
             recipe, evaluator = choose_recipe(
                 config, evaluator, claim.recipe, world,
@@ -89,6 +88,7 @@ def run(
             if claim.pending.any():
                 refuse_rounding(config, evaluator, world)
             on_root(world, lambda: announce(config, study, axes))
+            axes = axes.without_numbers()  # the plane of the evaluator has them
             book = Book.create_or_resume(claim, evaluator.quantities, origin)
             few = with_fewer(evaluator, config.samples, book.digest) if config.samples else None
             complete = share(
@@ -102,6 +102,13 @@ def run(
                 complete, rounding = measure_rounding(config, evaluator, world, budget.seconds_left)
             book.close(complete, rounding, budget, evaluator.subject.why_not_finite)
     return complete
+
+
+def digests_of(study: Study, axes: Axes) -> Digests:
+    """Return the digests of network, directions and data, for resuming; the network must be at theta*."""
+    delta, eta = axes.digests
+    data = {name: study.digest_of(name) for name in study.splits}
+    return Digests(theta=digest(directions.states(study.model)), delta=delta, eta=eta, data=data)
 
 
 @collective

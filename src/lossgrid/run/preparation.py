@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,11 +12,38 @@ import torch
 from lossgrid import data
 from lossgrid.errors import InputError, RankError
 from lossgrid.evaluation import FEW, Device, Evaluator, Fit, Forward, Subject, twin_of, usual_batch, wants_channels_last
+from lossgrid.parallel import World, collective
 from lossgrid.run.axes import Axes
+from lossgrid.run.common import made_once
 from lossgrid.run.study import Study
 from lossgrid.settings import RunConfig
 
 log = logging.getLogger(__name__)
+
+
+@collective
+def with_data_for(device: Device, study: Study, world: World) -> Study:
+    """Return a study whose data are as a CPU computes with them, which a node holds once; for a GPU as they are.
+
+    Where that is another dtype or memory format, the first rank of each node converts the data that are in memory.
+
+    Raises:
+        InputError: A number overflows in the dtype of the device.
+    """
+    transfer = transfer_to(device, study)
+
+    def convert() -> dict[str, data.Split]:
+        on_cpu = study.splits if device.type == "cpu" else {}
+        there = {name: transfer.of_split(split) for name, split in on_cpu.items()}
+        return {name: split for name, split in there.items() if split is not study.splits[name]}
+
+    converted = made_once(world, "the data in the format of the processor", convert)
+    return replace(study, splits={**study.splits, **converted}) if device.type == "cpu" else study
+
+
+def transfer_to(device: Device, study: Study) -> data.Transfer:
+    """Return what moves data to the device, in the dtype and the memory format of the network there."""
+    return data.Transfer(device.torch_device, device.dtype, wants_channels_last(study.model, device))
 
 
 def make_evaluator(
@@ -46,7 +74,7 @@ def make_evaluator(
         RankError: Nor does a batch of one sample.
     """
     by_hand = config.batch_size if recorded is None else recorded["batch_size"]
-    transfer = data.Transfer(device.torch_device, device.dtype, wants_channels_last(study.model, device))
+    transfer = transfer_to(device, study)
     twin = twin_of(study.model)
     subject = Subject.of(
         study.model, device, data.first_of(study.splits, FEW, transfer),
