@@ -2,10 +2,10 @@
 
     python benchmarks/start_ranks.py CHECKPOINT CIFAR10_FOLDER [--ranks 4 16] [--pictures 2000] [--json FILE]
 
-ResNet-20 on pictures of CIFAR-10, one thread for each rank. A rank that is about to compute its first point tells what
-its process has read since all imports were done, and what memory it holds; rank 0 also sums up the memory of all ranks
-every second. PSS counts memory that ranks share once, divided among them; the peak of a rank (VmHWM) counts it in full.
-Give ``PYTHONPATH`` to measure another version of lossgrid.
+ResNet-20 as it is on pictures of CIFAR-10, one thread for each rank; nothing is tuned. A rank that is about to compute
+its first point tells what its process has read since all imports were done, and what memory it holds; rank 0 also sums
+up the memory of all ranks every second. PSS counts memory that ranks share once, divided among them; the peak of a rank
+(VmHWM) counts it in full. Give ``PYTHONPATH`` to measure another version of lossgrid.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ def start(options: argparse.Namespace) -> None:
     asked = {
         "model": "resnet20", "model_arg": {"shortcut": "pad"}, "checkpoint": options.checkpoint,
         "data": f"cifar10:{options.data}", "data_arg": {"normalize": "imagenet"}, "max_samples": options.pictures,
+        "variant": "plain", "batch_size": 125,  # nothing is tuned or compiled, as that depends on the points to come
         "alpha": f"-1:1:{8 * world.size}", "beta": "-1:1:3", "out": Path(folder) / "surface.h5",
     }  # fmt: skip
     with parallel.stop_on_signals() as stop:

@@ -3,7 +3,7 @@
 from lossgrid.parallel.agree import abort_guard, agree, collectively, on_root
 from lossgrid.parallel.collective import collective
 from lossgrid.parallel.coordinator import coordinate
-from lossgrid.parallel.node import by_first, common_memory, has_company, is_first
+from lossgrid.parallel.node import by_first, common_memory, has_company, shares_memory
 from lossgrid.parallel.stop import Stop, listen, stop_on_signals
 from lossgrid.parallel.task import Plan, Progress, Task
 from lossgrid.parallel.watch import guarded
@@ -41,11 +41,11 @@ __all__ = [
     "gather",
     "guarded",
     "has_company",
-    "is_first",
     "join",
     "library",
     "listen",
     "on_root",
+    "shares_memory",
     "start_mpi_on_demand",
     "stop_on_signals",
 ]

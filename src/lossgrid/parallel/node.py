@@ -100,6 +100,14 @@ def common_memory(world: World, nbytes: int, write: Callable[[Memory], None]) ->
     return _copied(world, nbytes, write), refusals[0]
 
 
+def shares_memory(world: World) -> bool:
+    """Return whether there are other ranks on the node, and they can share memory.
+
+    Collective among the ranks of the node.
+    """
+    return has_company(world) and not common_memory(world, 1, lambda _: None)[1]
+
+
 def _written(nbytes: int, token: bytes, write: Callable[[Memory], None]) -> int:
     """Return the descriptor of new memory with a token in its first page, and the contents behind it."""
     descriptor = os.memfd_create("lossgrid")

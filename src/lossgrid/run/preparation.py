@@ -12,7 +12,7 @@ import torch
 from lossgrid import data
 from lossgrid.errors import InputError, RankError
 from lossgrid.evaluation import FEW, Device, Evaluator, Fit, Forward, Subject, twin_of, usual_batch, wants_channels_last
-from lossgrid.parallel import World, collective
+from lossgrid.parallel import World, collective, shares_memory
 from lossgrid.run.axes import Axes
 from lossgrid.run.common import made_once
 from lossgrid.run.study import Study
@@ -25,20 +25,23 @@ log = logging.getLogger(__name__)
 def with_data_for(device: Device, study: Study, world: World) -> Study:
     """Return a study whose data are as a CPU computes with them, which a node holds once; for a GPU as they are.
 
-    Where that is another dtype or memory format, the first rank of each node converts the data that are in memory.
+    The first rank of each node converts the data that are in memory, where that changes their dtype or memory format.
+    It also reads the samples of a Dataset, where they fit, if other ranks of the node need them too.
 
     Raises:
-        InputError: A number overflows in the dtype of the device.
+        InputError: A number overflows in the dtype of the device or is not finite, or a Dataset raises.
     """
     transfer = transfer_to(device, study)
+    on_cpu = study.splits if device.type == "cpu" else {}
+    # Samples that are read here are in memory twice for a moment: as read, and as shared.
+    most = data.room(device.torch_device) / 2 if shares_memory(world) else 0.0
 
     def convert() -> dict[str, data.Split]:
-        on_cpu = study.splits if device.type == "cpu" else {}
-        there = {name: transfer.of_split(split) for name, split in on_cpu.items()}
+        there = {name: data.in_memory(split, transfer, most) for name, split in on_cpu.items()}
         return {name: split for name, split in there.items() if split is not study.splits[name]}
 
-    converted = made_once(world, "the data in the format of the processor", convert)
-    return replace(study, splits={**study.splits, **converted}) if device.type == "cpu" else study
+    converted = made_once(world, "the data as they are computed with", convert)
+    return replace(study, splits={**study.splits, **converted}) if on_cpu else study
 
 
 def transfer_to(device: Device, study: Study) -> data.Transfer:
