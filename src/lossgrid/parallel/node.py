@@ -64,6 +64,14 @@ def by_first(world: World, function: Callable[[], T]) -> T | LossgridError:
     return world.node.bcast(outcome, root=0)  # type: ignore[no-any-return]
 
 
+def gather_on_node(world: World, value: T) -> list[T]:
+    """Return the values of all ranks of the node, in rank order, on every rank of it.
+
+    Collective among the ranks of the node.
+    """
+    return world.node.allgather(value) if has_company(world) else [value]
+
+
 def common_memory(world: World, nbytes: int, write: Callable[[Memory], None]) -> tuple[Memory, str]:
     """Return memory with equal contents on all ranks of the node, which each rank may change for itself.
 

@@ -36,7 +36,7 @@ class World:
         comm: An mpi4py communicator that only lossgrid uses; None for one process without MPI.
         rank: The number of this rank, 0..size-1.
         size: Number of ranks.
-        local_rank: The number of this rank among those of its node.
+        local_rank: The number of this rank among those of its host, by the launcher, or by MPI.
         local_size: Number of ranks on its node.
         host: Name of its node.
         root: The rank that coordinates.
@@ -124,9 +124,9 @@ def connect(launch: Launch, *, patience: float = 0.0) -> World:
             "use the mpirun of that library, under SLURM the srun --mpi=... it knows (srun --mpi=list), or set "
             "MPI4PY_LIBMPI to the libmpi.so of the launcher"
         )
-    return World(
-        comm, comm.Get_rank(), comm.Get_size(), node.Get_rank(), node.Get_size(), socket.gethostname(), node=node
-    )
+    # Where each rank has a container, MPI may see it alone on its node, and all would take the first GPU.
+    local_rank = node.Get_rank() if launch.local_rank is None else launch.local_rank
+    return World(comm, comm.Get_rank(), comm.Get_size(), local_rank, node.Get_size(), socket.gethostname(), node=node)
 
 
 def _wait_for_all_ranks_to_start(mpi: Any) -> None:
@@ -207,6 +207,12 @@ def broadcast(world: World, value: T) -> T:
 def gather(world: World, value: T) -> list[T]:
     """Return the values of all ranks, in rank order, on every rank."""
     return [value] if world.size == 1 else world.comm.allgather(value)
+
+
+@collective
+def gather_at_root(world: World, value: T) -> list[T] | None:
+    """Return the values of all ranks, in rank order, on root; None on the others."""
+    return [value] if world.size == 1 else world.comm.gather(value, root=world.root)
 
 
 @collective
