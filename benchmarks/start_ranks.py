@@ -79,7 +79,7 @@ def start(options: argparse.Namespace) -> None:
                 "peak of rank 0, MiB": of["peak"][0],
                 "peak of the others, MiB, most": max([0.0, *of["peak"][1:]]),
                 "PSS of a rank at its first point, MiB, mean": sum(of["pss"]) / world.size,
-                "PSS of all ranks, MiB, peak": node.peak / 1024,
+                "PSS of all ranks, MiB, peak": max(node.peak / 1024, sum(of["pss"])),
             }
             print(json.dumps(told), flush=True)
         parallel.finalize(world, 0.0)

@@ -1,6 +1,6 @@
-"""Every rank: in_common.py CASE: what one rank of a node makes for all, and what becomes of its faults.
+"""Every rank: in_common.py [killed|frozen]: what one rank of a node makes for all, and what becomes of its faults.
 
-Two ranks after each other are a node; with ``one node``, all are.
+Without an argument all cases that a job survives, one after the other; root prints what each of them says.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from lossgrid.data.batch import Batch
 from lossgrid.errors import InputError, RankError
 from lossgrid.machine.launcher import detect
 from lossgrid.parallel import abort_guard, barrier, connect, gather, node, watch
+from lossgrid.parallel.world import World
 from lossgrid.run.common import made_once
 
 DTYPES = (
@@ -61,7 +62,7 @@ def things() -> Things:
     return Things(Batch(parts, torch.arange(40), "labels"), state, 7)
 
 
-def assert_same(found: Things, expected: Things) -> None:
+def assert_same(found: Things, expected: Things, *, alone: bool) -> None:
     """Compare every bit, dtype, shape and the order of numbers in memory."""
     assert (found.number, found.nothing, found.batch.label) == (7, None, "labels")
     assert found.state._metadata == expected.state._metadata  # type: ignore[attr-defined]
@@ -71,7 +72,7 @@ def assert_same(found: Things, expected: Things) -> None:
     pairs += [(found.state[name], expected.state[name]) for name in expected.state if name != "sparse"]
     for a, b in pairs:
         assert (a.dtype, a.shape) == (b.dtype, b.shape)
-        assert a.stride() == (b if world.node.Get_size() == 1 else torch.empty_like(b)).stride()
+        assert a.stride() == (b if alone else torch.empty_like(b)).stride()  # a copy has no gaps
         assert a.data_ptr() % 64 == 0 or a.numel() == 0
         assert bits(a).equal(bits(b))
 
@@ -81,17 +82,13 @@ def bits(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.resolve_conj().contiguous().view(-1).view(torch.uint8)
 
 
-def make() -> Things:
+def make(case: str) -> Things:
     """Make the things, or fail as the case asks for."""
     calls.append(world.rank)
-    if case == "refuses" or (case == "one refuses" and world.rank == 0):
+    if case == "all refuse" or (case == "one refuses" and world.rank == 0):
         raise InputError("no such file")
-    if case == "breaks":
-        raise ZeroDivisionError("a fault nobody expected")
-    if case == "killed" and world.rank == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    if case == "frozen" and world.rank == 0:
-        os.kill(os.getpid(), signal.SIGSTOP)
+    if case in SIGNALS and world.rank == 0:
+        os.kill(os.getpid(), SIGNALS[case])
     return things()
 
 
@@ -100,37 +97,51 @@ def deny(*_: Any, **__: Any) -> Any:
     raise PermissionError(13, "Permission denied")
 
 
-logging.basicConfig(format="%(message)s", stream=sys.stdout)
-case = sys.argv[1]
+def at_another_place(place: str, nbytes: int, token: bytes) -> Any:
+    """Look for the memory where a process in another container has its own."""
+    return mapped(place, nbytes, bytes(len(token)))
+
+
+def prepared(case: str) -> World:
+    """Return the ranks of a case: two after each other are a node, or all are; some cannot share memory."""
+    os.memfd_create = deny if case == "no memory" else create
+    node._mapped = mapped
+    if world.rank == last and case in ("hidden", "another memory"):
+        node._mapped = at_another_place if case == "another memory" else lambda *_: (None, "Permission denied")
+    return world if case == "one node" else replace(world, node=world.comm.Split(world.rank // 2, world.rank))
+
+
+def outcome_of(case: str) -> str:
+    """Run a case and return what becomes of it, the same on every rank."""
+    calls.clear()
+    ranks = prepared(case)
+    try:
+        own = made_once(ranks, "things", lambda: make(case))
+    except (InputError, RankError) as error:
+        return f"{type(error).__name__}: {error}"
+    assert calls == ([world.rank] if ranks.node.Get_rank() == 0 else [])
+    assert_same(own, things(), alone=ranks.node.Get_size() == 1)
+    for leaf in own.batch.leaves:  # as a network that changes its inputs in place
+        if leaf.numel() and world.rank == last:
+            leaf.zero_()
+    barrier(world)
+    if world.rank != last:
+        assert_same(own, things(), alone=ranks.node.Get_size() == 1)
+    return "the same"
+
+
+SIGNALS = {"killed": signal.SIGKILL, "frozen": signal.SIGSTOP}
+CASES = ("nodes", "one node", "no memory", "hidden", "another memory", "all refuse", "one refuses")
+logging.basicConfig(format="warning: %(message)s", stream=sys.stdout)
+create, mapped = os.memfd_create, node._mapped
 launch = detect()
 assert launch is not None
 world = connect(launch)
 last = world.size - 1
-if case != "one node":
-    world = replace(world, node=world.comm.Split(world.rank // 2, world.rank))
-if case == "no memory":
-    os.memfd_create = deny
-if case == "hidden" and world.rank == last:
-    node._mapped = lambda *_: (None, "Permission denied")  # type: ignore[assignment]
-if case == "another memory" and world.rank == last:
-    found = node._mapped
-    node._mapped = lambda place, nbytes, token: found(place, nbytes, b"0" * len(token))
 calls: list[int] = []
-said = "nothing"
-with abort_guard(world), watch.watched(world, 2.0 if case == "frozen" else 0.0):
-    try:
-        own = made_once(world, "things", make)
-        assert calls == ([world.rank] if world.node.Get_rank() == 0 else [])
-        assert_same(own, things())
-        for leaf in own.batch.leaves:  # as a network that changes its inputs in place
-            if leaf.numel() and world.rank == last:
-                leaf.zero_()
-        barrier(world)
-        if world.rank != last:
-            assert_same(own, things())
-    except (InputError, RankError) as error:
-        said = f"{type(error).__name__}: {error}"
-every = gather(world, said)
-if world.is_root:
-    assert len(set(every)) == 1, every
-    print(every[0])
+with abort_guard(world), watch.watched(world, 2.0 if "frozen" in sys.argv else 0.0):
+    for case in sys.argv[1:] or CASES:
+        every = gather(world, outcome_of(case))
+        if world.is_root:
+            assert len(set(every)) == 1, every
+            print(f"{case}: {every[0]}", flush=True)

@@ -149,7 +149,7 @@ def _mapped(place: str, nbytes: int, token: bytes) -> tuple[Memory | None, str]:
 
 def _copied(world: World, nbytes: int, write: Callable[[Memory], None]) -> Memory:
     """Return memory of this rank alone; the first rank sends the contents to the others."""
-    there = np.empty(nbytes, np.uint8)
+    there = np.frombuffer(mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), np.uint8)  # aligned
     if is_first(world):
         write(there)
     for start in range(0, nbytes, PIECE):
