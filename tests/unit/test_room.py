@@ -22,7 +22,7 @@ from lossgrid.measures import make_objective
 from lossgrid.parallel import Stop, alone
 from lossgrid.run import Budget, path
 from lossgrid.run.axes import make_axes
-from lossgrid.run.preparation import make_evaluator
+from lossgrid.run.preparation import make_evaluator, with_data_for
 from lossgrid.run.study import Study, load_study
 from lossgrid.settings import RunConfig, resolve
 from tests.builders import a_perceptron
@@ -140,7 +140,7 @@ def test_a_network_too_large_for_one_sample_is_no_wrong_input() -> None:
 
 
 def test_what_the_evaluator_is_made_of_is_not_kept_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept: dict[str, weakref.ref[torch.Tensor]] = {}
+    kept: dict[str, weakref.ref[Any]] = {}
 
     def noted(function: Any, tensors_of: Any) -> Any:
         def call(*given: Any, **more: Any) -> Any:
@@ -157,11 +157,12 @@ def test_what_the_evaluator_is_made_of_is_not_kept_beside_it(tmp_path: Path, mon
 
     load = noted(load_study, lambda study: {"inputs": study.splits["train"].whole.inputs})
     monkeypatch.setattr(path, "make_axes", noted(make_axes, lambda axes: {**axes.delta, **axes.eta}))
+    monkeypatch.setattr(path, "with_data_for", noted(with_data_for, lambda study: {"split": study.splits["train"]}))
     monkeypatch.setattr(path, "share", look)
     settings = {"data": "tests.unit.test_room:of_float64", "model": "tests.programs.users:net"}
     config = resolve(RunConfig, {**settings, "alpha": "0:1:2", "beta": "0:1:2", "out": str(tmp_path / "s.h5")})
     assert not path.run(config, alone(), Budget.of(None, Stop()), load=load)
-    assert set(kept) == {"inputs", "conv.weight", "linear.weight"}
+    assert set(kept) == {"inputs", "split", "conv.weight", "linear.weight"}
 
 
 def of_float64(split: str) -> tuple[torch.Tensor, torch.Tensor]:

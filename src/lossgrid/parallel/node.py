@@ -32,6 +32,7 @@ from lossgrid.parallel.world import World, wait_for_all
 T = TypeVar("T")
 Memory = npt.NDArray[np.uint8]
 
+NAP = 0.02  # s between two looks of a rank that waits: 128 that look every millisecond take a core
 PAGE = mmap.PAGESIZE  # the first page tells whose memory it is
 TOKEN = 32  # bytes
 PIECE = 2**30  # bytes of a message: the count of many MPI libraries is an int
@@ -60,7 +61,7 @@ def by_first(world: World, function: Callable[[], T]) -> T | LossgridError:
             outcome = error
     if not has_company(world):
         return outcome  # type: ignore[no-any-return]
-    wait_for_all(world.node)  # by naps: the work may take minutes, and needs the cores
+    wait_for_all(world.node, NAP)  # the work may take minutes, and needs the cores
     return world.node.bcast(outcome, root=0)  # type: ignore[no-any-return]
 
 
@@ -93,7 +94,7 @@ def common_memory(world: World, nbytes: int, write: Callable[[Memory], None]) ->
                 descriptor = _written(nbytes, token, write)
             except (OSError, AttributeError) as error:  # AttributeError: a system other than Linux
                 said = _why(error)
-        wait_for_all(world.node)
+        wait_for_all(world.node, NAP)
         place = f"/proc/{os.getpid()}/fd/{descriptor}"
         place, token, said = world.node.bcast((place, token, said), root=0)
         mapped = None
