@@ -19,7 +19,7 @@ import torch
 
 from lossgrid.errors import LossgridError
 from lossgrid.machine.resources import hosts_in_words
-from lossgrid.parallel import World, agree, by_first, collective, common_memory, gather, has_company
+from lossgrid.parallel import World, agree, by_first, collective, common_memory, gather_at_root, has_company
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -58,8 +58,7 @@ def made_once(world: World, what: str, make: Callable[[], T]) -> T:
         pickled, nbytes = packed  # type: ignore[misc]
         memory, refusal = common_memory(world, max(1, nbytes), packer.write)
         made = _Opener(io.BytesIO(pickled), memory).load()
-    without = {host: why for host, why in gather(world, (world.host, refusal)) if why}
-    if without and world.is_root:
+    if without := {host: why for host, why in gather_at_root(world, (world.host, refusal)) or () if why}:
         hosts, why = hosts_in_words(list(without)), next(iter(without.values()))
         log.warning("ranks on %s cannot share memory (%s): each holds its own copy of %s", hosts, why, what)
     return made  # type: ignore[return-value]
