@@ -19,7 +19,7 @@ from mpi4py import MPI
 
 from lossgrid.machine.launcher import detect
 from lossgrid.parallel import World, barrier, connect
-from lossgrid.parallel.coordinator import HEADER, REPORT_TAG, SHARE_TAG
+from lossgrid.parallel.mail import HEADER, REPORT_TAG, SHARE_TAG, share_of
 
 ROUNDS, MESSAGES = 200, 50
 PAUSE = 0.001  # seconds between rounds: together they outlast a moment in which another process takes the core
@@ -80,7 +80,7 @@ def sending(world: World) -> float:
 
     Collective: all ranks of ``world`` must call this.
     """
-    share = np.zeros(3, dtype=np.int64)
+    share = share_of(None)
     if world.is_root:
         seconds = timed(lambda: world.comm.Send(share, dest=1, tag=SHARE_TAG), MESSAGES)
     else:

@@ -13,7 +13,7 @@ from typing import Any
 from contestants import Contestant
 from turn import Turn
 
-from lossgrid.machine.cores import own_cores
+from lossgrid.machine.cores import cores_of, own_cpus
 
 HERE = Path(__file__).resolve().parent
 MPIRUN_AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}  # as in a container
@@ -40,7 +40,7 @@ class Player:
             NotRunError: What it needs is missing, or it failed.
         """
         self._log = log
-        threads = max(1, len(own_cores()) // contestant.ranks)
+        threads = max(1, len(cores_of(own_cpus())) // contestant.ranks)
         with log.open("w") as stream:
             self._process = subprocess.Popen(
                 [*launcher(contestant), HERE / "contestant.py", name, case],

@@ -31,7 +31,7 @@ from machine import describe
 from player import NotRunError, Player
 from turn import Turn
 
-from lossgrid.machine.cores import own_cores
+from lossgrid.machine.cores import cores_of, own_cpus
 
 RESULTS = Path(__file__).with_name("results")
 PRECISIONS = ("float32", "bfloat16")
@@ -143,7 +143,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, default=RESULTS, help="folder for a file a case, point_<case>.json")
     options = parser.parse_args()
-    torch.set_num_threads(len(own_cores()))
+    torch.set_num_threads(len(cores_of(own_cpus())))
     results = []
     for name in options.cases:
         with tempfile.TemporaryDirectory() as folder:

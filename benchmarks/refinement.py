@@ -33,7 +33,7 @@ from rich.table import Table
 from lossgrid import store
 from lossgrid.sampling import Refine, Tolerance
 from lossgrid.sampling.ruler import Ruler
-from lossgrid.surface import Grid, Results, Surface
+from lossgrid.surface import Grid, Results, Surface, Work
 from lossgrid.surface.grid import equally_spaced
 
 RESULT = Path(__file__).with_name("results") / "refinement.json"
@@ -94,14 +94,7 @@ def refined(full: Surface, few: Surface | None, share: float) -> dict[str, Any]:
         grid = Grid(equally_spaced(full.alpha), None if full.beta is None else equally_spaced(full.beta))
         plan = Refine(grid, list(full.quantities.values()), Tolerance(share), digest=f"benchmark {run}", samples=count)
         while not plan.is_over:
-            asked = []
-            while len(asked) < AT_ONCE and (work := plan.ask(AT_ONCE)) is not None:
-                asked.append(work)
-            for work in asked:
-                at = (slice(None), work.row, slice(work.start, work.stop, work.step))
-                values = exact[at] if not work.samples else np.full(exact[at].shape, np.nan)
-                both = values if cheap is None else np.concatenate([values, cheap[at]])
-                plan.tell(Results(work, both.T, np.zeros_like(both.T), np.ones(len(work))))
+            answer(plan, exact, cheap)
         picture = plan.picture()
         assert picture is not None
         ruler = Ruler.of(full.quantity(), exact[index], Tolerance(share))
@@ -112,6 +105,25 @@ def refined(full: Surface, few: Surface | None, share: float) -> dict[str, Any]:
     work = [row["work"] for row in rows]
     name = "refine" if few is None else f"sampled, {count} of {total}"
     return {"name": name, **found, "least work": min(work), "most work": max(work)}
+
+
+def answer(plan: Refine, exact: np.ndarray, cheap: np.ndarray | None = None, *, at_once: int = AT_ONCE) -> None:
+    """Tell a plan the values of the next points that it asks for.
+
+    Args:
+        plan: The plan.
+        exact: All values, ``(n_quantities, n_beta, n_alpha)``, float64.
+        cheap: Those on fewer samples, of the same shape; None in a run without them.
+        at_once: So many points are asked for before any is told.
+    """
+    asked: list[Work] = []
+    while sum(map(len, asked)) < at_once and (work := plan.ask(at_once)) is not None:
+        asked.append(work)
+    for work in asked:
+        at = (slice(None), work.row, slice(work.start, work.stop, work.step))
+        values = exact[at] if not work.samples else np.full(exact[at].shape, np.nan)
+        both = values if cheap is None else np.concatenate([values, cheap[at]])
+        plan.tell(Results(work, both.T, np.zeros_like(both.T), np.ones(len(work))))
 
 
 def samples_of(surface: Surface) -> int:

@@ -36,7 +36,7 @@ system_packages() {
     command -v pgrep > /dev/null || missing+=(procps)    # by which the job files see whether ranks are left
     command -v c++ > /dev/null || missing+=(g++)    # what torch.compile makes for CPUs is C++
     # Debian's own Python keeps its headers, which h5py compiles against, in a package of their own.
-    "$python" - << 'PY' || missing+=(python3-dev)
+    "$python" - << 'PY' 2> /dev/null || missing+=(python3-dev)
 import pathlib, sys, sysconfig
 sys.exit(not (pathlib.Path(sysconfig.get_path("include")) / "Python.h").is_file())
 PY

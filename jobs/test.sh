@@ -34,10 +34,12 @@ if [ "$size" = quick ]; then
     exit
 fi
 
+mapfile -t job_files < <(find src/lossgrid/job_files -type f)
+
 # A campaign leaves nothing out.
 if [ "$size" = campaign ]; then but=""; else but=" and not campaign"; fi
 
-shellcheck jobs/*.sh jobs/slurm/* jobs/sites/*.env tests/slurm/*.sh benchmarks/*.sh .ci/run
+shellcheck jobs/*.sh jobs/container/install.sh jobs/container/lossgrid tests/container/root.sh "${job_files[@]}" tests/slurm/*.sh benchmarks/*.sh .ci/run
 if [ $# -gt 0 ]; then
     python -m pytest "$@"
 else

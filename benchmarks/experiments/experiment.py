@@ -19,7 +19,7 @@ sys.path.append(str(BENCHMARKS))
 from machine import describe  # noqa: E402
 
 RESULTS = BENCHMARKS / "results"
-JOB = BENCHMARKS.parent / "jobs" / "slurm" / "surface.sbatch"
+JOB = BENCHMARKS.parent / "src" / "lossgrid" / "job_files" / "slurm" / "surface.sbatch"
 SIZES = ("smoke", "small", "paper")
 CIFAR = "cifar10:"
 # What experiments call their data, as options of lossgrid; {folder} is where CIFAR-10 lies.
@@ -84,7 +84,7 @@ def main(name: str, about: str | None, plan: Callable[[str, Path, str | None], P
     parser.add_argument(
         "--slurm",
         metavar="JOB", type=Path, nargs="?", const=JOB,
-        help="submit jobs, copies of JOB: your copy of jobs/slurm/surface.sbatch, or without JOB that itself",
+        help="submit jobs, copies of JOB: that of lossgrid job slurm, with your changes, or without JOB that itself",
     )  # fmt: skip
     options = parser.parse_args(arguments)
     folder = options.out or Path("experiments") / options.size

@@ -157,7 +157,7 @@ def submit(steps: Sequence[Step], job: Path, finish: Sequence[str], *, folder: P
 
     Args:
         steps: The steps.
-        job: The user's copy of ``jobs/slurm/surface.sbatch``, or of its neighbour for CPUs. Jobs are copies of it with
+        job: That of ``lossgrid job slurm`` or ``slurm-cpu``, with the user's changes. Jobs are copies of it with
             other options, so that they stop in time, go back to the queue and go on like any other.
         finish: The command that draws and judges, which takes one process and no GPU.
         folder: Takes the job files and their logs.
@@ -169,9 +169,7 @@ def submit(steps: Sequence[Step], job: Path, finish: Sequence[str], *, folder: P
     try:
         template = job.read_text()
     except OSError as error:
-        sys.exit(
-            f"--slurm: cannot read {job}: {error.strerror}; copy jobs/slurm/surface.sbatch and change what is marked"
-        )
+        sys.exit(f"--slurm: cannot read {job}: {error.strerror}; lossgrid job slurm prints one; change what is marked")
     texts = {step: job_of(step, template) for step in steps if step.computes}
     numbers: dict[Path, str] = {}  # what is made -> its job
     one_process = ["--nodes=1", "--ntasks-per-node=1"]  # whatever the job file has for surfaces
@@ -192,12 +190,13 @@ def job_of(step: Step, template: str) -> str:
     """
     options = "options=(\n    " + shlex.join(step.words) + "\n)"
     changes = [(r"^options=\(.*?^\)$", options, 1), (r"^out=\S*", f"out={shlex.quote(str(step.out))}", 1)]
+    changes += [(r"^checkpoint=\S*", "checkpoint=", 1)]  # among the options, where the step has one
     if step.verb == "train":  # the command, and by what the job file sees whether ranks of it are left
         changes += [(r"lossgrid run ", "lossgrid train ", 2), (r"^points\(\) .*?$", EPOCHS, 1)]
     for pattern, new, places in changes:
         template, count = re.subn(pattern, new.replace("\\", r"\\"), template, flags=re.MULTILINE | re.DOTALL)
         if count != places:
-            sys.exit(f"--slurm: expected a copy of jobs/slurm/surface.sbatch; {count} places in it match {pattern}")
+            sys.exit(f"--slurm: expected a file of lossgrid job slurm; {count} places in it match {pattern}")
     return template
 
 

@@ -9,13 +9,20 @@ if TYPE_CHECKING:
     from lossgrid import numbers, plot
     from lossgrid.api.comparison import compare
     from lossgrid.api.compute import evaluate
+    from lossgrid.api.live import watch
     from lossgrid.api.surface import Surface
     from lossgrid.api.surface import open as open  # public, though not in __all__
 
 # Without "open": `from lossgrid import *` must not replace Python's own.
-__all__ = ["InputError", "RankError", "Surface", "compare", "evaluate", "numbers", "plot"]
+__all__ = ["InputError", "RankError", "Surface", "compare", "evaluate", "numbers", "plot", "watch"]
 
-_MODULE_OF = {"Surface": "surface", "compare": "comparison", "evaluate": "compute", "open": "surface"}
+_MODULE_OF = {
+    "Surface": "surface",
+    "compare": "comparison",
+    "evaluate": "compute",
+    "open": "surface",
+    "watch": "live",
+}
 _MODULES = ("numbers", "plot")
 
 

@@ -82,21 +82,24 @@ def _bar(total: int, units: str, *, wanted: bool) -> AnyBar | None:
     """Return the bar that fits where the program runs; None for no bar, if none is ``wanted`` there."""
     if sys.stderr.isatty():
         return TerminalBar(total, units)
-    display = _display_of_notebook()
+    display = display_of_notebook()
     if display is not None:
         return NotebookBar(total, units, display)
     return TerminalBar(total, units) if wanted else None
 
 
-def _display_of_notebook() -> Any:
+def display_of_notebook() -> Any:
     """Return the function of IPython that displays an object below the cell; None outside a notebook."""
     if not hasattr(builtins, "__IPYTHON__"):
         return None
     try:
+        from IPython import get_ipython
         from IPython.display import display
     except ImportError:
         return None
-    return display
+    return (
+        display if hasattr(get_ipython(), "kernel") else None
+    )  # IPython on a terminal can change nothing it displayed
 
 
 class TerminalBar:

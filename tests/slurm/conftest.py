@@ -16,7 +16,8 @@ import pytest
 
 from tests.conftest import ROOT, environment
 
-JOBS = ROOT / "jobs" / "slurm"
+FILES = ROOT / "src" / "lossgrid" / "job_files"
+JOBS = FILES / "slurm"
 SCRIPT = ROOT / "tests" / "slurm" / "cluster.sh"
 FROM, TO = "# ---- change from here ----\n", "# ---- to here ----\n"
 
@@ -107,9 +108,12 @@ def change(source: Path, target: Path, *, sbatch: Mapping[str, str] | None = Non
         source: The file of the project.
         target: The copy.
         sbatch: Options of ``#SBATCH`` lines, such as ``{"nodes": "1"}``.
-        variables: Shell variables, as the shell reads them; see :func:`array`.
+        variables: Shell variables, as the shell reads them; see :func:`array`. Where nothing is said, there is no
+            checkpoint and the surface is ``surface.h5``.
     """
     before, block, after = block_of(source.read_text())
+    usual = {"checkpoint": "", "out": "surface.h5"}
+    variables = {name: usual[name] for name in usual if re.search(rf"^{name}=", block, re.MULTILINE)} | variables
     changes = {rf"^#SBATCH --{option}=(\S+)": value for option, value in (sbatch or {}).items()}
     changes |= {rf'^{name}=(\([^#\n]*\)|\(.*?^\)|"[^"\n]*"|[^\s#]*)': value for name, value in variables.items()}
     for pattern, value in changes.items():

@@ -1,4 +1,4 @@
-"""The job files of jobs/slurm/ on a real SLURM of two nodes, other values at their top and nothing else changed."""
+"""The files of lossgrid job slurm on a real SLURM of two nodes, other values at their top and nothing else changed."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ RUN = (
 )  # fmt: skip
 POINTS = 120
 SMALL = {"nodes": "2", "ntasks-per-node": "1", "cpus-per-task": "1"}
+WITH_GPU = {**SMALL, "gpus-per-node": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,7 @@ def limited(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple
     after the start, so that ranks are ready and, with a minute of work for two, not yet done.
     """
     folder = tmp_path_factory.mktemp("limited")
-    limit = {**SMALL, "time": "1", "signal": "B:USR1@10"}
+    limit = {**WITH_GPU, "time": "1", "signal": "B:USR1@10"}
     copy = change(JOBS / "surface.sbatch", folder / "job.sbatch", sbatch=limit, options=array(RUN))
     return cluster.submit(copy, env=pace(1)), folder / "surface.h5"
 
@@ -92,13 +93,14 @@ def limited(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple
 def test_a_surface_over_two_nodes(
     cluster: Cluster, tmp_path: Path, out: Path, undisturbed: Path, file: str, launcher: str
 ) -> None:
-    two_a_node = {**SMALL, "ntasks-per-node": "2"}
+    gpus = {} if file == "surface_cpu.sbatch" else {"gpus-per-node": "2"}
+    two_a_node = {**SMALL, "ntasks-per-node": "2", **gpus}
     copy = change(JOBS / file, tmp_path / file, sbatch=two_a_node, options=array(RUN), launcher=launcher)
     job = cluster.submit(copy, env=pace(0.05))
     assert_complete(cluster, job, out, undisturbed, restarts=0)
     told = cluster.job(job)
     assert told["NodeList"] == "n[1-2]"
-    assert told.get("TresPerTask") == (None if file == "surface_cpu.sbatch" else "gres:gpu:1")
+    assert told.get("TresPerNode") == (None if file == "surface_cpu.sbatch" else "gres:gpu:2")
     surface = store.read(out)
     assert surface.provenance["ranks"] == 4
     assert set(np.unique(surface.rank)) == {0, 1, 2, 3}
@@ -192,7 +194,7 @@ def test_a_job_without_a_new_point_does_not_go_into_the_queue_again(
     site = tmp_path / "site.env"
     site.write_text(f"export PATH={shlex.quote(str(tmp_path / 'bin'))}:$PATH\n")
     copy = change(
-        JOBS / "surface.sbatch", tmp_path / "job.sbatch", sbatch={**SMALL, "nodes": "1"}, site=shlex.quote(str(site))
+        JOBS / "surface.sbatch", tmp_path / "job.sbatch", sbatch={**WITH_GPU, "nodes": "1"}, site=shlex.quote(str(site))
     )
     job = cluster.submit(copy)
     ended = cluster.end(job)
@@ -220,12 +222,12 @@ def test_an_array_of_surfaces(cluster: Cluster, tmp_path: Path, listed: bool) ->
         torch.save(network.state_dict(), tmp_path / f"{element}.pt")
         losses[element] = loss_of(network)
     (tmp_path / "list.txt").write_text("1.pt\n2.pt\n")
-    changed: Mapping[str, str] = {"list": "list.txt"} if listed else {"list": ""}
+    changed: Mapping[str, str] = {"list": "list.txt" if listed else "", "out": ""}
     options = (*RUN[:-4], "--alpha", "-1:1:21", *(() if listed else ("--checkpoint", "1.pt")))
-    sbatch = {**SMALL, "nodes": "1", "array": "1-2"}
+    sbatch = {**WITH_GPU, "nodes": "1", "array": "1-2"}
     copy = change(JOBS / "array.sbatch", tmp_path / "array.sbatch", sbatch=sbatch, options=array(options), **changed)
     job = cluster.submit(copy, env=pace(0.3 if listed else 0.02))
-    outs = {element: tmp_path / f"surface-{element}.h5" for element in (1, 2)}
+    outs = {element: tmp_path / f"{'' if listed else 'seed-'}{element}.h5" for element in (1, 2)}
     if listed:
         # The element whose own number is that of the whole array; numbers are given when elements start.
         started = {n: cluster.wait(f"{job}_{n}", lambda now: now["JobState"] == "RUNNING") for n in outs}
@@ -262,13 +264,18 @@ def chain(cluster: Cluster, folder: Path, **variables: str) -> list[str]:
 
 
 def test_a_chain_trains_computes_and_draws(cluster: Cluster, tmp_path: Path) -> None:
-    options = array(["--model", "mlp", "--checkpoint", "net/epoch_0001.pt", "--data", "digits", "--alpha", "-1:1:5"])
-    surface = change(JOBS / "surface.sbatch", tmp_path / "surface.sbatch", sbatch=SMALL, options=options)
+    options = array(["--model", "mlp", "--data", "digits", "--alpha", "-1:1:5"])
+    surface = change(
+        JOBS / "surface.sbatch", tmp_path / "surface.sbatch", sbatch=WITH_GPU, options=options,
+        checkpoint="net/epoch_0001.pt", out="${checkpoint%/*}.h5",
+    )  # fmt: skip
     train = "lossgrid train --model mlp --data digits --epochs 1 --out net"
     site = tmp_path / "of the site.env"
     site.write_text("export SITE=here\n")
     train = shlex.quote(f"[ $SITE = here ]\n{train}")
-    jobs = chain(cluster, tmp_path, train=train, surface=surface.name, site=shlex.quote(str(site)))
+    jobs = chain(
+        cluster, tmp_path, train=train, surface=surface.name, draw='"lossgrid plot net.h5"', site=shlex.quote(str(site))
+    )
     ended = [cluster.end(job) for job in jobs]
     logs = [Path(job["StdOut"]).read_text() for job in ended]
     assert [job["JobState"] for job in ended] == ["COMPLETED"] * 3, logs
@@ -276,12 +283,12 @@ def test_a_chain_trains_computes_and_draws(cluster: Cluster, tmp_path: Path) -> 
     for earlier, later in pairwise(ended):
         assert earlier["EndTime"] <= later["StartTime"]
     assert "net is complete: 1 epochs" in logs[0]
-    assert store.read(tmp_path / "surface.h5").complete
-    assert (tmp_path / "surface_line.png").read_bytes().startswith(b"\x89PNG")
+    assert store.read(tmp_path / "net.h5").complete
+    assert (tmp_path / "net_line.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_chain_ends_where_a_job_fails(cluster: Cluster, tmp_path: Path) -> None:
-    surface = change(JOBS / "surface.sbatch", tmp_path / "surface.sbatch", sbatch=SMALL)
+    surface = change(JOBS / "surface.sbatch", tmp_path / "surface.sbatch", sbatch=WITH_GPU)
     jobs = chain(cluster, tmp_path, train='"false; echo went on"', surface=surface.name)
     ended = [cluster.end(job) for job in jobs]
     assert [job["JobState"] for job in ended] == ["FAILED", "CANCELLED", "CANCELLED"]

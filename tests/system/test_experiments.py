@@ -175,7 +175,7 @@ def test_a_stop_signal_is_passed_on(tmp_path: Path, number: int) -> None:
     assert (tmp_path / "here" / "resnet20" / "last.pt").exists()
 
 
-JOBS = ROOT / "jobs" / "slurm"
+JOBS = ROOT / "src" / "lossgrid" / "job_files" / "slurm"
 
 
 @pytest.mark.parametrize("template", ["surface.sbatch", "surface_cpu.sbatch"])
@@ -240,7 +240,7 @@ def test_what_is_no_job_file_is_refused(start: Any, tmp_path: Path) -> None:
     (tmp_path / "other.sbatch").write_text("#!/bin/bash\nsrun hostname\n")
     done = start(0, FOLDER / "shortcuts.py", "--slurm", "other.sbatch")
     assert done.returncode != 0
-    assert "expected a copy of jobs/slurm/surface.sbatch" in done.stderr
+    assert "expected a file of lossgrid job slurm" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["other.sbatch"]
 
 

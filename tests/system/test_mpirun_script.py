@@ -1,4 +1,4 @@
-"""jobs/mpirun.sh: stop signals, exit codes, and a mpirun that does not end after its ranks have."""
+"""lossgrid job mpirun: stop signals, exit codes, and a mpirun that does not end after its ranks have."""
 
 import os
 import re
@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from lossgrid import store
-from tests.conftest import ROOT, environment
+from tests.conftest import environment
 from tests.families import further
-from tests.slurm.conftest import JOBS, array, change
+from tests.slurm.conftest import FILES, JOBS, array, change
 from tests.system.conftest import mpirun_may_forget_exit_codes, wait_for_points
 
 RUN = ("--model", "users:net", "--data", "users:pictures", "--loss", "users:slow_loss", "--alpha", "-1:1:30")
@@ -38,9 +38,9 @@ def executable(path: Path, text: str) -> Path:
 
 @contextmanager
 def script(folder: Path, *, linger: int = 30, **env: str) -> Iterator[subprocess.Popen[str]]:
-    """Start a copy of jobs/mpirun.sh for two ranks in ``folder``, with the programs of ``folder/bin`` first."""
+    """Start a copy of lossgrid job mpirun for two ranks in ``folder``, with the programs of ``folder/bin`` first."""
     executable(folder / "bin" / "lossgrid", f"#!{sys.executable}\nfrom lossgrid.cli.app import main\n\nmain()\n")
-    copy = change(ROOT / "jobs" / "mpirun.sh", folder / "mpirun.sh", ranks="2", options=array(list(RUN)))
+    copy = change(FILES / "mpirun.sh", folder / "mpirun.sh", ranks="2", options=array(list(RUN)))
     copy.write_text(re.sub(r"^linger=\d+", f"linger={linger}", copy.read_text(), flags=re.MULTILINE))
     path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
     with subprocess.Popen(
@@ -121,4 +121,6 @@ def test_every_job_file_ends_mpirun_in_the_same_way() -> None:
         text = file.read_text()
         return text[text.index("# mpirun waits for ever") : text.index("\n}\n", text.index("end_with_ranks() {"))]
 
-    assert len({guard(file) for file in (ROOT / "jobs" / "mpirun.sh", *JOBS.glob("*.sbatch"))}) == 1
+    assert (
+        len({guard(file) for file in (FILES / "mpirun.sh", FILES / "pbs" / "surface.pbs", *JOBS.glob("*.sbatch"))}) == 1
+    )

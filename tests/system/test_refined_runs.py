@@ -116,7 +116,7 @@ def test_kills_cost_nothing_but_time(start: Any, out: Path, refined: Surface, ra
 def test_a_time_limit_leaves_the_best_picture_so_far(start: Any, out: Path, refined: Surface) -> None:
     slow = (*REFINED, "--loss", "users:slow_loss")
     limit = 6 + math.ceil(seconds_to_start(0, out.parent))
-    done = start(0, "lossgrid", "run", *slow, "--time-limit", limit, env={"SECONDS_PER_POINT": "0.05"})
+    done = start(0, "lossgrid", "run", *slow, "--time-limit", limit, env={"SECONDS_PER_POINT": "0.1"})
     assert done.returncode == 75, done.stderr
     found = store.read(out)
     assert not found.complete

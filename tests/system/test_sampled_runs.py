@@ -65,6 +65,7 @@ def test_estimates_are_within_what_the_file_tells(full: Surface, sampled: Surfac
     assert between.any()
     for name in full.quantities:
         np.testing.assert_array_equal(sampled[name][~between], full[name][~between])
+    assert (sampled.rank >= 0).sum() == (~np.isnan(sampled.seconds)).sum() > np.count_nonzero(~between)
     told = sampled.refinement
     assert told is not None
     assert told.samples == 100

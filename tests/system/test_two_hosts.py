@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 
 from lossgrid import store
-from tests.conftest import ROOT, environment
-from tests.slurm.conftest import array, change
+from tests.conftest import environment
+from tests.slurm.conftest import FILES, array, change
 from tests.system.conftest import wait_for_points
 from tests.system.test_mpirun_script import executable
 
@@ -99,12 +99,10 @@ def hosts(tmp_path: Path) -> Iterator[Path]:
 
 
 def job(folder: Path, hosts: Path, **env: str) -> subprocess.Popen[str]:
-    """Start a copy of jobs/mpirun.sh on the first host, for a rank on each."""
+    """Start a copy of lossgrid job mpirun on the first host, for a rank on each."""
     executable(folder / "bin" / "lossgrid", f"#!{sys.executable}\nfrom lossgrid.cli.app import main\n\nmain()\n")
     agent = executable(folder / "bin" / "agent", AGENT)
-    copy = change(
-        ROOT / "jobs" / "mpirun.sh", folder / "mpirun.sh", ranks="2", hosts=str(hosts), options=array(list(RUN))
-    )
+    copy = change(FILES / "mpirun.sh", folder / "mpirun.sh", ranks="2", hosts=str(hosts), options=array(list(RUN)))
     copy.write_text(re.sub(r"^linger=\d+", "linger=4", copy.read_text(), flags=re.MULTILINE))
     own = {
         "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",

@@ -19,7 +19,7 @@ from tests.system.conftest import Inside
 
 pytestmark = pytest.mark.beside
 
-VERBS = ("train", "run", "directions", "status", "plot", "compare", "merge", "export", "import", "check")
+VERBS = ("train", "run", "directions", "status", "plot", "compare", "merge", "export", "import", "check", "job")
 OF_OPEN_MPI = {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "4"}
 OF_SLURM = {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "4"}
 SPEED = r"[\d.]+ [MG]B/s, a point in [\d.]+ ms"

@@ -167,7 +167,7 @@ def test_different_units_are_warned_about(tmp_path: Path, caplog: pytest.LogCapt
         ({"levels": ["high"]}, r"expected a level such as \+0\.1 or 2x, got 'high'"),
         ({"labels": ["one"]}, "one --label for each surface, got 1 for 2"),
         ({"vmax": 0.05}, r"a\.h5: no point of the surface has a finite value"),
-        ({"out": Path("a.gif")}, r"ends in \.png, \.pdf or \.svg"),
+        ({"out": Path("a.gif")}, r"ends in \.png, \.pdf, \.svg, "),
         ({"out": Path("no/a.png")}, "there is no folder"),
     ],
 )

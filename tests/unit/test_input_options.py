@@ -83,7 +83,7 @@ def test_a_range_is_also_a_list_of_three_numbers() -> None:
             ["plot", "x.h5", "--kind", "../x"],
             "--kind: expected one of line, contourf, contour, heat, surface, got '../x'",
         ),
-        (["plot", "x.h5", "--format", "/"], "--format: expected one of png, pdf, svg, got '/'"),
+        (["plot", "x.h5", "--format", "/"], "--format: expected one of png, pdf, svg, eps, jpg, got '/'"),
     ],
 )
 def test_typing_errors_are_told_with_what_was_meant(

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import types
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch.nn import functional as F
 
 import lossgrid
 from lossgrid import store
+from tests.notebook import Cell, pretend
 from tests.pace import soon
 
 INPUTS, TARGETS = torch.eye(4), torch.tensor([0, 1, 2, 3])
@@ -109,46 +109,29 @@ def test_a_second_ctrl_c_raises_within_the_point_and_leaves_a_whole_file(tmp_pat
         assert child.returncode == 0
 
 
-class Handle:
-    """Stands for IPython's display and the handle that it returns."""
-
-    def __init__(self) -> None:
-        self.shown: list[dict[str, str]] = []
-
-    def __call__(self, bundle: dict[str, str], *, raw: bool, display_id: bool) -> "Handle":
-        assert raw
-        assert display_id
-        self.shown.append(bundle)
-        return self
-
-    def update(self, bundle: dict[str, str], *, raw: bool) -> None:
-        assert raw
-        self.shown.append(bundle)
-
-
 @pytest.fixture
-def notebook(monkeypatch: pytest.MonkeyPatch) -> Handle:
-    handle = Handle()
-    module: Any = types.ModuleType("IPython.display")
-    module.display = handle
-    monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
-    monkeypatch.setitem(sys.modules, "IPython.display", module)
-    monkeypatch.setattr("builtins.__IPYTHON__", True, raising=False)
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    return handle
+def notebook(monkeypatch: pytest.MonkeyPatch) -> Cell:
+    return pretend(monkeypatch)
 
 
 @pytest.mark.parametrize("progress", [None, True])
-def test_a_notebook_has_one_bar_that_ends_with_all_points(notebook: Handle, progress: bool | None) -> None:
+def test_a_notebook_has_one_bar_that_ends_with_all_points(notebook: Cell, progress: bool | None) -> None:
     lossgrid.evaluate(network(), (INPUTS, TARGETS), alpha="-1:1:9", progress=progress)
-    assert notebook.shown[0]["text/plain"] == "0 of 9 points"
-    assert notebook.shown[-1]["text/plain"].startswith("9 of 9 points, ")
-    assert '<progress max="9" value="9">' in notebook.shown[-1]["text/html"]
+    assert notebook.bar[0]["text/plain"] == "0 of 9 points"
+    assert notebook.bar[-1]["text/plain"].startswith("9 of 9 points, ")
+    assert '<progress max="9" value="9">' in notebook.bar[-1]["text/html"]
 
 
-def test_a_notebook_has_no_bar_if_none_is_wanted(notebook: Handle) -> None:
+def test_a_notebook_has_no_bar_if_none_is_wanted(notebook: Cell) -> None:
     lossgrid.evaluate(network(), (INPUTS, TARGETS), alpha="-1:1:9", progress=False)
     assert notebook.shown == []
+
+
+def test_ipython_on_a_terminal_has_the_bar_of_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = pretend(monkeypatch, kernel=False)
+    lossgrid.evaluate(network(), (INPUTS, TARGETS), alpha="-1:1:9", progress=True)
+    assert cell.shown == []
+    assert "/9" in sys.stderr.getvalue()  # type: ignore[attr-defined]
 
 
 def test_a_log_has_no_bar_unless_one_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +157,7 @@ def test_without_progress_the_log_has_no_lines_of_it(caplog: pytest.LogCaptureFi
     assert len(caplog.records) == 1
 
 
-def test_the_values_do_not_depend_on_the_bar(notebook: Handle) -> None:
+def test_the_values_do_not_depend_on_the_bar(notebook: Cell) -> None:
     shown = lossgrid.evaluate(network(), (INPUTS, TARGETS), alpha="-1:1:5", loss=F.cross_entropy, progress=True)
     silent = lossgrid.evaluate(network(), (INPUTS, TARGETS), alpha="-1:1:5", loss=F.cross_entropy, progress=False)
     np.testing.assert_array_equal(shown["train_loss"], silent["train_loss"])

@@ -11,7 +11,8 @@ from matplotlib.text import Text
 from lossgrid import plot, store
 from lossgrid.cli.pictures import draw_files
 from lossgrid.errors import InputError
-from lossgrid.plot.scale import ScaleOptions, choose_scale, round_values
+from lossgrid.plot.levels import round_values
+from lossgrid.plot.scale import ScaleOptions, choose_scale
 from lossgrid.surface import DONE, NOT_FINITE, PENDING, Axis, Grid, Surface, Work
 from tests.builders import a_surface, quantities, results
 
@@ -101,19 +102,19 @@ def test_a_heat_map_has_each_value_at_its_alpha_and_beta() -> None:
 def test_contours_cross_where_the_values_are(kind: str) -> None:
     alpha, beta = np.linspace(-2, 2, 9), np.linspace(0, 1, 4)
     surface = a_surface({"train_loss": np.broadcast_to(3 + alpha, (4, 9))}, alpha=alpha, beta=beta)
-    figure = plot.draw(surface, kind=kind)
-    axes = figure.axes[0]
-    assert axes.get_xlim() == (-2, 2)
-    assert axes.get_ylim() == (0, 1)
-    lines = axes.collections[-1]
-    for level, path in zip(lines.levels, lines.get_paths(), strict=True):
-        np.testing.assert_allclose(path.vertices[:, 0], level - 3, atol=1e-12)
+    for exact, tolerance in ((True, 1e-12), (False, 1e-2)):
+        axes = plot.draw(surface, kind=kind, exact=exact).axes[0]
+        assert axes.get_xlim() == (-2, 2)
+        assert axes.get_ylim() == (0, 1)
+        lines = axes.collections[-1]
+        for level, path in zip(lines.levels, lines.get_paths(), strict=True):
+            np.testing.assert_allclose(path.vertices[:, 0], level - 3, atol=tolerance)
 
 
-def test_the_relief_is_as_high_as_the_values_and_flat_where_clipped() -> None:
+def test_the_relief_is_as_high_as_the_values_and_cut_where_clipped() -> None:
     figure = plot.draw(bowl(), kind="surface", vmax=0.7)
     axes: Any = figure.axes[0]
-    assert axes.get_zlim() == pytest.approx((0.1, 0.7))
+    assert axes.get_zlim() == pytest.approx((0.1 - 0.3 * 0.6, 0.7))  # the floor with its contours is lower
     assert "clipped above 0.7" in render(figure)
 
 
@@ -185,6 +186,24 @@ def test_limits_of_the_user_win() -> None:
         ({"vmin": 50.0}, "leave nothing of the values, which are 0.1 to"),
         ({"vmin": 0.0, "log": True}, "must be positive on a logarithmic scale; use --linear"),
         ({"levels": 0}, "--levels must be at least 1, got 0"),
+        ({"levels": "0:10:0.01"}, "expected a step that gives 1 to 200 values, got 1001"),
+        ({"levels": "0:10:-1"}, "expected a step that gives 1 to 200 values, got 0"),
+        ({"levels": "1,x"}, "--levels must be a number such as 12, values such as 0.5,1,2 or FIRST:LAST:STEP"),
+        ({"levels": [2.0, 1.0]}, "--levels must be finite values that rise"),
+        ({"levels": "0,1", "log": True}, "--levels must be positive on a logarithmic scale"),
+        ({"style": "poster"}, "--style must be one of plain, paper, got 'poster'"),
+        ({"cmap": "virdis", "kind": "heat"}, "matplotlib has no colour map virdis; did you mean viridis"),
+        ({"font": "Comic Serif"}, "matplotlib finds no font Comic Serif; give serif, "),
+        ({"font_size": 0}, "--font-size must be from 1 to 100 points, got 0"),
+        ({"size": "7"}, "--size: expected WIDTHxHEIGHT in inches, such as 7x5, got 7"),
+        ({"size": (7, 500)}, "--size must be from 1 to 100 inches each"),
+        ({"marks": ["x"]}, "--mark: expected ALPHA,BETA=TEXT such as 0.5,-0.2=epoch 30, got x"),
+        ({"marks": [(0, float("nan"))]}, "--mark: expected ALPHA,BETA=TEXT"),
+        ({"marks": ["0,0"], "kind": "surface"}, "--mark does not fit --kind surface"),
+        ({"marginals": True, "kind": "surface"}, "--marginals does not fit --kind surface"),
+        ({"elev": 91}, "--elev must be degrees from -90 to 90, got 91"),
+        ({"azim": float("inf")}, "--azim must be degrees"),
+        ({"zoom": 0}, "--zoom must be from 0.1 to 10, got 0"),
     ],
 )
 def test_options_that_cannot_be_are_refused(options: dict[str, Any], text: str) -> None:
@@ -451,7 +470,7 @@ def test_pictures_are_the_same_bytes_every_time(tmp_path: Path) -> None:
         first, second = (plot.save(plot.draw(bowl()), tmp_path / f"{name}.{suffix}", overwrite=False) for name in "ab")
         assert first.read_bytes() == second.read_bytes()
         assert first.stat().st_size > 1000
-    assert len(list(tmp_path.iterdir())) == 6
+    assert len(list(tmp_path.iterdir())) == 2 * len(plot.FORMATS)
 
 
 def test_a_picture_is_not_overwritten_unless_asked(tmp_path: Path) -> None:
@@ -479,7 +498,7 @@ def test_a_picture_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("a.gif", "ends in .png, .pdf or .svg"), ("a", "ends in .png"), ("no/a.png", "there is no folder")],
+    [("a.gif", "ends in .png, .pdf, .svg, .eps or .jpg"), ("a", "ends in .png"), ("no/a.png", "there is no folder")],
 )
 def test_names_that_cannot_be_written_are_refused(tmp_path: Path, name: str, text: str) -> None:
     with pytest.raises(InputError, match=text):

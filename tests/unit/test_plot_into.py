@@ -79,7 +79,7 @@ def test_caveats_and_missing_points_are_written_into_the_users_axes() -> None:
     ("surface", "options", "text"),
     [
         (PLANE, {"ax": [1]}, "ax: expected one pair of axes of matplotlib, got list"),
-        (PLANE, {"color": "red"}, "a picture has no option 'color'; it has band, kind, "),
+        (PLANE, {"color": "red"}, "a picture has no option 'color'; it has azim, band, "),
         (a_surface({**LOSSES, "a_top5": ALPHA, "a_ece": ALPHA}, alpha=ALPHA), {"ax": Figure().subplots()}, "metric="),
     ],
 )

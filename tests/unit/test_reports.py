@@ -105,5 +105,15 @@ def test_what_ranks_idled_is_told_where_it_is_known() -> None:
     known = surface([1, 1, 1], sessions=(Session(2, 0.0, 8.0),))
     assert [rank["idle"] for rank in summarise(known)["ranks"]] == pytest.approx([0.5, 0.75])
     assert "rank 1: 1 points, 2 s each, idle 75.0%" in as_lines(summarise(known))
+    # Points 3 and 4 are interpolated; rank 1 computed the first of them on fewer samples, and rank 2 no other.
+    owners = np.array([0, 1, 0, 1, -1, 2], np.int32)
+    took = np.array([2.0, 2.0, 2.0, 1.0, np.nan, 4.0], np.float32)
+    refined = surface([1, 1, 1, 4, 4, 4], rank=owners, seconds=took, sessions=(Session(3, 0.0, 8.0),))
+    assert [(rank["points"], rank["sampled"]) for rank in summarise(refined)["ranks"]] == [(2, 0), (1, 1), (0, 1)]
+    assert [rank["idle"] for rank in summarise(refined)["ranks"]] == pytest.approx([0.5, 5 / 8, 0.5])
+    assert as_lines(summarise(refined))[-4:-2] == [
+        "rank 1: 1 points, 2 s each, 1 on fewer samples, idle 62.5%",
+        "rank 2: 0 points, 1 on fewer samples, idle 50.0%",
+    ]
     killed = surface([1, 1, 1], sessions=(Session(2, 0.0, None),))
     assert [rank["idle"] for rank in summarise(killed)["ranks"]] == [None, None]

@@ -20,7 +20,7 @@ from lossgrid.evaluation import Evaluator, choose_device
 from lossgrid.machine.gpus import gpu_memory_left
 from lossgrid.measures import make_objective
 from lossgrid.parallel import Stop, alone
-from lossgrid.run import Budget, path
+from lossgrid.run import Budget, path, preparation
 from lossgrid.run.axes import make_axes
 from lossgrid.run.preparation import make_evaluator, with_data_for
 from lossgrid.run.study import Study, load_study
@@ -156,8 +156,10 @@ def test_what_the_evaluator_is_made_of_is_not_kept_beside_it(tmp_path: Path, mon
         return False
 
     load = noted(load_study, lambda study: {"inputs": study.splits["train"].whole.inputs})
-    monkeypatch.setattr(path, "make_axes", noted(make_axes, lambda axes: {**axes.delta, **axes.eta}))
-    monkeypatch.setattr(path, "with_data_for", noted(with_data_for, lambda study: {"split": study.splits["train"]}))
+    monkeypatch.setattr(preparation, "make_axes", noted(make_axes, lambda axes: {**axes.delta, **axes.eta}))
+    monkeypatch.setattr(
+        preparation, "with_data_for", noted(with_data_for, lambda study: {"split": study.splits["train"]})
+    )
     monkeypatch.setattr(path, "share", look)
     settings = {"data": "tests.unit.test_room:of_float64", "model": "tests.programs.users:net"}
     config = resolve(RunConfig, {**settings, "alpha": "0:1:2", "beta": "0:1:2", "out": str(tmp_path / "s.h5")})

@@ -2,10 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("greenlet")
 
+from lossgrid.sampling import Refine, Tolerance
+from lossgrid.surface import Axis, Grid
+from lossgrid.surface.quantity import loss
 from tests.sharing import Points, ideals, simulate
 from tests.virtual import Cluster, Costs
 
@@ -65,6 +69,21 @@ def test_among_thousands_root_only_coordinates() -> None:
     few, many = (shared(ranks, Points(1.0), (64, 64))["root"] for ranks in (900, 1100))
     assert few["points"] > 0
     assert many["points"] == 0
+
+
+@pytest.mark.parametrize("ranks", [1, 3, 40])
+def test_a_refined_plan_ends_with_the_same_points_among_any_ranks(ranks: int) -> None:
+    grid = Grid(Axis(-1, 1, 25), Axis(-1, 1, 25))
+    x = np.linspace(-1, 1, 25)
+    values = (0.1 + x**2 + 2 * x[:, np.newaxis] ** 2)[np.newaxis]
+
+    def make() -> Refine:
+        return Refine(grid, [loss("train")], Tolerance(0.01), digest="a run")
+
+    few = simulate(ranks, Points(1.0), grid.rows, Costs(latency=1e-4), timer=lambda: 0.0, plan=make, values=values)
+    alone = simulate(1, Points(1.0), grid.rows, Costs(), timer=lambda: 0.0, plan=make, values=values)
+    assert few["points"] == alone["points"] < 625
+    assert few["share of ideal"] <= 1 + 1e-9
 
 
 def test_ranks_that_wait_for_ever_are_told() -> None:

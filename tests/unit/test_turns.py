@@ -194,6 +194,27 @@ def test_a_plan_may_have_no_points_before_others_are_computed(workers: int, comp
     assert (told.complete, sorted(told.values)) == (True, list(range(12)))
 
 
+def test_a_plan_without_points_is_asked_again_only_after_results() -> None:
+    """With thousands of ranks that wait, a question for each of them would take seconds."""
+
+    class Counted(InTwoWaves):
+        in_vain = told = 0
+
+        def ask(self, at_most: int) -> Work | None:
+            work = super().ask(at_most)
+            self.in_vain += work is None
+            return work
+
+        def tell(self, results: Results) -> None:
+            super().tell(results)
+            self.told += 1
+
+    plan = Counted(6)
+    told = play(plan, *[works_well] * 50)
+    assert (told.complete, sorted(told.values)) == (True, list(range(12)))
+    assert 0 < plan.in_vain <= plan.told + 1
+
+
 def test_results_of_root_release_the_workers_that_wait_for_them() -> None:
     plan, computed_by = InTwoWaves(12), [0, 0, 0, 0]
 

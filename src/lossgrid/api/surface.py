@@ -61,7 +61,8 @@ class Surface(Values):
             kind: ``line``, ``contourf``, ``contour``, ``heat`` or ``surface``; None for the first that fits.
             ax: Your axes; None for a new figure.
             title: Text above; by default the model and the grid.
-            **options: See :class:`lossgrid.plot.PictureOptions`, such as ``metric="test_loss"``.
+            **options: See :class:`lossgrid.plot.PictureOptions`, such as ``metric="test_loss"`` or
+                ``levels="0.1:10:0.5"``.
 
         Returns:
             The figure, which a notebook shows; ``ax`` if you gave them.

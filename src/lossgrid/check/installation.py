@@ -35,27 +35,27 @@ def check_installation(world: World, folder: Path) -> bool:
     ranks = gather_facts(world)
     launch = detect()
     findings = [*about_software(ranks, launched=launch is not None), *about_devices(ranks)]
-    _print(world, [*library_lines(ranks, launch), "", *rank_lines(ranks), ""])
-    _tell(world, findings)
+    printed(world, [*library_lines(ranks, launch), "", *rank_lines(ranks), ""])
+    told(world, findings)
 
     workspace = make_workspace(world, folder)
     unseen = find_unseen(world, workspace)
     locks = {} if unseen else try_locks(world, workspace)
     where = on_root(world, lambda: file_system(folder))
-    _print(world, folder_lines(folder.resolve(), where, locks))
+    printed(world, folder_lines(folder.resolve(), where, locks))
     cannot = why_not_parallel(world, findings, unseen)
     trials = []
     for writer in WRITERS:
         skipped = cannot if writer == "parallel" else None
         trials.append(Trial(writer, skipped=skipped) if skipped else try_writing(world, workspace, writer))
-        _print(world, trial_lines(trials[-1]))
+        printed(world, trial_lines(trials[-1]))
     remove_workspace(world, workspace)
 
     found = [*about_folder(where, locks, unseen, ranks, parallel=cannot is None), *about_trials(trials)]
-    _print(world, [""])
-    _tell(world, found)
+    printed(world, [""])
+    told(world, found)
     findings += found
-    _print(world, [verdict(findings, trials)])
+    printed(world, [verdict(findings, trials)])
     return not any(finding.is_error for finding in findings) and not any(trial.problem for trial in trials)
 
 
@@ -82,12 +82,16 @@ def why_not_parallel(world: World, findings: Sequence[Finding], unseen: Sequence
     return None
 
 
-def _tell(world: World, findings: Sequence[Finding]) -> None:
+@collective
+def told(world: World, findings: Sequence[Finding]) -> None:
+    """Print findings on root."""
     for finding in findings:
-        _print(world, [*finding_lines(finding), ""])
+        printed(world, [*finding_lines(finding), ""])
 
 
-def _print(world: World, lines: Sequence[str]) -> None:
+@collective
+def printed(world: World, lines: Sequence[str]) -> None:
+    """Print lines on root, at once."""
     if world.is_root:
         sys.stdout.write("".join(f"{line}\n" for line in lines))
         sys.stdout.flush()

@@ -29,21 +29,24 @@ def library_lines(ranks: Sequence[RankFacts], launch: Launch | None) -> list[str
     hosts = by_host(ranks)
     by = "no launcher" if launch is None else f"started by {launch.launcher}"
     return [
-        *_labelled(
-            "lossgrid", ", ".join(f"{name} {versions[name]}" for name in ("Python", "torch", "numpy")), versions
+        *labelled(
+            "lossgrid",
+            f"{versions['lossgrid']}, "
+            + ", ".join(f"{name} {versions[name]}" for name in ("Python", "torch", "numpy")),
         ),
-        *_labelled("mpi4py", ", ".join(used), versions),
-        *_labelled(
-            "h5py", f"HDF5 {versions['HDF5']}, {'parallel' if first.parallel_hdf5 else 'without MPI'}", versions
+        *labelled("mpi4py", ", ".join([versions["mpi4py"], *used])),
+        *labelled(
+            "h5py",
+            f"{versions['h5py']}, HDF5 {versions['HDF5']}, {'parallel' if first.parallel_hdf5 else 'without MPI'}",
         ),
-        *_labelled("ranks", f"{len(ranks)} on {_count(len(hosts), 'host')}, {by}"),
+        *labelled("ranks", f"{len(ranks)} on {_count(len(hosts), 'host')}, {by}"),
     ]
 
 
-def _labelled(name: str, text: str, versions: Mapping[str, str] | None = None) -> list[str]:
-    own = f"{versions[name]}, " if versions is not None else ""
+def labelled(name: str, text: str, indent: int = 10) -> list[str]:
+    """Return a line that begins with a name; where it is too long, what follows is indented."""
     return textwrap.wrap(
-        f"{name:<10}{own}{text}", WIDTH, subsequent_indent=" " * 10, break_long_words=False, break_on_hyphens=False
+        f"{name:<10}{text}", WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
     )
 
 
@@ -102,8 +105,8 @@ def folder_lines(folder: Path, where: FileSystem, locks: Mapping[str, str | None
     """Return lines on the folder for surfaces and its locks."""
     states = ", ".join(f"{kind} {problem or 'works'}" for kind, problem in locks.items()) or "not tried"
     return [
-        *_labelled("folder", f"{folder}: {where.kind} ({where.source}), {_bytes(where.free)} free"),
-        *_labelled("locks", states),
+        *labelled("folder", f"{folder}: {where.kind} ({where.source}), {_bytes(where.free)} free"),
+        *labelled("locks", states),
     ]
 
 

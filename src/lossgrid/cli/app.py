@@ -26,6 +26,7 @@ VERBS = {  # name -> module of lossgrid.cli and function; only verbs with settin
     "export": ("exchange", "export"),
     "import": ("exchange", "import_surface"),
     "check": ("compute", "check"),
+    "job": ("job_files", "job"),
     "train": ("compute", "train"),
     "compare": ("surfaces", "compare"),
 }
@@ -35,6 +36,7 @@ EXAMPLES: dict[str, Sequence[str]] = {
         "mpirun -n 4 lossgrid run --model resnet56 --checkpoint resnet56.pt --data cifar10:data --alpha -1:1:51 "
         "--beta -1:1:51 --splits train,test --out resnet56.h5",
         "lossgrid run --config run.toml --precision float64",
+        "lossgrid run --config run.toml --dry-run",
     ),
     "directions": ("lossgrid directions --model resnet20 --checkpoint resnet20.pt --out directions.h5",),
     "status": ("lossgrid status surface.h5", "lossgrid status surface.h5 --config > run.toml"),
@@ -42,6 +44,7 @@ EXAMPLES: dict[str, Sequence[str]] = {
     "merge": ("lossgrid merge left.h5 right.h5 --out whole.h5",),
     "export": ("lossgrid export surface.h5 --to vtk",),
     "check": ("mpirun -n 4 lossgrid check /scratch/me",),
+    "job": ("lossgrid job slurm > resnet56.sbatch",),
     "train": ("lossgrid train --model resnet20 --data digits --epochs 20 --out training",),
     "compare": ("lossgrid compare a.h5 b.h5 --json",),
     "import": ("lossgrid import surface_file.h5 --out surface.h5",),

@@ -62,7 +62,7 @@ def compare_files(
     if out is None and draw:
         out = plot.picture_path(files[0].with_suffix(""), "compare", "png")
     if out is not None:
-        plot.refuse_to_write([out], overwrite=overwrite)
+        plot.refuse_to_write([out], overwrite=overwrite, drawn_from=surfaces)
     names = list(labels) or labels_of(surfaces)
     found = compared(surfaces, names, metric=metric, radius=radius, levels=levels, vmax=vmax, numbers=own)
     for warning in found.warnings:

@@ -31,6 +31,8 @@ def run(settings: RunConfig) -> int:
     launch = detect()
     if launch is None and settings.writer == "parallel":
         launch = Launch("no launcher", 0, 1)
+    if settings.dry_run:
+        return dry_run(settings, launch)
     stop = parallel.listen()
     # MPI starts before torch is loaded: on some Cray systems it cannot afterwards.
     world = parallel.alone() if launch is None else parallel.connect(launch, patience=settings.heartbeat)
@@ -42,6 +44,15 @@ def run(settings: RunConfig) -> int:
         if complete and settings.plot:
             parallel.on_root(world, lambda: draw_surface(settings.out))
         return EXIT_COMPLETE if complete else EXIT_RESUMABLE
+
+
+def dry_run(settings: RunConfig, launch: Launch | None) -> int:
+    """Tell what a run would take, and what is wrong, without a point or a file."""
+    world = parallel.alone() if launch is None else parallel.connect(launch)
+    log_of(world)
+    with one_voice(world), parallel.abort_guard(world):
+        works = load(world, "lossgrid.check").dry_run(settings, world, began=STARTED)
+        return EXIT_COMPLETE if works else EXIT_FAILED
 
 
 def draw_surface(file: Path) -> None:

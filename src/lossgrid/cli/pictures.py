@@ -23,6 +23,8 @@ def draw_files(
     format: str,
     out: Path | None,
     overwrite: bool,
+    title: str | None = None,
+    dpi: float | None = None,
 ) -> list[Path]:
     """Draw one surface file in every kind that fits it, or in one kind, or several files side by side.
 
@@ -30,9 +32,11 @@ def draw_files(
         files: Surfaces, complete or not.
         options: The options of the pictures; a band without labels is of all lines.
         labels: A name for each file, or none; by default the labels of the surfaces, or else the names of the files.
-        format: ``png``, ``pdf`` or ``svg``, where ``out`` does not say.
+        format: A key of :data:`lossgrid.plot.FORMATS`, where ``out`` does not say.
         out: The picture; by default beside the first file.
-        overwrite: Replace pictures that exist.
+        overwrite: Replace pictures that exist, also others than those that lossgrid drew from these files.
+        title: Text above the picture; of one file instead of its label.
+        dpi: Dots per inch; None for the default.
 
     Returns:
         The pictures written.
@@ -42,17 +46,21 @@ def draw_files(
     """
     if labels and len(labels) != len(files):
         raise InputError(f"expected one --label for each file, got {len(labels)} for {len(files)}; name all or none")
+    plot.refuse_dpi(dpi)
     surfaces = [read_drawable(file) for file in files]
     stem = files[0].with_suffix("")
     is_one = len(files) == 1
     alike = [plot.title_of(surfaces[0])] * len(files) if is_one or options.band else labels_of(surfaces)
     labels = labels or alike
+    if is_one and title is not None:
+        labels = [title]
     if is_one and options.kind is None and out is None:
-        return plot.write_all(surfaces[0], stem, options, overwrite=overwrite, format=format, title=labels[0])
+        return plot.write_all(surfaces[0], stem, options, overwrite=overwrite, format=format, title=labels[0], dpi=dpi)
     together = "band" if options.band else "side_by_side"
     path = out or plot.picture_path(stem, options.kind if is_one and options.kind else together, format)
-    plot.refuse_to_write([path], overwrite=overwrite)
-    return [plot.save(plot.compose(surfaces, labels, options), path, overwrite=overwrite)]
+    plot.refuse_to_write([path], overwrite=overwrite, drawn_from=surfaces)
+    figure = plot.compose(surfaces, labels, options, title="" if is_one else title or "")
+    return [plot.save(figure, path, overwrite=overwrite, dpi=dpi)]
 
 
 def read_drawable(file: Path) -> Surface:

@@ -46,10 +46,27 @@ def plot(
         str | None, typer.Option(metavar="line|contourf|contour|heat|surface", help="One picture instead of all.")
     ] = None,
     metric: Annotated[str | None, typer.Option(metavar="NAME", help="Such as test_loss; by default the first.")] = None,
-    log: Annotated[bool | None, typer.Option("--log/--linear", help="Scale; by default what the values need.")] = None,
-    vmin: Annotated[float | None, typer.Option(metavar="X", help="Lowest value of the colours.")] = None,
-    vmax: Annotated[float | None, typer.Option(metavar="X", help="Highest value; above it is clipped.")] = None,
-    levels: Annotated[int | None, typer.Option(metavar="N", help="Number of contours.")] = None,
+    log: Annotated[
+        bool | None,
+        typer.Option("--log/--linear", help="Scale; by default what the values need.", rich_help_panel="Scale"),
+    ] = None,
+    vmin: Annotated[
+        float | None, typer.Option(metavar="X", help="Lowest value of the colours.", rich_help_panel="Scale")
+    ] = None,
+    vmax: Annotated[
+        float | None, typer.Option(metavar="X", help="Highest value; above it is grey.", rich_help_panel="Scale")
+    ] = None,
+    levels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|X,X,...|FIRST:LAST:STEP",
+            help="Number of contours, or their values, such as 0.1:10:0.5.",
+            rich_help_panel="Scale",
+        ),
+    ] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Straight between points, instead of smooth through them.")
+    ] = False,
     label: Annotated[list[str] | None, typer.Option(metavar="TEXT", help="Name of each surface; repeatable.")] = None,
     band: Annotated[
         bool,
@@ -58,23 +75,72 @@ def plot(
         ),
     ] = False,
     points: Annotated[bool, typer.Option("--points", help="Mark the points of a plane that were computed.")] = False,
-    format: Annotated[str, typer.Option(metavar="png|pdf|svg", help="Format where --out does not say.")] = "png",
+    mark: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ALPHA,BETA=TEXT", help="Mark a point, such as another checkpoint; repeatable."),
+    ] = None,
+    marginals: Annotated[
+        bool, typer.Option("--marginals", help="Draw the lines through the centre beside a flat plane.")
+    ] = False,
+    style: Annotated[
+        str,
+        typer.Option(
+            metavar="plain|paper", help="paper: labelled lines, reliefs without axes.", rich_help_panel="Look"
+        ),
+    ] = "plain",
+    title: Annotated[str | None, typer.Option(metavar="TEXT", help="Text above.", rich_help_panel="Look")] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Of the figure in inches, such as 7x5.", rich_help_panel="Look")
+    ] = None,
+    dpi: Annotated[
+        float | None,
+        typer.Option(metavar="N", help="Dots per inch (default 200; 400 in PDF).", rich_help_panel="Look"),
+    ] = None,
+    font: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Such as serif, or Times New Roman.", rich_help_panel="Look")
+    ] = None,
+    font_size: Annotated[float | None, typer.Option(metavar="N", help="In points.", rich_help_panel="Look")] = None,
+    cmap: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A colour map of matplotlib.", rich_help_panel="Look")
+    ] = None,
+    no_colorbar: Annotated[
+        bool, typer.Option("--no-colorbar", help="Without colour bar.", rich_help_panel="Look")
+    ] = False,
+    elev: Annotated[
+        float | None, typer.Option(metavar="DEG", help="A relief from so far above.", rich_help_panel="Look")
+    ] = None,
+    azim: Annotated[float | None, typer.Option(metavar="DEG", help="From which side.", rich_help_panel="Look")] = None,
+    zoom: Annotated[float | None, typer.Option(metavar="X", help="Its size.", rich_help_panel="Look")] = None,
+    format: Annotated[
+        str, typer.Option(metavar="png|pdf|svg|eps|jpg", help="Format where --out does not say.")
+    ] = "png",
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", callback=written, help="The picture; by default beside the surface.")
     ] = None,
-    overwrite: Overwrite = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace any file; without it, only pictures drawn from these surfaces.")
+    ] = False,
 ) -> int:
     """Draw surfaces: lines, contours, heat maps, 3-D views."""
     log_of(parallel.alone())
     from lossgrid.cli.pictures import draw_files
-    from lossgrid.plot import FORMATS, KINDS, PictureOptions
+    from lossgrid.plot import FORMATS, KINDS, STYLES, options_of
 
     choose("--kind", kind, KINDS)
+    choose("--style", style, STYLES)
     choose("--format", format, FORMATS)
-    options = PictureOptions(
-        kind=kind, metric=metric, log=log, vmin=vmin, vmax=vmax, levels=levels, band=band, points=points
+    given = {
+        "levels": levels, "marks": mark, "size": size, "font": font, "font_size": font_size, "cmap": cmap, "elev": elev,
+        "azim": azim, "zoom": zoom,
+    }  # fmt: skip
+    options = options_of(
+        kind=kind, metric=metric, log=log, vmin=vmin, vmax=vmax, band=band, points=points, exact=exact, style=style,
+        marginals=marginals, colorbar=not no_colorbar, **{name: one for name, one in given.items() if one is not None},
+    )  # fmt: skip
+    pictures = draw_files(
+        file, options, labels=label or [], format=format, out=out, overwrite=overwrite, title=title, dpi=dpi
     )
-    for picture in draw_files(file, options, labels=label or [], format=format, out=out, overwrite=overwrite):
+    for picture in pictures:
         typer.echo(picture)
     return EXIT_COMPLETE
 

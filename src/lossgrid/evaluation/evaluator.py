@@ -148,6 +148,16 @@ class Evaluator:
         self.subject.plane.move(alpha, beta)
         return self._on_host(self.network, self.device, batches)[0], self._plainly_in_float32(batches)[0]
 
+    @torch.inference_mode()
+    def first_batches(self) -> Measured:
+        """Return the values at theta* on the first batch of each split, and the time of that pass, in s."""
+        self.subject.plane.restore()
+        self.device.wait()
+        began = time.perf_counter()
+        passing = self.recorded or Launched(self.network, self.measures, self.device)
+        values, errors = measure(self.network, self.batches, self.measures, passing, most=1).cpu().numpy()
+        return Measured(values, errors, time.perf_counter() - began)
+
     def _plainly_in_float32(self, most: int | None = None) -> tuple[Values, Values]:
         """Return values and errors at the present point by the plain network in float32, on ``most`` batches or all."""
         with arithmetic.in_float32():

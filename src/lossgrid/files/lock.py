@@ -37,24 +37,43 @@ def locked(path: Path) -> Iterator[None]:
         InputError: Another process holds it, the folder cannot be written, ``path`` is a broken link, the file has two
             names, or something else has the name of the lock.
     """
-    if path.is_symlink() and not path.exists():
-        raise InputError(f"--out: {path} is a link to {os.readlink(path)}, which does not exist; remove the link")  # noqa: PTH115
+    _refuse_broken_link(path)
     lock = lock_of(path)
     descriptor = _acquire(lock, path)
     try:
         with suppress(OSError):  # the folder cannot be listed
             remove_stale(lock.parent)
-        if path.is_file() and path.stat().st_nlink > 1:
-            raise InputError(
-                f"--out: {path} has {path.stat().st_nlink} names (hard links), through which two runs could write it "
-                "at once; copy it, or remove the other names"
-            )
+        _refuse_second_name(path)
         yield
     finally:
         # Removed while still held: a process that has opened this file sees that its name is gone, and tries again.
         if _is_at(descriptor, lock):
             lock.unlink(missing_ok=True)
         os.close(descriptor)
+
+
+def refuse_ambiguous(path: Path) -> None:
+    """Refuse a name that could not be locked, without locking it.
+
+    Raises:
+        InputError: ``path`` is a broken link, or the file has two names.
+    """
+    _refuse_broken_link(path)
+    _refuse_second_name(path)
+
+
+def _refuse_broken_link(path: Path) -> None:
+    if path.is_symlink() and not path.exists():
+        raise InputError(f"--out: {path} is a link to {os.readlink(path)}, which does not exist; remove the link")  # noqa: PTH115
+
+
+def _refuse_second_name(path: Path) -> None:
+    """Refuse hard links; under the lock, as a run that makes a file gives it two names for a moment."""
+    if path.is_file() and path.stat().st_nlink > 1:
+        raise InputError(
+            f"--out: {path} has {path.stat().st_nlink} names (hard links), through which two runs could write it "
+            "at once; copy it, or remove the other names"
+        )
 
 
 def lock_of(path: Path) -> Path:

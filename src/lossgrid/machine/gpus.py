@@ -35,6 +35,16 @@ def gpu_memory_left(device: torch.device) -> float:
     return float(torch.cuda.mem_get_info(device)[0] + kept)
 
 
+def gpu_memory_peak(device: torch.device) -> int:
+    """Return the most bytes of a GPU that PyTorch has kept in this process so far."""
+    return torch.cuda.max_memory_reserved(device)
+
+
+def is_for_gpus() -> bool:
+    """Return whether this PyTorch was built for GPUs, whether or not it sees one here."""
+    return torch.version.cuda is not None or torch.version.hip is not None
+
+
 def nvidia_devices(devices: Path = Path("/dev")) -> int:
     """Return how many NVIDIA GPUs this process may open, whether or not PyTorch can use them.
 

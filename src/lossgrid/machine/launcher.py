@@ -64,7 +64,7 @@ def detect(environment: Mapping[str, str] = os.environ) -> Launch | None:
 def end_of_job(environment: Mapping[str, str] = os.environ) -> float | None:
     """Return the UNIX time at which the batch system ends this job; None if it does not report it.
 
-    Newer versions of SLURM set it in the environment; for older ones the scripts in jobs/slurm/ query it.
+    Newer versions of SLURM set it in the environment; for older ones the files of lossgrid job query it.
     """
     told = environment.get("SLURM_JOB_END_TIME", "")
     return float(told) if told.isdigit() else None

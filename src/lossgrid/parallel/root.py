@@ -42,11 +42,11 @@ class Root:
         self._world, self._task, self._on_progress = world, task, on_progress
         self._outbox = Outbox(task.write, world.rank, world.size)
         self._plan, self._shares = plan, Shares(world.size)
-        self._given = 0  # points handed out
-        self._progress = Progress(total=plan.remaining, points=[0] * world.size, slowest=slowest)
+        self._given, self._left = 0, plan.remaining  # points handed out, and those that the plan knows it will
+        self._is_dry = False  # whether the plan had no point to give, and has been told no results since
+        self._progress = Progress(total=self._left, points=[0] * world.size, slowest=slowest)
         self._workers = {rank: Correspondence() for rank in range(world.size) if rank != world.root}
         self._starved: set[int] = set()  # ranks whose requests wait for results of other points
-        self._has_told = False  # whether the plan has got results since the starved ranks were last tried
         self._stopping = False
 
     def run(self) -> bool:
@@ -92,11 +92,11 @@ class Root:
         if not self._stopping and self._task.seconds_left() <= margin:
             self._stop()
         news = self._read_mail()
-        waiting = self._workers if self._plan.is_over else self._starved if self._has_told else ()
-        self._has_told = False
-        for rank in tuple(waiting):
+        for rank in tuple(self._workers if self._plan.is_over else () if self._is_dry else self._starved):
             self._answer(rank)
-        self._progress.total = self._given + self._plan.remaining
+            if self._is_dry:
+                break
+        self._progress.total = self._given + self._left
         self._on_progress(self._progress)
         return news
 
@@ -145,7 +145,7 @@ class Root:
         self._progress.slowest = max(self._progress.slowest, *seconds)
         self._shares.note(rank, seconds)
         self._plan.tell(results)
-        self._has_told = True
+        self._left, self._is_dry = self._plan.remaining, False
 
     def _stop(self) -> None:
         self._stopping = True
@@ -159,7 +159,7 @@ class Root:
             return
         share = None
         if not self._plan.is_over:
-            if self._plan.remaining <= self._shares.meanwhile(rank) and not worker.is_idle:
+            if self._left <= self._shares.meanwhile(rank) and not worker.is_idle:
                 return  # few points are left: they go to the rank that is idle first
             share = self._cut(rank)
             if share is None:
@@ -172,6 +172,9 @@ class Root:
 
     def _cut(self, rank: int) -> Work | None:
         """Return the next share for ``rank`` from the plan; None if the plan has no points yet."""
-        work = self._plan.ask(self._shares.size_for(rank, self._plan.remaining))
+        if self._is_dry:  # what it had for nobody, it has not for this rank
+            return None
+        work = self._plan.ask(self._shares.size_for(rank, self._left))
         self._given += 0 if work is None else len(work)
+        self._left, self._is_dry = self._plan.remaining, work is None
         return work

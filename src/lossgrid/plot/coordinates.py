@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.errors import InputError
-from lossgrid.plot.scale import power_of
+from lossgrid.plot.levels import power_of
 from lossgrid.surface import Surface
 from lossgrid.surface.grid import SAME_COORDINATE
 

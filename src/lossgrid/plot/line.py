@@ -16,10 +16,12 @@ from lossgrid.errors import InputError
 from lossgrid.plot.coordinates import DrawnAxis, are_alike, drawn_axis
 from lossgrid.plot.labels import ALPHA, plain, text_of, with_unit
 from lossgrid.plot.legend import BAND, LABEL, entry, named, with_band
+from lossgrid.plot.levels import power_of
+from lossgrid.plot.marks import Mark, draw_marks_of_line
 from lossgrid.plot.notes import notes_of, room_for, write_notes
 from lossgrid.plot.options import PictureOptions
 from lossgrid.plot.picture import Picture
-from lossgrid.plot.scale import FAR, Scale, ScaleOptions, choose_scale, power_of
+from lossgrid.plot.scale import FAR, Scale, ScaleOptions, choose_scale
 from lossgrid.plot.trace import Trace, few_of, mean_of, thinned, thinned_marks
 from lossgrid.surface import Quantity, Surface
 from lossgrid.surface.quantity import in_order
@@ -57,7 +59,7 @@ def draw_lines(
     pairs = zip(surfaces, labels, strict=True)
     traces = _by_label(surfaces, labels) if options.band else [Trace(label, (surface,)) for surface, label in pairs]
     panels = panels_of(surfaces, options.metric)
-    notes = notes_of(surfaces, labels, width=WIDTH)
+    notes = notes_of(surfaces, labels, width=options.size[0] if options.size else WIDTH)
     draw = _on_two_axes if len(traces) == 1 and len(panels) == 2 else _in_panels
     figure = draw(traces, panels, options, room_for(notes))
     write_notes(figure, notes, at_top=True)
@@ -114,13 +116,15 @@ def panels_of(surfaces: Sequence[Surface], metric: str | None) -> list[list[Quan
     return list(panels.values())
 
 
-def _on_two_axes(traces: Sequence[Trace], panels: list[list[Quantity]], options: ScaleOptions, room: float) -> Picture:
+def _on_two_axes(
+    traces: Sequence[Trace], panels: list[list[Quantity]], options: PictureOptions, room: float
+) -> Picture:
     """Draw the losses of one trace on the left axis and its accuracies on the right, in the colours of the axes."""
-    figure = _frame(LOSS_HEIGHT + 0.9, room)
+    figure = _frame(LOSS_HEIGHT + 0.9, room, options.size)
     left = figure.subplots()
     handles, texts = fill_two(left, traces, panels, options)
     left.grid(axis="y")
-    share_alpha([left], traces)
+    share_alpha([left], traces, options.marks)
     # Below the axes: inside them a legend would cover lines.
     handles, texts = with_band(handles, texts, traces)
     figure.legend(handles, texts, loc="outside lower center", ncols=math.ceil(len(texts) / 2), frameon=False)
@@ -143,15 +147,15 @@ def fill_two(
     return handles, texts
 
 
-def _in_panels(traces: Sequence[Trace], panels: list[list[Quantity]], options: ScaleOptions, room: float) -> Picture:
+def _in_panels(traces: Sequence[Trace], panels: list[list[Quantity]], options: PictureOptions, room: float) -> Picture:
     """Draw a panel for each kind of quantity; the first is the highest."""
     heights = [LOSS_HEIGHT, *[LOWER_HEIGHT] * (len(panels) - 1)]
-    figure = _frame(sum(heights) + 0.6, room)
+    figure = _frame(sum(heights) + 0.6, room, options.size)
     all_axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0].tolist()
     for axes, quantities in zip(all_axes, panels, strict=True):
         fill(axes, traces, quantities, options if axes is all_axes[0] else ScaleOptions())
         axes.grid(axis="y")
-    share_alpha(all_axes, traces)
+    share_alpha(all_axes, traces, options.marks)
     handles, texts = all_axes[0].get_legend_handles_labels()
     if len(handles) > 1 or any(trace.has_band for trace in traces):
         legend = all_axes[0].legend(*with_band(*named(handles, texts), traces), frameon=False)
@@ -159,10 +163,11 @@ def _in_panels(traces: Sequence[Trace], panels: list[list[Quantity]], options: S
     return figure
 
 
-def _frame(height: float, room: float) -> Picture:
-    """Return an empty figure with room for notes at its top; both heights in inches."""
-    figure = Picture(figsize=(WIDTH, height + room))
-    figure.set_layout_engine(ConstrainedLayoutEngine(rect=(0, 0, 1, height / (height + room))))
+def _frame(height: float, room: float, size: tuple[float, float] | None) -> Picture:
+    """Return an empty figure with room for notes at its top; heights, and the size if that is given, in inches."""
+    width, whole = size or (WIDTH, height + room)
+    figure = Picture(figsize=(width, whole))
+    figure.set_layout_engine(ConstrainedLayoutEngine(rect=(0, 0, 1, max(0.5, 1 - room / whole))))
     return figure
 
 
@@ -234,8 +239,8 @@ def _power(traces: Sequence[Trace]) -> int:
     return power_of(min(float(trace.alpha[0]) for trace in traces), max(float(trace.alpha[-1]) for trace in traces))
 
 
-def share_alpha(all_axes: Sequence[Axes], traces: Sequence[Trace]) -> None:
-    """Set the alpha range of all panels to that of the lines; draw a hairline at theta*."""
+def share_alpha(all_axes: Sequence[Axes], traces: Sequence[Trace], marks: Sequence[Mark] = ()) -> None:
+    """Set the alpha range of all panels to that of the lines; draw a hairline at theta*, and at the marks."""
     ends = np.array([min(trace.alpha[0] for trace in traces), max(trace.alpha[-1] for trace in traces)])
     alpha = drawn_axis(ends, ALPHA)
     first, last = alpha.limits
@@ -244,6 +249,7 @@ def share_alpha(all_axes: Sequence[Axes], traces: Sequence[Trace]) -> None:
     if alpha.holds_zero:
         for axes in all_axes:
             axes.axvline(0, color="0.6", linewidth=0.6, zorder=0)
+    draw_marks_of_line(all_axes[0], alpha, marks)
     all_axes[-1].set_xlabel(alpha.label)
 
 

@@ -12,7 +12,7 @@ from lossgrid.surface import Surface
 from lossgrid.surface.caveats import caveats_of
 from lossgrid.wording import one_line
 
-COLOUR = "#8C3B1A"  # red-brown
+COLOUR, GREY = "#8C3B1A", "0.45"  # red-brown; of remarks
 SIZE = 6.5  # points
 LINE, MARGIN = 0.125, 0.06  # inches
 CHARACTER = 0.049  # inches, mean width of a character
@@ -45,13 +45,18 @@ def room_for(notes: Sequence[str]) -> float:
     return LINE * len(notes) + 2 * MARGIN if notes else 0.0
 
 
-def write_notes(figure: Figure, notes: Sequence[str], *, at_top: bool) -> None:
-    """Write the notes at the top or the bottom of ``figure``, which must have :func:`room_for` them there."""
-    if not notes:
-        return
-    height = figure.get_figheight()
-    top = height - MARGIN if at_top else room_for(notes) - MARGIN
-    figure.text(
-        0.08 / figure.get_figwidth(), top / height, "\n".join(plain(note, len(note)) for note in notes),
-        fontsize=SIZE, color=COLOUR, ha="left", va="top", linespacing=1.2,
-    )  # fmt: skip
+def write_notes(figure: Figure, notes: Sequence[str], *, at_top: bool, remark: str = "") -> None:
+    """Write the notes, and in grey a remark below them, at the top or the bottom of ``figure``.
+
+    There must be :func:`room_for` all of them.
+    """
+    height, shown = figure.get_figheight(), [*notes, remark] if remark else list(notes)
+    top = height - MARGIN if at_top else room_for(shown) - MARGIN
+    for lines, colour in ((notes, COLOUR), ([remark], GREY)):
+        if not any(lines):
+            continue
+        figure.text(
+            0.08 / figure.get_figwidth(), top / height, "\n".join(plain(line, len(line)) for line in lines),
+            fontsize=SIZE, color=colour, ha="left", va="top", linespacing=1.2,
+        )  # fmt: skip
+        top -= LINE * len(lines)

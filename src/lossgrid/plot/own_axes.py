@@ -11,8 +11,9 @@ from lossgrid.errors import InputError
 from lossgrid.plot.labels import missing, plain
 from lossgrid.plot.legend import with_band
 from lossgrid.plot.line import fill, fill_two, panels_of, share_alpha
+from lossgrid.plot.look import look_of
 from lossgrid.plot.options import PictureOptions
-from lossgrid.plot.panels import add_bar, fill_panel, look_of, write_note
+from lossgrid.plot.panels import add_bar, fill_panel, write_note
 from lossgrid.plot.trace import Trace
 from lossgrid.surface import Surface
 from lossgrid.surface.caveats import caveats_of
@@ -72,7 +73,7 @@ def _line(axes: Axes, surface: Surface, options: PictureOptions) -> list[str]:
     else:
         fill(axes, traces, panels[0], options)
         handles, texts = axes.get_legend_handles_labels()
-    share_alpha([axes], traces)
+    share_alpha([axes], traces, options.marks)
     if len(texts) > 1:
         axes.legend(*with_band(handles, texts, traces), frameon=False)
     return [text] if (text := missing(surface, [one.name for group in panels for one in group])) else []
@@ -82,5 +83,6 @@ def _plane(axes: Any, surface: Surface, options: PictureOptions) -> list[str]:
     """Draw a plane with its colour bar; return remarks."""
     look = look_of([surface], options)
     mappable, remarks = fill_panel(axes, surface, look)
-    add_bar(axes.figure, [axes], mappable, look, [surface])
-    return remarks
+    if look.has_bar:
+        add_bar(axes.figure, [axes], mappable, look, [surface])
+    return [*remarks, remark] if (remark := look.remark([surface])) else remarks

@@ -4,30 +4,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.contour import ContourSet
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from lossgrid.plot.coordinates import are_alike, drawn_axis
-from lossgrid.plot.labels import ALPHA, BETA, TITLE, clipping, missing, plain, text_of, with_unit
+from lossgrid.plot.interpolation import denser, through
+from lossgrid.plot.labels import ALPHA, BETA, clipping, missing, plain, text_of, with_unit
+from lossgrid.plot.look import Look, look_of
+from lossgrid.plot.marginals import draw_marginals
+from lossgrid.plot.marks import draw_marks
 from lossgrid.plot.notes import notes_of, room_for, write_notes
 from lossgrid.plot.options import PictureOptions
 from lossgrid.plot.picture import Picture
 from lossgrid.plot.plane import draw_plane, mark_points, thinning
 from lossgrid.plot.relief import draw_relief
-from lossgrid.plot.scale import Scale, choose_scale
-from lossgrid.surface import Quantity, Surface
+from lossgrid.surface import Surface
 
 PANEL, BAR = 3.4, 1.5  # inches
+BAR_OFF, BAR_WIDE = 1.1, 0.14  # inches: from the right of the figure; width
+RELIEF, BARE = 0.88, 0.7  # height / width of the panel of a relief, with axes and without
+EDGE, LABELS = 0.15, 0.7  # inches, beside reliefs; of labels beside flat panels
+GAP = 0.035  # between panels, as a fraction of their width
 MOST_COLUMNS = 4
+THIN = 0.7  # points: contour lines in the style of the paper
+TITLE = 0.35  # inches above reliefs
+TITLE_ALONE = 64  # otherwise
 TITLE_OF_PANEL = 42  # characters of a panel's title if there are several panels
 
 
@@ -47,46 +55,20 @@ def draw_planes(
         title: Text above all panels.
     """
     look = look_of(surfaces, options)
-    notes = notes_of(surfaces, labels, width=PANEL * _columns(len(surfaces)) + BAR)
-    figure, panels = _frame(surfaces, look.kind, room_for(notes))
+    size = options.size or _size_of(surfaces, look)
+    notes, remark = notes_of(surfaces, labels, width=size[0]), look.remark(surfaces)
+    figure, panels = _frame(surfaces, look, size, room_for([*notes, remark] if remark else notes))
     mappable = ScalarMappable(look.scale.norm, look.colours)
     for axes, surface, label in zip(panels, surfaces, labels, strict=True):
         mappable, remarks = fill_panel(axes, surface, look)
-        axes.set_title(plain(label, TITLE_OF_PANEL if len(surfaces) > 1 else TITLE))
+        axes.set_title(plain(label, TITLE_OF_PANEL if len(surfaces) > 1 else TITLE_ALONE))
         write_note(axes, "\n".join(remarks))
         _drop_inner_labels(axes)
     figure.suptitle(plain(title))
-    add_bar(figure, panels, mappable, look, surfaces)
-    write_notes(figure, notes, at_top=False)
+    if look.has_bar:
+        add_bar(figure, panels, mappable, look, surfaces)
+    write_notes(figure, notes, at_top=False, remark=remark)
     return figure
-
-
-@dataclass(frozen=True)
-class Look:
-    """How all panels of a figure show their planes.
-
-    Attributes:
-        kind: The kind of picture, one of planes.
-        quantity: The quantity that is drawn.
-        scale: The scale of its values.
-        colours: The colours along the scale.
-        points: Whether computed points are marked.
-    """
-
-    kind: str
-    quantity: Quantity
-    scale: Scale
-    colours: Colormap
-    points: bool = False
-
-
-def look_of(surfaces: Sequence[Surface], options: PictureOptions) -> Look:
-    """Return the look of planes on one scale; ``options`` have a kind of planes."""
-    assert options.kind is not None
-    quantity = surfaces[0].quantity(options.metric)
-    values = np.concatenate([surface[quantity.name].ravel() for surface in surfaces])
-    scale = choose_scale(values, options, by_factors=quantity.varies == "by factors")
-    return Look(options.kind, quantity, scale, _colours(quantity, options.kind), options.points)
 
 
 def fill_panel(axes: Any, surface: Surface, look: Look) -> tuple[ScalarMappable, list[str]]:
@@ -94,13 +76,25 @@ def fill_panel(axes: Any, surface: Surface, look: Look) -> tuple[ScalarMappable,
     kind, name = look.kind, look.quantity.name
     names = (r"$\alpha$", r"$\beta$") if kind == "surface" else (ALPHA, BETA)
     alpha, beta = drawn_axis(surface.alpha, names[0]), drawn_axis(np.asarray(surface.beta), names[1])
+    values, remarks = surface[name], [missing(surface, [name])]
+    places = alpha, beta
+    if (parts := look.parts(surface)) > 1:
+        by_factors = look.quantity.varies == "by factors"
+        values = through(alpha.coordinates, beta.coordinates, values, parts, by_factors=by_factors)
+        alpha, beta = (replace(axis, coordinates=denser(axis.coordinates, parts)) for axis in (alpha, beta))
+    options = look.options
+    drawing: dict[str, Any] = {"scale": look.scale, "colours": look.colours}
     if kind == "surface":
-        mappable = draw_relief(axes, alpha, beta, surface[name], scale=look.scale, colours=look.colours)
+        mappable = draw_relief(axes, alpha, beta, values, **drawing, camera=options.camera, bare=look.is_paper)
     else:
-        mappable = draw_plane(axes, alpha, beta, surface[name], kind=kind, scale=look.scale, colours=look.colours)
-        if look.points:
-            mark_points(axes, alpha, beta, surface.computed)
-    remarks = [missing(surface, [name]), thinning(surface) if kind in ("contour", "contourf") else ""]
+        width = THIN if look.is_paper else 1.0
+        mappable = draw_plane(axes, alpha, beta, values, kind=kind, **drawing, width=width)
+        if options.points:
+            mark_points(axes, *places, surface.computed)
+        draw_marks(axes, *places, options.marks, on_white=kind == "contour")
+        if options.marginals:
+            draw_marginals(axes, *places, surface[name], scale=look.scale)
+        remarks += [thinning(surface)] if kind != "heat" else []
     return mappable, [text for text in remarks if text]
 
 
@@ -109,24 +103,47 @@ def _columns(count: int) -> int:
     return math.ceil(count / math.ceil(count / MOST_COLUMNS))
 
 
-def _frame(surfaces: Sequence[Surface], kind: str, room: float) -> tuple[Picture, list[Any]]:
-    """Return an empty figure with room for notes below, and its panels, one per surface; equal axes are shared."""
+def _size_of(surfaces: Sequence[Surface], look: Look) -> tuple[float, float]:
+    """Return width and height of the panels with titles and colour bar, in inches."""
+    columns, rows = _columns(len(surfaces)), math.ceil(len(surfaces) / _columns(len(surfaces)))
+    bar = BAR * look.has_bar
+    if look.kind == "surface":
+        height = PANEL * (BARE if look.is_paper else RELIEF)
+        return PANEL * columns + bar + 2 * EDGE, height * rows + TITLE + EDGE
+    margins = 0.4 * look.options.marginals * PANEL
+    height = PANEL * (_aspect(surfaces) or 0.8) + 0.4 + margins
+    return (PANEL + margins) * columns + (bar or LABELS), height * rows + 0.2
+
+
+def _frame(
+    surfaces: Sequence[Surface], look: Look, size: tuple[float, float], room: float
+) -> tuple[Picture, list[Any]]:
+    """Return an empty figure with room for notes below, and its panels, one per surface; equal axes are shared.
+
+    A ``size`` that the user gave is that of the whole figure.
+    """
     count = len(surfaces)
     columns = _columns(count)
     rows = math.ceil(count / columns)
-    solid = kind == "surface"
+    solid = look.kind == "surface"
     aspect = _aspect(surfaces)
-    height = PANEL * rows * (0.9 if solid else aspect or 0.8) + 0.8
-    figure = Picture(figsize=(PANEL * columns + BAR, height + room))
-    share = room / (height + room)
+    width, height = size if look.options.size else (size[0], size[1] + room)
+    figure = Picture(figsize=(width, height))
+    share = min(room / height, 0.5)
     if solid:
         # No layout engine in 3-D: before matplotlib 3.11 it reserves the whole figure for the axes' decorations.
-        sides = figure.subplotpars
-        figure.subplots_adjust(bottom=share + sides.bottom * (1 - share), top=share + sides.top * (1 - share))
+        right = 1 - (BAR if look.has_bar else EDGE) / width
+        below = (RELIEF - BARE) * PANEL * look.is_paper / height  # the box has no floor
+        figure.subplots_adjust(
+            left=EDGE / width, right=right, wspace=0, hspace=TITLE / height, bottom=share + EDGE / height - below,
+            top=1 - TITLE / height,
+        )  # fmt: skip
     else:
         figure.set_layout_engine(
-            ConstrainedLayoutEngine(compress=True, h_pad=0.07, hspace=0.02, rect=(0, share, 1, 1 - share))
-        )
+            ConstrainedLayoutEngine(
+                compress=True, h_pad=0.07, hspace=0.02, wspace=GAP, rect=(0, share, 1, 1 - share)
+            )
+        )  # fmt: skip
     panels = figure.subplots(
         rows, columns, squeeze=False,
         sharex=not solid and rows * columns == count and _agree([surface.alpha for surface in surfaces]),
@@ -141,9 +158,12 @@ def _frame(surfaces: Sequence[Surface], kind: str, room: float) -> tuple[Picture
 def add_bar(figure: Any, panels: list[Any], mappable: ScalarMappable, look: Look, surfaces: Sequence[Surface]) -> None:
     """Add the colour bar beside the panels, with ticks at round values, and label it."""
     scale, quantity = look.scale, look.quantity
-    options: dict[str, Any] = {"ax": panels, "pad": 0.02, "aspect": 22 * math.ceil(len(panels) / MOST_COLUMNS)}
-    if look.kind == "surface":
-        options |= {"shrink": 0.6, "pad": 0.08}
+    if look.kind == "surface" and isinstance(figure, Picture):  # to the right of all panels, which keep their places
+        width = figure.get_figwidth()
+        options: dict[str, Any] = {"cax": figure.add_axes((1 - BAR_OFF / width, 0.25, BAR_WIDE / width, 0.5))}
+    else:
+        options = {"ax": panels, "pad": 0.02, "aspect": 22 * math.ceil(len(panels) / MOST_COLUMNS)}
+        options |= {"shrink": 0.6, "pad": 0.1} if look.kind == "surface" else {}
     if not isinstance(mappable, ContourSet):  # a ContourSet has its own
         options["extend"] = scale.extend
     bar = figure.colorbar(mappable, spacing="proportional", **options)
@@ -172,20 +192,18 @@ def _agree(coordinates: Sequence[npt.NDArray[np.float64]]) -> bool:
     return all(are_alike(coordinates[0], one) for one in coordinates)
 
 
-def _colours(quantity: Quantity, kind: str) -> Colormap:
-    """Return viridis, dark at good values; for lines on white without its pale end."""
-    good_is_high = quantity.better == "higher"
-    share = np.linspace(0, 0.87 if kind == "contour" else 1, 256)
-    return ListedColormap(matplotlib.colormaps["viridis"](share[::-1] if good_is_high else share))
-
-
 def _drop_inner_labels(axes: Any) -> None:
     """Remove the labels of shared axes that are not at the edge; matplotlib removes their tick labels only."""
     spec = axes.get_subplotspec()
-    if len(axes.get_shared_y_axes().get_siblings(axes)) > 1 and not spec.is_first_col():
+    if _is_shared(axes, axes.get_shared_y_axes()) and not spec.is_first_col():
         axes.set_ylabel("")
-    if len(axes.get_shared_x_axes().get_siblings(axes)) > 1 and not spec.is_last_row():
+    if _is_shared(axes, axes.get_shared_x_axes()) and not spec.is_last_row():
         axes.set_xlabel("")
+
+
+def _is_shared(axes: Any, group: Any) -> bool:
+    """Return whether another panel shares an axis; marginal lines, which do too, are no panels."""
+    return any(other is not axes and other.get_subplotspec() is not None for other in group.get_siblings(axes))
 
 
 def write_note(axes: Any, text: str) -> None:
@@ -194,5 +212,5 @@ def write_note(axes: Any, text: str) -> None:
         solid = hasattr(axes, "text2D")
         write = axes.text2D if solid else axes.text
         box = {"boxstyle": "round,pad=0.3", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
-        x, side = (0.0, "left") if solid else (0.98, "right")
-        write(x, 0.02, text, transform=axes.transAxes, ha=side, va="bottom", fontsize=6.5, color="0.3", bbox=box)
+        (x, y), (side, end) = ((0.0, 0.97), ("left", "top")) if solid else ((0.98, 0.02), ("right", "bottom"))
+        write(x, y, text, transform=axes.transAxes, ha=side, va=end, fontsize=6.5, color="0.3", bbox=box)

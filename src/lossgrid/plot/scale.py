@@ -9,27 +9,17 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from matplotlib.colors import Normalize
-from matplotlib.ticker import MaxNLocator
 
 from lossgrid.errors import InputError
+from lossgrid.plot.levels import MOST_LEVELS, Levels, power_of, round_values, steps_evenly
 from lossgrid.surface.quantity import LOG_FROM
 
 LOG_NEVER_CLIPPED = 6.0  # decades that a logarithmic scale always shows
 MOST_EXPONENT = 308  # of a float64
 SMALLEST, LARGEST = 5e-324, float(np.finfo(np.float64).max)
-PLAIN = 100  # largest power of ten, up and down, of numbers that matplotlib draws safely
-LEAST_POWER = -300  # smallest power of ten with the full precision of float64
 FAR = 1e6  # times the range of the scale: values further off are moved to there, so that nothing overflows
-LEVELS = 12
-MOST_LEVELS = 200
+LEVELS = 16
 TICKS = 9
-SERIES: tuple[tuple[tuple[float, ...], int], ...] = (  # mantissas and the step of the exponent, dense to sparse
-    ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), 1),
-    ((1, 1.5, 2, 3, 5, 7), 1),
-    ((1, 2, 5), 1),
-    ((1, 3), 1),
-    *(((1,), step) for step in (1, 2, 5, 10, 50, 100, 1000)),
-)
 
 
 @dataclass(frozen=True)
@@ -40,13 +30,13 @@ class ScaleOptions:
         log: Whether the scale is logarithmic; None for logarithmic if losses differ by more than 30 times.
         vmin: Lowest value, in the unit of the quantity (accuracies are fractions).
         vmax: Highest value; None for one that leaves the centre readable.
-        levels: Approximate number of contours.
+        levels: Approximate number of contours, or their values; values are the limits too, where these are not given.
     """
 
     log: bool | None = None
     vmin: float | None = None
     vmax: float | None = None
-    levels: int | None = None
+    levels: Levels | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("vmin", self.vmin), ("vmax", self.vmax)):
@@ -56,10 +46,18 @@ class ScaleOptions:
             raise InputError(f"--vmin must be below --vmax, got {self.vmin:g} and {self.vmax:g}")
         if self.log and any(value is not None and value <= 0 for value in (self.vmin, self.vmax)):
             raise InputError("--vmin and --vmax must be positive on a logarithmic scale; use --linear")
-        if self.levels is not None and self.levels < 1:
+        if self.log and self.values and self.values[0] <= 0:
+            raise InputError("--levels must be positive on a logarithmic scale; use --linear")
+        if isinstance(self.levels, int) and self.levels < 1:
             raise InputError(f"--levels must be at least 1, got {self.levels}")
-        if self.levels is not None and self.levels > MOST_LEVELS:
-            raise InputError(f"--levels must be at most {MOST_LEVELS}, which are closer than lines, got {self.levels}")
+        count = self.levels if isinstance(self.levels, int) else len(self.values)
+        if count > MOST_LEVELS:
+            raise InputError(f"--levels must be at most {MOST_LEVELS}, which are closer than lines, got {count}")
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The values of the contours; empty where only their number is given."""
+        return self.levels if isinstance(self.levels, tuple) else ()
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ class Scale:
         high: Highest value shown.
         below: Whether some values are lower than ``low``.
         above: Whether some values are higher than ``high``.
-        levels: Round values from ``low`` to ``high``, shape ``(n_levels,)``, float64.
+        levels: Round values from ``low`` to ``high``, or those of the user, shape ``(n_levels,)``, float64.
     """
 
     log: bool
@@ -155,13 +153,6 @@ class Scale:
         return f"${power}$" if factor == "1" else rf"${factor}\times{power}$"
 
 
-def power_of(low: float, high: float) -> int:
-    """Return the power of ten by which numbers from ``low`` to ``high`` are divided for drawing; mostly 0."""
-    most = max(abs(low), abs(high))
-    power = math.floor(math.log10(most)) if most else 0
-    return int(max(power, LEAST_POWER)) if abs(power) > PLAIN else 0
-
-
 def choose_scale(values: npt.NDArray[np.float64], options: ScaleOptions, *, by_factors: bool) -> Scale:
     """Return a scale on which the neighbourhood of the lowest values is readable.
 
@@ -177,20 +168,25 @@ def choose_scale(values: npt.NDArray[np.float64], options: ScaleOptions, *, by_f
     if not finite.size:
         finite = np.array([1.0, 2.0])  # a blank picture needs some scale
     least, most = float(finite.min()), float(finite.max())
-    low = least if options.vmin is None else options.vmin
-    high = most if options.vmax is None else options.vmax
+    by_levels = options.values
+    low = min([least, *by_levels]) if options.vmin is None else options.vmin
+    high = max(by_levels, default=most) if options.vmax is None else options.vmax
     if (low > high) or (low == high and (options.vmin, options.vmax) != (None, None)):
         raise InputError(f"--vmin and --vmax leave nothing of the values, which are {least:g} to {most:g}")
-    log = by_factors and low > 0 and high > LOG_FROM * low if options.log is None else options.log
+    log = by_factors and low > 0 and high > LOG_FROM * low and not steps_evenly(by_levels)
+    log = log if options.log is None else options.log
     if log and low <= 0:
         if not (finite > 0).any():
             raise InputError(f"a logarithmic scale needs positive values, the highest is {most:g}; use --linear")
         low = float(finite[finite > 0].min())
-    if by_factors and options.vmax is None:
+    if by_factors and options.vmax is None and not by_levels:
         high = min(high, _reach(finite, low, log=log))
     if math.isclose(low, high, rel_tol=1e-9):  # all equal
         low, high = _widened(low, high, log=log)
-    levels = round_values(low, high, options.levels or LEVELS, log=log)
+    levels = np.array([value for value in by_levels if low <= value <= high])
+    if not levels.size:
+        count = options.levels if isinstance(options.levels, int) else LEVELS
+        levels = round_values(low, high, count, log=log)
     return Scale(log=log, low=low, high=high, below=least < low, above=most > high, levels=levels)
 
 
@@ -214,24 +210,3 @@ def _reach(finite: npt.NDArray[np.float64], low: float, *, log: bool) -> float:
         reach = max(low + 8 * (quantile - low), low * LOG_FROM)
     rounded = float(f"{reach:.2g}")
     return rounded if rounded > low else math.inf
-
-
-def round_values(low: float, high: float, count: int, *, log: bool) -> npt.NDArray[np.float64]:
-    """Return about ``count`` round values, never more, between ``low`` and ``high``, shape ``(n,)``, float64."""
-    inside = np.array([])
-    if log and high > 5 * low:
-        exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-        for mantissas, step in SERIES:
-            series = np.array([float(f"{m}e{e}") for e in exponents if e % step == 0 for m in mantissas])
-            inside = series[(series >= low) & (series <= high)]
-            if len(inside) <= count:
-                break
-    else:
-        unit = 10.0 ** power_of(low, high)
-        locator = MaxNLocator(nbins=count, steps=[1, 2, 2.5, 5, 10])
-        with np.errstate(over="ignore"):
-            series = np.asarray(locator.tick_values(low / unit, high / unit)) * unit
-        inside = np.unique(series[(series >= low) & (series <= high)])[:count]  # subnormal numbers may coincide
-    if inside.size:
-        return inside
-    return np.array([math.sqrt(low) * math.sqrt(high) if log else low / 2 + high / 2])

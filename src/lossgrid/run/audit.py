@@ -135,7 +135,7 @@ def audit(config: RunConfig, evaluator: Evaluator, world: World) -> None:
     surface = on_root(world, lambda: store.read(config.out))
     quantities = evaluator.quantities
     spent = float(np.nansum(surface.seconds)) / world.size
-    cost = 2.0 * float(np.nanmedian(surface.seconds))  # s for a point of the plain network, estimated
+    cost = 2.0 * float(np.nanmedian(surface.seconds[surface.computed]))  # s for a point of the plain network, estimated
     affordable = max(LEAST_SECONDS, FRACTION_OF_RUN * spent) / max(cost, 1e-9)  # points
     count = max(1, min(MOST_POINTS, int(affordable)))
     points = _shuffled_points(surface, config, config.seed + 1)[world.rank :: world.size][:count]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from lossgrid import store
 from lossgrid.errors import InputError
-from lossgrid.files import locked
+from lossgrid.files import in_use, locked, refuse_ambiguous
 from lossgrid.origin import refuse_unknown_origin
 from lossgrid.parallel import World, collective, on_root
 from lossgrid.run.provenance import refuse_other_contents, settings_to_resume
@@ -87,7 +87,37 @@ def claimed(config: RunConfig, world: World) -> Iterator[Claim]:
         yield Claim(config, world, old)
 
 
+@collective
+def looked_at(config: RunConfig, world: World) -> Claim:
+    """Return the claim of the output as it is now; nothing is locked or written.
+
+    Raises:
+        InputError: As :func:`claimed`.
+    """
+
+    def look() -> tuple[RunConfig, Surface | None]:
+        _refuse_place(config)
+        refuse_ambiguous(config.out)
+        if in_use(config.out):
+            raise InputError(f"--out: {config.out} is in use by a run; wait for it or choose another file")
+        return _read(config)
+
+    config, old = on_root(world, look)
+    return Claim(config, world, old)
+
+
 def _lock_and_read(config: RunConfig, locks: ExitStack) -> tuple[RunConfig, Surface | None]:
+    _refuse_place(config)
+    locks.enter_context(locked(config.out))
+    return _read(config)
+
+
+def _refuse_place(config: RunConfig) -> None:
+    """Refuse an output that cannot be written where it is to be.
+
+    Raises:
+        InputError: Its folder does not exist or cannot be written, or has too little space.
+    """
     path = config.out
     if path.is_dir():
         raise InputError(f"--out: {path} is a folder; give a file such as {path / 'surface.h5'}")
@@ -97,7 +127,15 @@ def _lock_and_read(config: RunConfig, locks: ExitStack) -> tuple[RunConfig, Surf
         raise InputError(f"--out: folder {path.parent} cannot be written; choose another place")
     if config.overwrite or not path.exists():
         store.refuse_too_large(path, len(config.grid), (2 + len(config.metric)) * len(config.splits))
-    locks.enter_context(locked(path))
+
+
+def _read(config: RunConfig) -> tuple[RunConfig, Surface | None]:
+    """Return the settings and the surface that the run would resume; None for a new file.
+
+    Raises:
+        InputError: The file is no surface, or of another run, or cannot be written.
+    """
+    path = config.out
     if not path.exists():
         return config, None
     # Even with --overwrite the file must be a surface: no other file is ever overwritten.

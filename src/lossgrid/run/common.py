@@ -2,7 +2,7 @@
 
 It may be any object that can be pickled. Its tensors go into memory that all ranks of the node map, and become views of
 it; all else is copied. A rank that changes such a tensor changes it for itself alone. Nodes do not send each other
-anything: each reads its files, and the ranks compare digests (:func:`lossgrid.run.path.same_everywhere`).
+anything: each reads its files, and the ranks compare digests (:func:`lossgrid.run.preparation.same_everywhere`).
 """
 
 from __future__ import annotations

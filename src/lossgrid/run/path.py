@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 
-from lossgrid import directions
-from lossgrid.data.digest import digest
-from lossgrid.errors import RankError
 from lossgrid.evaluation import Evaluator, Measured, arithmetic, with_fewer
 from lossgrid.machine.allocator import freed_memory_kept
-from lossgrid.parallel import World, broadcast, collective, collectively, gather, on_root
+from lossgrid.parallel import World, collective, collectively, gather, on_root
 from lossgrid.run.audit import audit, refuse_other_function
-from lossgrid.run.axes import Axes, make_axes, save_directions
+from lossgrid.run.axes import Axes, save_directions
 from lossgrid.run.book import Book
 from lossgrid.run.budget import Budget
 from lossgrid.run.centre import warn_of_guessing, warn_of_missing_centre, warning_about_weights
 from lossgrid.run.claim import claimed
 from lossgrid.run.equipment import take_equipment
-from lossgrid.run.preparation import make_evaluator, with_data_for
+from lossgrid.run.preparation import prepare
 from lossgrid.run.provenance import describe
 from lossgrid.run.recipe import choose_recipe
 from lossgrid.run.rounding import measure_rounding, refuse_rounding
-from lossgrid.run.sharing import Report, share
+from lossgrid.run.sharing import Look, Report, share
 from lossgrid.run.study import Study, load_study
 from lossgrid.settings import RunConfig
-from lossgrid.surface.origin import Digests
 from lossgrid.surface.summary import lines_of_centre
 
 log = logging.getLogger(__name__)
@@ -40,6 +36,7 @@ def run(
     *,
     load: Callable[[RunConfig, World], Study] = load_study,
     progress: bool | None = None,
+    look: Look = lambda _: None,
 ) -> bool:
     """Compute the pending points of the surface that ``config`` describes; return whether it is complete.
 
@@ -51,6 +48,7 @@ def run(
         budget: The time limit, and whether this rank got a stop signal.
         load: Loads the network and the data; all ranks call it.
         progress: Whether root displays a bar; see :class:`lossgrid.progress.ProgressDisplay`.
+        look: Called often on root while points are computed; see :func:`lossgrid.run.sharing.share`.
 
     Raises:
         InputError: The input is wrong; no file has been changed.
@@ -59,41 +57,31 @@ def run(
     with arithmetic.restored(), claimed(config, world) as claim:
         config, old = claim.config, claim.old
         equipment = take_equipment(config, world)
-        device = equipment.device
         if budget.is_spent(world):
             return False
-        study = load(config, world)
-        axes = make_axes(study.source, study.model, study.splits, world, axes=len(config.grid.shape), moves=study.moves)
-        arithmetic.set_to(arithmetic.wanted(config.precision))  # again: users' modules may have changed it at import
-        own = collectively(world, lambda: digests_of(study, axes))  # it reads samples of a Dataset
-        digests = same_everywhere(world, own)
-        claim.refuse_other_contents(digests, device.type)
-        study = with_data_for(device, study, world)
-        evaluator, fit = collectively(
-            world,
-            lambda: make_evaluator(config, study, axes, device, share=equipment.sharers, recorded=claim.recipe),
-        )
-        study = study.without_samples()  # the evaluator has them
+        prepared = prepare(claim, equipment, load=load)
         with freed_memory_kept():
             recipe, evaluator = choose_recipe(
-                config, evaluator, claim.recipe, world,
+                config, prepared.evaluator, claim.recipe, world,
                 points=int(claim.pending.sum()), seconds_left=budget.seconds_left,
             )  # fmt: skip
             collectively(world, lambda: arithmetic.refuse_other_arithmetic(config.precision))
-            origin = describe(config, study, digests, equipment, recipe, world, by_batch=fit.by_batch)
-            origin = replace(origin, moved=axes.moved(evaluator.subject.plane.names))
-            steady = all(gather(world, fit.deterministic))  # values of a noisy network cannot be found again
+            origin = describe(
+                config, prepared.study, prepared.digests, equipment, recipe, world, by_batch=prepared.fit.by_batch
+            )
+            origin = replace(origin, moved=prepared.axes.moved(evaluator.subject.plane.names))
+            steady = all(gather(world, prepared.fit.deterministic))  # values of a noisy network cannot be found again
             if old is not None and steady:
                 refuse_other_function(old, config, evaluator, origin, world)
             if claim.pending.any():
                 refuse_rounding(config, evaluator, world)
-            on_root(world, lambda: announce(config, study, axes))
-            axes = axes.without_numbers()  # the plane of the evaluator has them
+            on_root(world, lambda: announce(config, prepared.study, prepared.axes))
+            prepared = prepared.without_numbers()
             book = Book.create_or_resume(claim, evaluator.quantities, origin)
             few = with_fewer(evaluator, config.samples, book.digest) if config.samples else None
             complete = share(
-                book, evaluator, budget, reporter(config, study, evaluator),
-                few=few, samples=evaluator.most_samples, progress=progress,
+                book, evaluator, budget, reporter(config, prepared.study, evaluator),
+                few=few, samples=evaluator.most_samples, progress=progress, look=look,
             )  # fmt: skip
             rounding = None
             if complete and not claim.is_complete:
@@ -102,32 +90,6 @@ def run(
                 complete, rounding = measure_rounding(config, evaluator, world, budget.seconds_left)
             book.close(complete, rounding, budget, evaluator.subject.why_not_finite)
     return complete
-
-
-def digests_of(study: Study, axes: Axes) -> Digests:
-    """Return the digests of network, directions and data, for resuming; the network must be at theta*."""
-    delta, eta = axes.digests
-    data = {name: study.digest_of(name) for name in study.splits}
-    return Digests(theta=digest(directions.states(study.model)), delta=delta, eta=eta, data=data)
-
-
-@collective
-def same_everywhere(world: World, digests: Digests) -> Digests:
-    """Return ``digests`` after checking that all ranks have the same network, directions and data, to the bit.
-
-    Raises:
-        RankError: The digests of a rank differ from those of root.
-    """
-    expected = broadcast(world, digests)
-
-    def compare() -> None:
-        names = (one.name for one in fields(expected))
-        different = [name for name in names if getattr(digests, name) != getattr(expected, name)]
-        if different:
-            raise RankError(f"{', '.join(different)} differ from those of rank 0: does every node see the same files?")
-
-    collectively(world, compare)
-    return digests
 
 
 def announce(config: RunConfig, study: Study, axes: Axes) -> None:

@@ -3,22 +3,117 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
 
-from lossgrid import data
+from lossgrid import data, directions
+from lossgrid.data.digest import digest
 from lossgrid.errors import InputError, RankError
-from lossgrid.evaluation import FEW, Device, Evaluator, Fit, Forward, Subject, twin_of, usual_batch, wants_channels_last
-from lossgrid.parallel import World, collective, shares_memory
-from lossgrid.run.axes import Axes
+from lossgrid.evaluation import (
+    FEW,
+    Device,
+    Evaluator,
+    Fit,
+    Forward,
+    Subject,
+    arithmetic,
+    twin_of,
+    usual_batch,
+    wants_channels_last,
+)
+from lossgrid.parallel import World, broadcast, collective, collectively, shares_memory
+from lossgrid.run.axes import Axes, make_axes
+from lossgrid.run.claim import Claim
 from lossgrid.run.common import made_once
+from lossgrid.run.equipment import Equipment
 from lossgrid.run.study import Study
 from lossgrid.settings import RunConfig
+from lossgrid.surface.origin import Digests
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a rank has when it can evaluate points.
+
+    Attributes:
+        study: Network, data and losses.
+        axes: The directions.
+        digests: Those of network, directions and data, equal on all ranks.
+        evaluator: The evaluator, with the variant ``plain``.
+        fit: The result of its trial.
+    """
+
+    study: Study
+    axes: Axes
+    digests: Digests
+    evaluator: Evaluator
+    fit: Fit
+
+    def without_numbers(self) -> Prepared:
+        """Return the same without samples and directions: the evaluator has them on its device."""
+        return replace(self, study=self.study.without_samples(), axes=self.axes.without_numbers())
+
+
+@collective
+def prepare(
+    claim: Claim, equipment: Equipment, *, load: Callable[[RunConfig, World], Study], device_type: str | None = None
+) -> Prepared:
+    """Load network and data, make the directions and the evaluator, and refuse a file of another run.
+
+    Args:
+        claim: The settings, the ranks and the surface to resume.
+        equipment: The device of this rank.
+        load: Loads the network and the data; all ranks call it.
+        device_type: The type of device that the run is for; None for that of ``equipment``.
+
+    Raises:
+        InputError: The input is wrong, or the file is of another run.
+        RankError: Some ranks failed.
+    """
+    config, world, device = claim.config, claim.world, equipment.device
+    study = load(config, world)
+    axes = make_axes(study.source, study.model, study.splits, world, axes=len(config.grid.shape), moves=study.moves)
+    arithmetic.set_to(arithmetic.wanted(config.precision))  # again: users' modules may have changed it at import
+    own = collectively(world, lambda: digests_of(study, axes))  # it reads samples of a Dataset
+    digests = same_everywhere(world, own)
+    claim.refuse_other_contents(digests, device_type or device.type)
+    study = with_data_for(device, study, world)
+    evaluator, fit = collectively(
+        world,
+        lambda: make_evaluator(config, study, axes, device, share=equipment.sharers, recorded=claim.recipe),
+    )
+    return Prepared(study, axes, digests, evaluator, fit)
+
+
+def digests_of(study: Study, axes: Axes) -> Digests:
+    """Return the digests of network, directions and data, for resuming; the network must be at theta*."""
+    delta, eta = axes.digests
+    splits = {name: study.digest_of(name) for name in study.splits}
+    return Digests(theta=digest(directions.states(study.model)), delta=delta, eta=eta, data=splits)
+
+
+@collective
+def same_everywhere(world: World, digests: Digests) -> Digests:
+    """Return ``digests`` after checking that all ranks have the same network, directions and data, to the bit.
+
+    Raises:
+        RankError: The digests of a rank differ from those of root.
+    """
+    expected = broadcast(world, digests)
+
+    def compare() -> None:
+        names = (one.name for one in fields(expected))
+        different = [name for name in names if getattr(digests, name) != getattr(expected, name)]
+        if different:
+            raise RankError(f"{', '.join(different)} differ from those of rank 0: does every node see the same files?")
+
+    collectively(world, compare)
+    return digests
 
 
 @collective

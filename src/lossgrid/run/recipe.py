@@ -87,24 +87,15 @@ def choose_recipe(
     asked = by_hand(config) if recorded is None else recorded
     if points == 0 and recorded is not None:
         return run_as_recorded(Recipe(**recorded), evaluator, world)
-    usual = min(gather(world, evaluator.batch_size))  # less than usual where the GPU of a rank is small
-    evaluator = evaluator.with_batches_of(asked.get("batch_size") or even_batches(evaluator.most_samples, usual))
     variant = asked.get("variant")
-    evaluator = use_first_possible(evaluator, world, None if variant == "compiled" else variant)
+    evaluator = untuned(evaluator, world, asked)
     why: list[str] = []
     if recorded is None:
         evaluator, why = tune(evaluator, world, asked, points=points, seconds_left=seconds_left)
     if variant == "compiled":
         tried = try_on_all_ranks(world, lambda: evaluator.with_variant("compiled"))
         evaluator = require(world, "--variant compiled", tried)
-    if asked.get("cuda_graphs", evaluator.device.type == "cuda"):
-        tried = try_on_all_ranks(world, evaluator.with_graphs)
-        if "cuda_graphs" in asked:
-            evaluator = require(world, "--cuda-graphs yes", tried)
-        elif isinstance(tried, Refusal):
-            report("no CUDA graphs", tried)
-        else:
-            evaluator = tried
+    evaluator = recorded_as_asked(evaluator, world, asked)
     network, captured = evaluator.network, evaluator.recorded is not None
     about = [network.about or "the network as it is", f"batches of {evaluator.batch_size}"]
     about += ["CUDA graphs"] if captured else []
@@ -112,6 +103,41 @@ def choose_recipe(
     text = f"{', '.join(about)}" + (f" ({'; '.join(why)})" if why else "")
     log.info("variant %s: %s", network.variant, text)
     return Recipe(network.variant, evaluator.batch_size, captured, text), evaluator
+
+
+@collective
+def untuned(evaluator: Evaluator, world: World, asked: Mapping[str, Any]) -> Evaluator:
+    """Return an evaluator with what ``asked`` prescribes, and where it is silent what needs no measurement.
+
+    Its arguments are equal on all ranks. It is not compiled and has no CUDA graphs.
+
+    Raises:
+        InputError: A choice of the user or of the file is impossible.
+    """
+    usual = min(gather(world, evaluator.batch_size))  # less than usual where the GPU of a rank is small
+    evaluator = evaluator.with_batches_of(asked.get("batch_size") or even_batches(evaluator.most_samples, usual))
+    variant = asked.get("variant")
+    return use_first_possible(evaluator, world, None if variant == "compiled" else variant)
+
+
+@collective
+def recorded_as_asked(evaluator: Evaluator, world: World, asked: Mapping[str, Any]) -> Evaluator:
+    """Return an evaluator with CUDA graphs, where ``asked`` has them or is silent and they are possible.
+
+    Its arguments are equal on all ranks.
+
+    Raises:
+        InputError: They are asked for and impossible.
+    """
+    if not asked.get("cuda_graphs", evaluator.device.type == "cuda"):
+        return evaluator
+    tried = try_on_all_ranks(world, evaluator.with_graphs)
+    if "cuda_graphs" in asked:
+        return require(world, "--cuda-graphs yes", tried)
+    if isinstance(tried, Refusal):
+        report("no CUDA graphs", tried)
+        return evaluator
+    return tried
 
 
 @collective

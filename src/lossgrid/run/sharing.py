@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -15,11 +17,15 @@ from lossgrid.parallel import Progress, Task, collective, coordinate
 from lossgrid.progress import ProgressDisplay
 from lossgrid.run.book import Book
 from lossgrid.run.budget import Budget
-from lossgrid.sampling import Everything, Refine, Tolerance
-from lossgrid.surface import Grid, Results, Work
+from lossgrid.sampling import ROUNDS, Everything, Refine, Tolerance, completed
+from lossgrid.surface import Grid, Results, Surface, Work
+
+log = logging.getLogger(__name__)
 
 Array = npt.NDArray[np.float64]
 Report = Callable[[Measured], None]
+Predict = Callable[[Surface], Surface | None]  # returns a surface under way as its plan predicts it; None: it cannot
+Look = Callable[[Predict], None]
 
 
 @collective
@@ -32,6 +38,7 @@ def share(
     few: PointEvaluator | None = None,
     samples: int = 0,
     progress: bool | None = None,
+    look: Look = lambda _: None,
 ) -> bool:
     """Compute the pending points into the file; return whether all are done.
 
@@ -43,6 +50,7 @@ def share(
         few: Computes a point on fewer samples; None in a run that needs no estimates.
         samples: Number of samples of the largest split; only estimates need it.
         progress: Whether root displays a bar; see :class:`lossgrid.progress.ProgressDisplay`.
+        look: Called often on root, for who reads the file meanwhile.
     """
     total = int(np.count_nonzero(book.pending))
     if total == 0:
@@ -60,8 +68,17 @@ def share(
                 display.update(progress.done, progress.total)
             if file is not None:
                 file.look()
+            look(predict)
+
+        def predict(surface: Surface) -> Surface | None:
+            picture = plan.picture() if isinstance(plan, Refine) else None
+            if picture is None:
+                return None
+            return completed(surface, picture, [quantity.name for quantity in book.quantities])
 
         plan = make_plan(book) if book.world.is_root else None
+        if isinstance(plan, Refine) and book.old is None:
+            warn_of_waiting(len(book.config.grid), book.world.size)
         complete = coordinate(book.world, plan, task, slowest=slowest, on_progress=show)
     # Not by a ``with``: closing is collective, and a rank that fails would hang there.
     if file is not None:
@@ -85,6 +102,22 @@ def make_plan(book: Book) -> Everything | Refine:
         config.grid, book.quantities, tolerance, digest=book.digest, values=values, known=known,
         samples=config.samples or 0, sampled=_estimates(book),
     )  # fmt: skip
+
+
+def warn_of_waiting(points: int, ranks: int) -> None:
+    """Warn if ranks compute all points about as soon as the rounds of a refined run come one after the other.
+
+    Args:
+        points: How many points the grid has.
+        ranks: How many ranks there are.
+    """
+    in_a_row = math.ceil(points / ranks)
+    if ranks > 1 and in_a_row <= ROUNDS:
+        log.warning(
+            "%d ranks compute all %d points in the time of %d, and --tolerance takes that of about %d, as its rounds "
+            "wait for each other: leave it out, or start no more ranks than %d",
+            ranks, points, in_a_row, ROUNDS, max(1, points // (ROUNDS + 1)),
+        )  # fmt: skip
 
 
 def _estimates(book: Book) -> Array | None:

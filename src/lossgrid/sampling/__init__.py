@@ -4,7 +4,8 @@
 """
 
 from lossgrid.sampling.everything import Everything
-from lossgrid.sampling.refine import Picture, Refine
+from lossgrid.sampling.refine import ROUNDS, Picture, Refine
 from lossgrid.sampling.ruler import Tolerance
+from lossgrid.sampling.whole import completed
 
-__all__ = ["Everything", "Picture", "Refine", "Tolerance"]
+__all__ = ["ROUNDS", "Everything", "Picture", "Refine", "Tolerance", "completed"]

@@ -18,6 +18,7 @@ from lossgrid.surface import Grid, Quantity, Results, Work
 from lossgrid.surface.lattice import origin_of
 from lossgrid.surface.refinement import Refinement
 
+ROUNDS = 7  # points in a row that a run takes at least on networks tried: first lattice, rounds, audit
 LIMIT = 0.65  # tolerances: the largest standard error before the first audit; each audit that fails halves it
 
 
@@ -89,6 +90,8 @@ class Refine:
         self._order = order_of(digest, len(grid))
         self._audits = 0
         self._queue: deque[Work] = deque()
+        self._left = 0  # points in the queue
+        self._is_drawn = False  # whether the points of the next audit that are certain are in the queue
         self._result: tuple[Sweep, Mask, Verdict | None] | None = None  # of a plan that is decided, with its audit
         self._base: Sweep | None = None  # of fewer samples, where it is decided
         self._found: Sweep | None = None  # what is audited
@@ -99,7 +102,7 @@ class Refine:
     @property
     def remaining(self) -> int:
         """Number of points that the plan knows it will hand out."""
-        return sum(map(len, self._queue))
+        return self._left
 
     @property
     def is_over(self) -> bool:
@@ -108,13 +111,15 @@ class Refine:
 
     def ask(self, at_most: int) -> Work | None:
         """Hand out up to ``at_most`` points; those of the audit where the next decision waits for others."""
-        if not self._queue and self._result is None:
+        if not self._queue and self._result is None and not self._is_drawn:
             self._enqueue(self._drawn(~self._given, self._size), self._exact)  # wanted or audited in any case
+            self._is_drawn = True
         if not self._queue:
             return None
         first, rest = self._queue.popleft().split(at_most)
         if len(rest):
             self._queue.appendleft(rest)
+        self._left -= len(first)
         return first
 
     def tell(self, results: Results) -> None:
@@ -224,7 +229,7 @@ class Refine:
             self._result = found, audited, verdict
             return
         self._given |= audited | found.wanted
-        self._base = self._found = None
+        self._base, self._found, self._is_drawn = None, None, False
 
     def _with_audit(self, found: Sweep, audited: Mask) -> Sweep:
         """Return the surface with the values of the audit in their places."""
@@ -236,4 +241,6 @@ class Refine:
     def _enqueue(self, points: Mask, asked: Asked) -> None:
         if asked is self._exact and self._few is not None:
             self._few.handed[points & ~asked.handed] = True  # with values on all samples come those on fewer
-        self._queue.extend(asked.ask(points, origin_of(self._grid)))
+        works = list(asked.ask(points, origin_of(self._grid)))
+        self._queue.extend(works)
+        self._left += sum(map(len, works))

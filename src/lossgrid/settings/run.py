@@ -188,6 +188,13 @@ class RunConfig(FunctionConfig):
         role="where",
         group=OUTPUT,
     )
+    dry_run: bool = option(
+        False,
+        help="Compute no point and write nothing: load network and data, measure a batch, and tell time, memory and "
+        "file size of the run, and what lossgrid check finds.",
+        role="where",
+        group=RUNNING,
+    )
     plot: bool = option(False, help="Draw the complete surface beside the file.", role="where", group=OUTPUT)
     save_directions: WrittenPath | None = option(
         None, metavar="FILE", help="Keep the directions in a file.", role="where", group=DIRECTIONS

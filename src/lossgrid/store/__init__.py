@@ -18,7 +18,7 @@ from lossgrid.store.loss_landscape import ReferenceSurface, read_reference, writ
 from lossgrid.store.probe import make_blocks, write_blocks
 from lossgrid.store.reader import read
 from lossgrid.store.refinement import begin_refinement, interpolate, reopen
-from lossgrid.store.room import refuse_too_large
+from lossgrid.store.room import bytes_of_points, refuse_too_large
 from lossgrid.store.writer import SurfaceFile
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "SurfaceFile",
     "begin_refinement",
     "begin_session",
+    "bytes_of_points",
     "create",
     "derive",
     "end_session",

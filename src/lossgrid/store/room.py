@@ -14,6 +14,11 @@ COPIES = 3  # of a surface in memory at once: while it is made, read and drawn
 BOOKKEEPING_BYTES = 1 + 4 + 4  # per point: status, seconds, rank
 
 
+def bytes_of_points(points: int, quantities: int) -> int:
+    """Return the bytes of the points of a surface; the file has some ten kilobytes more about itself."""
+    return points * ((8 + 4) * quantities + BOOKKEEPING_BYTES)  # each value with its standard error
+
+
 def refuse_too_large(path: Path, points: int, quantities: int) -> None:
     """Raise InputError if a surface does not fit into memory or onto the disk.
 
@@ -25,7 +30,7 @@ def refuse_too_large(path: Path, points: int, quantities: int) -> None:
     Raises:
         InputError: Memory or disk is too small.
     """
-    needed = points * ((8 + 4) * quantities + BOOKKEEPING_BYTES)  # each value with its standard error
+    needed = bytes_of_points(points, quantities)
     if lack := shortage(COPIES * needed):
         raise InputError(f"a surface of {points:,} points takes {lack}; give --alpha and --beta fewer points")
     refuse_full_disk(path, needed, "give --alpha and --beta fewer points, or another --out")

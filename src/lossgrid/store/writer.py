@@ -69,8 +69,9 @@ class SurfaceFile:
         count = len(self._datasets)
         for dataset, column in zip(self._sampled, results.values.T[count:], strict=False):
             dataset[where] = column
+        self._seconds[where] = results.seconds.astype(np.float32)
+        self._rank[where] = np.full(len(work), rank, dtype=np.int32)
         if work.samples:  # no values on all samples, so the points stay pending
-            self._seconds[where] = results.seconds.astype(np.float32)
             self._flush()
             return
         for dataset, column in zip(self._datasets, results.values.T[:count], strict=True):
@@ -78,8 +79,6 @@ class SurfaceFile:
         for dataset, column in zip(self._errors, results.errors.T[:count], strict=True):
             if dataset is not None:
                 dataset[where] = _as_float32(column)
-        self._seconds[where] = results.seconds.astype(np.float32)
-        self._rank[where] = np.full(len(work), rank, dtype=np.int32)
         finite = np.isfinite(results.values[:, :count]).all(axis=1)
         self._status[where] = np.where(finite, DONE, NOT_FINITE).astype(np.uint8)
         self._flush()

@@ -1,7 +1,7 @@
 """Nested lattices of a grid: every 2^k-th row and column, through theta* if that is a point.
 
 The coarsest lattice is computed first, then the next finer one, and so on. At any time the finest complete lattice is a
-picture of the whole grid.
+picture of the whole grid; so is a mosaic, in which computed points stand for those around them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lossgrid.surface.grid import Grid
-from lossgrid.surface.surface import PENDING, Surface
+from lossgrid.surface.surface import INTERPOLATED, PENDING, Surface
 from lossgrid.surface.work import Work
 
 FEWEST = 8  # points along the longer axis of the coarsest lattice
 FEW_PENDING = 0.02  # fraction of the points: with fewer holes the full grid is drawn
+AROUND = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))  # rows and columns to neighbours
 
 Mask = npt.NDArray[np.bool_]
 
@@ -49,7 +50,10 @@ def works(pending: Mask, origin: tuple[int, int]) -> Iterator[Work]:
 
 def _runs(pending: Mask, row: int, first: int, step: int) -> Iterator[Work]:
     """Yield the runs of pending points among every ``step``-th point of a row."""
-    edges = np.flatnonzero(np.diff(pending[first::step], prepend=False, append=False)).tolist()
+    picked = pending[first::step]
+    if not picked.any():  # as in most rows where a level is refined in places
+        return
+    edges = np.flatnonzero(np.diff(picked, prepend=False, append=False)).tolist()
     for start, stop in zip(edges[::2], edges[1::2], strict=True):
         yield Work.of(row, first + step * start, step, stop - start)
 
@@ -70,22 +74,36 @@ def finest_whole(computed: Mask, origin: tuple[int, int]) -> int | None:
 
 
 def whole_part(surface: Surface) -> Surface:
-    """Return the finest complete lattice of a surface that is being computed; any other surface unchanged."""
+    """Return the finest complete lattice of a surface that is being computed; any other surface unchanged.
+
+    A surface with interpolated points is whole without it.
+    """
     pending = surface.status == PENDING
     count = int(np.count_nonzero(pending))
-    if count <= FEW_PENDING * pending.size or "merged" in surface.provenance or "imported" in surface.provenance:
+    others = surface.interpolated or "merged" in surface.provenance or "imported" in surface.provenance
+    if count <= FEW_PENDING * pending.size or others:
         return surface
     columns = len(surface.alpha)
     origin = origin_of(surface)
     stride = finest_whole(~pending.reshape(-1, columns), origin)
     if stride is None or stride == 1:
         return surface
-    along = slice(origin[1] % stride, None, stride)
-    part = along if surface.beta is None else (slice(origin[0] % stride, None, stride), along)
+    along = [slice(first % stride, None, stride) for first in origin]
+    return replace(_cut(surface, along[1], along[0]), stride=stride)
+
+
+def known_part(line: Surface) -> Surface:
+    """Return the points of a line that have values."""
+    return _cut(line, ~line.missing)
+
+
+def _cut(surface: Surface, columns: slice | Mask, rows: slice = slice(None)) -> Surface:
+    """Return some columns and rows of a surface; a line has no rows."""
+    part = columns if surface.beta is None else (rows, columns)
     return replace(
         surface,
-        alpha=surface.alpha[along],
-        beta=None if surface.beta is None else surface.beta[origin[0] % stride :: stride],
+        alpha=surface.alpha[columns],
+        beta=None if surface.beta is None else surface.beta[rows],
         values={name: values[part] for name, values in surface.values.items()},
         errors={name: errors[part] for name, errors in surface.errors.items()},
         status=surface.status[part],
@@ -95,7 +113,27 @@ def whole_part(surface: Surface) -> Surface:
         level=None if surface.level is None else surface.level[part],
         bars={name: bars[part] for name, bars in surface.bars.items()},
         sampled={name: values[part] for name, values in surface.sampled.items()},
-        stride=stride,
+    )
+
+
+def mosaic(plane: Surface) -> Surface:
+    """Return a plane under way in which pending points have the values of the nearest computed one.
+
+    They get the status ``INTERPOLATED``. Points further away than the stride of the coarsest lattice stay pending.
+    """
+    stands = plane.computed & np.all([np.isfinite(one) for one in plane.values.values()], axis=0)
+    nearest = np.where(stands, np.arange(stands.size).reshape(stands.shape), -1)
+    rows, columns = stands.shape
+    for _ in range(stride_of(stands.shape)):
+        padded = np.pad(nearest, 1, constant_values=-1)
+        for row, column in AROUND:
+            neighbour = padded[1 + row : 1 + row + rows, 1 + column : 1 + column + columns]
+            nearest = np.where(nearest < 0, neighbour, nearest)
+    filled = (plane.status == PENDING) & (nearest >= 0)
+    return replace(
+        plane,
+        values={name: np.where(filled, one.ravel()[nearest], one) for name, one in plane.values.items()},
+        status=np.where(filled, INTERPOLATED, plane.status).astype(np.uint8),
     )
 
 

@@ -28,10 +28,7 @@ def summarise(surface: Surface, *, running: bool = False) -> dict[str, Any]:
 
     ``running`` tells whether a run is writing it.
     """
-    timed = surface.computed & ~np.isnan(surface.seconds)  # imported surfaces have no seconds and ranks
-    seconds = surface.seconds[timed].astype(np.float64)
-    numbers, own, points = np.unique(surface.rank[timed], return_inverse=True, return_counts=True)
-    busy_seconds = np.bincount(own.ravel(), weights=seconds, minlength=len(numbers))
+    seconds = surface.seconds[surface.computed & ~np.isnan(surface.seconds)]  # imported surfaces have none
     return {
         "file": str(surface.path),
         "complete": surface.complete,
@@ -43,17 +40,9 @@ def summarise(surface: Surface, *, running: bool = False) -> dict[str, Any]:
         "pending": surface.pending,
         "not_finite": int(np.count_nonzero(surface.status == NOT_FINITE)),
         "failed": int(np.count_nonzero(surface.status == FAILED)),
-        "seconds_per_point": float(np.median(seconds)) if seconds.size else None,
+        "seconds_per_point": float(np.median(seconds.astype(np.float64))) if seconds.size else None,
         "running": running,
-        "ranks": [
-            {
-                "rank": int(rank),
-                "points": int(count),
-                "seconds_per_point": float(busy / count),
-                "idle": _idle(surface, int(rank), float(busy), running=running),
-            }
-            for rank, count, busy in zip(numbers, points, busy_seconds, strict=True)
-        ],
+        "ranks": _ranks(surface, running=running),
         "metrics": {name: _extremes(surface, name) for name in surface.quantities},
         "interpolated": surface.interpolated,
         "refinement": None if surface.refinement is None else surface.refinement.as_json(),
@@ -68,6 +57,27 @@ def summarise(surface: Surface, *, running: bool = False) -> dict[str, Any]:
         "merged_from": len(surface.origin.merged or ()),
         "imported_from": None if surface.origin.imported is None else surface.origin.imported.tool,
     }
+
+
+def _ranks(surface: Surface, *, running: bool) -> list[dict[str, Any]]:
+    """Return what each rank did: points on all samples, ``sampled`` ones on fewer, and what it idled besides."""
+    timed = ~np.isnan(surface.seconds) & (surface.computed | (surface.rank >= 0))
+    numbers, own = np.unique(surface.rank[timed], return_inverse=True)
+    whole, seconds = surface.computed[timed], surface.seconds[timed].astype(np.float64)
+    found = []
+    for number, rank in enumerate(numbers.tolist()):
+        mine = own == number
+        points = seconds[mine & whole]
+        found.append(
+            {
+                "rank": rank,
+                "points": len(points),
+                "seconds_per_point": float(points.mean()) if len(points) else None,
+                "sampled": int(np.count_nonzero(mine & ~whole)),
+                "idle": _idle(surface, rank, float(seconds[mine].sum()), running=running),
+            }
+        )
+    return found
 
 
 def _moved(origin: Origin) -> dict[str, Any] | None:
@@ -164,7 +174,9 @@ def lines_of_ranks(ranks: list[dict[str, Any]]) -> list[str]:
         by_points = sorted(ranks, key=lambda rank: rank["points"])
         shown = by_points[: MOST_RANKS // 2] + by_points[-MOST_RANKS // 2 :]
     lines = [
-        f"rank {rank['rank']}: {rank['points']} points, {duration(rank['seconds_per_point'])} each"
+        f"rank {rank['rank']}: {rank['points']} points"
+        + (f", {duration(rank['seconds_per_point'])} each" if rank["points"] else "")
+        + (f", {rank['sampled']} on fewer samples" if rank["sampled"] else "")
         + ("" if rank["idle"] is None else f", idle {rank['idle']:.1%}")
         for rank in shown
     ]

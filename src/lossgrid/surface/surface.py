@@ -33,8 +33,8 @@ class Surface:
         values: The same names to arrays of ``shape``, float64, NaN where pending; a merged surface may have values
             there. Losses are per sample (nats for cross-entropy), accuracies fractions 0..1.
         status: ``PENDING``, ``DONE``, ``NOT_FINITE``, ``FAILED`` or ``INTERPOLATED``, ``shape``, uint8.
-        seconds: Time of each point, ``shape``, float32, NaN where pending.
-        rank: The rank that computed each point, ``shape``, int32, -1 where pending.
+        seconds: Time of each point, on all samples or on fewer, ``shape``, float32, NaN where there was neither.
+        rank: The rank that computed it, ``shape``, int32, -1 likewise.
         origin: Its inputs, settings, libraries and machines.
         complete: Whether the run that wrote the file computed every point.
         created: Time at which the file was created, ISO 8601.

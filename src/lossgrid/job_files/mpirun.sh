@@ -8,15 +8,17 @@
 set -euo pipefail
 
 # ---- change from here ----
-ranks=4          # one per GPU; without GPUs one per core or per few cores
-hosts=           # a file that lists the machines: "node1 slots=4" for Open MPI, "node1:4" for MPICH; nothing: this one
-out=surface.h5   # on a file system that all machines see
-options=(        # of lossgrid run
-    --model resnet56 --checkpoint resnet56.pt
+ranks=4                     # one per GPU; without GPUs one per core or per few cores
+hosts=                      # a file of machines: "node1 slots=4" for Open MPI, "node1:4" for MPICH; nothing: this one
+checkpoint=resnet56.pt      # nothing: weights as the network is made with, and a name for out
+out=${checkpoint%.*}.h5     # named after it; on a file system that all machines see
+options=(                   # of lossgrid run
+    --model resnet56
     --data cifar10:data --splits "train,test"
     --alpha -1:1:51 --beta -1:1:51
 )
 # ---- to here ----
+if [ -n "$checkpoint" ]; then options+=(--checkpoint "$checkpoint"); fi
 
 # --bind-to none: otherwise mpirun ties a rank to one core or socket; lossgrid divides the cores of a node itself.
 start=(mpirun -n "$ranks" --bind-to none)

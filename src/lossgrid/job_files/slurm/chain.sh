@@ -9,9 +9,9 @@ set -euo pipefail
 site=                               # file with modules and environment, by its full path, for training and drawing
 # Whatever saves the checkpoint that the surface is of.
 train="lossgrid train --model resnet56 --data cifar10:data --epochs 300 --lr-steps 150,225,275 --augment crop,flip --out resnet56"
-train_resources=(--ntasks=1 --gpus-per-task=1 --cpus-per-task=8 --time=02:00:00)
-surface=surface.sbatch              # your copy of jobs/slurm/surface.sbatch or surface_cpu.sbatch
-draw="lossgrid plot surface.h5"     # the file that the job above writes
+train_resources=(--ntasks=1 --gpus=1 --cpus-per-task=8 --time=02:00:00)
+surface=surface.sbatch              # of lossgrid job slurm or slurm-cpu, with your changes
+draw="lossgrid plot resnet56.h5"    # the file that the job above writes
 draw_resources=(--ntasks=1 --cpus-per-task=1 --time=00:10:00)
 # ---- to here ----
 
