@@ -1,18 +1,19 @@
 """How the ranks of a node share its cores and GPUs: how many threads each takes, and what is said where that is bad."""
 
 import logging
+import pickle
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
-from lossgrid.evaluation import choose_device, share_threads
+from lossgrid.evaluation import choose_device, share_threads, warn_of_sharing
 from lossgrid.machine import resources
 from lossgrid.machine.contention import about_idle_gpus, about_sharing
 from lossgrid.machine.resources import Resources, own_resources, sharers, with_threads
 from lossgrid.parallel import alone
-from lossgrid.run.resources import divide_resources, resources_of
+from lossgrid.run.resources import divide_resources, resources_of, with_equal_sets_once
 
 NODE = frozenset(range(8))
 HYPERTHREADS = frozenset(range(16))  # CPU n + 8 is the other thread of core n
@@ -138,13 +139,13 @@ def threads_restored() -> Any:
 
 
 @pytest.mark.usefixtures("threads_restored")
-def test_rank_0_speaks_for_all_and_each_rank_takes_its_own_threads(caplog: pytest.LogCaptureFixture) -> None:
+def test_each_rank_takes_its_own_threads_and_one_speaks_for_all(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     crowd = [a_rank(rank, host=f"n{rank // 2}", variables={"OMP_NUM_THREADS": str(5 + rank)}) for rank in range(4)]
-    assert [share_threads(crowd, rank) for rank in (1, 2, 3)] == [6, 7, 8]
+    assert [share_threads(crowd[2 * (rank // 2) :][:2], rank) for rank in range(4)] == [5, 6, 7, 8]
     assert torch.get_num_threads() == 8
     assert caplog.messages == []
-    assert share_threads(crowd, 0) == 5
+    warn_of_sharing(crowd)
     assert [message.partition(":")[0] for message in caplog.messages] == [
         "11 threads share 8 cores",
         "15 threads share 8 cores",
@@ -152,12 +153,11 @@ def test_rank_0_speaks_for_all_and_each_rank_takes_its_own_threads(caplog: pytes
     assert "OMP_NUM_THREADS=5 asks for them: unset it" in caplog.messages[0]
 
 
-@pytest.mark.usefixtures("threads_restored")
 def test_a_process_alone_may_leave_gpus_idle(caplog: pytest.LogCaptureFixture) -> None:
     gpus = {"device": "H100", "uuid": "GPU-1", "gpus": 4}
-    share_threads([a_rank(**gpus)], 0)
+    warn_of_sharing([a_rank(**gpus)])
     assert caplog.messages == []
-    share_threads([a_rank(**gpus), a_rank(1, **gpus | {"uuid": "GPU-2"})], 0)
+    warn_of_sharing([a_rank(**gpus), a_rank(1, **gpus | {"uuid": "GPU-2"})])
     assert [message.partition(":")[0] for message in caplog.messages] == [
         "2 of the 4 GPUs of a node are used, by ranks 0-1 on n1"
     ]
@@ -189,7 +189,8 @@ def test_the_memory_of_a_node_is_shared_by_all_its_ranks_on_cpus() -> None:
 @pytest.mark.usefixtures("threads_restored")
 @pytest.mark.parametrize(("uuids", "count"), [(["GPU-0", "GPU-1", "GPU-2"], 1), (["GPU-0", "GPU-1", "GPU-0"], 2)])
 def test_ranks_tell_each_other_their_gpus(monkeypatch: pytest.MonkeyPatch, uuids: list[str], count: int) -> None:
-    monkeypatch.setattr("lossgrid.run.resources.gather", lambda world, own: gpus(*uuids))
+    monkeypatch.setattr("lossgrid.run.resources.gather_on_node", lambda world, own: gpus(*uuids))
+    monkeypatch.setattr("lossgrid.run.resources.gather_at_root", lambda world, own: None)
     world = replace(alone(), size=3, local_size=3)
     assert divide_resources(world, choose_device("cpu", "float32", local_rank=0))[1] == count
 
@@ -204,3 +205,32 @@ def test_a_rank_alone_takes_what_the_computer_has(monkeypatch: pytest.MonkeyPatc
     assert sharing == 1
     assert count == torch.get_num_threads() == threads(own)[0]
     assert 1 <= count <= len(own.cores)
+
+
+@pytest.mark.parametrize(
+    ("variables", "name"),
+    [
+        ({"OMP_PROC_BIND": "close"}, "OMP_PROC_BIND"),
+        ({"OMP_PROC_BIND": "false", "OMP_PLACES": "cores"}, None),
+        ({"OMP_PLACES": "cores"}, "OMP_PLACES"),
+        ({"OMP_PROC_BIND": "FALSE", "GOMP_CPU_AFFINITY": "0-7"}, None),
+        ({"GOMP_CPU_AFFINITY": "0-7"}, "GOMP_CPU_AFFINITY"),
+        ({"KMP_AFFINITY": "granularity=fine,compact,1,0"}, "KMP_AFFINITY"),
+        ({"KMP_AFFINITY": "none"}, None),
+        ({}, None),
+    ],
+)
+def test_threads_bound_to_cores_that_ranks_share_are_found(variables: dict[str, str], name: str | None) -> None:
+    shared = said(a_rank(0, variables=variables), a_rank(1, variables=variables))
+    assert [text.partition("=")[0] for text in shared] == ([] if name is None else [name])
+    assert said(a_rank(0, variables=variables)) == []
+    halves = (frozenset(range(4)), frozenset(range(4, 8)))
+    assert said(*(a_rank(i, cpus=half, variables=variables) for i, half in enumerate(halves))) == []
+
+
+def test_a_message_carries_equal_sets_of_cpus_once() -> None:
+    ranks = [a_rank(rank, cpus=frozenset(range(256))) for rank in range(128)]
+    ranks = [pickle.loads(pickle.dumps(one)) for one in ranks]  # as they come from the ranks
+    once = with_equal_sets_once(ranks)
+    assert once == ranks
+    assert len(pickle.dumps(once)) < len(pickle.dumps(ranks)) / 5

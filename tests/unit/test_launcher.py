@@ -15,6 +15,9 @@ from lossgrid.parallel import alone
         ({"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1"}, None),  # the shell of a batch script
         ({"SLURM_PROCID": "0", "SLURM_JOB_ID": "7"}, None),  # a shell within an allocation
         ({"OMPI_COMM_WORLD_RANK": "x"}, None),
+        ({"OMPI_COMM_WORLD_RANK": "5", "OMPI_COMM_WORLD_LOCAL_RANK": "1"}, Launch("Open MPI", 5, None, 1)),
+        ({"PMI_RANK": "3", "PMI_SIZE": "4", "MPI_LOCALRANKID": "1"}, Launch("Hydra", 3, 4, 1)),
+        ({"PMIX_RANK": "1", "SLURM_LOCALID": "0"}, Launch("PRRTE", 1, None)),  # of the shell that started mpirun
     ],
 )
 def test_launchers_are_told_by_their_variables(environment: dict[str, str], expected: Launch | None) -> None:

@@ -140,7 +140,7 @@ def test_directions_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         RunConfig,
         {"model": "tests.unit.test_quirks:small", "directions": str(path), "data": "tests.programs.users:pictures"},
     )
-    study = load_study(config)
+    study = load_study(config, alone())
     axes = make_axes(study.source, study.model, study.splits, alone(), axes=1)
     path.unlink()
     evaluator, _ = make_evaluator(config, study, axes, choose_device("cpu", "float32", local_rank=0), share=1)
@@ -174,7 +174,7 @@ def test_no_batch_makes_the_host_wait(loss: str, waits: int) -> None:
     # evaluation.py calls .item() twice for every batch. The loss that does so too shows that it would be found.
     settings = {"model": "tests.unit.test_quirks:small", "data": "digits", "batch_size": 50, "loss": loss}
     config = resolve(RunConfig, settings)
-    study = load_study(config)
+    study = load_study(config, alone())
     axes = make_axes(study.source, study.model, study.splits, alone(), axes=1)
     evaluator, _ = make_evaluator(config, study, axes, choose_device("cpu", "float32", local_rank=0), share=1)
     with Transfers() as transfers:

@@ -1,7 +1,10 @@
 """What fits into the memory of a device: the network first, then the data, then batches."""
 
+import gc
 import logging
+import weakref
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +19,11 @@ from lossgrid.errors import InputError, RankError
 from lossgrid.evaluation import Evaluator, choose_device
 from lossgrid.machine.gpus import gpu_memory_left
 from lossgrid.measures import make_objective
-from lossgrid.parallel import alone
+from lossgrid.parallel import Stop, alone
+from lossgrid.run import Budget, path, preparation
 from lossgrid.run.axes import make_axes
-from lossgrid.run.preparation import make_evaluator
-from lossgrid.run.study import Study
+from lossgrid.run.preparation import make_evaluator, with_data_for
+from lossgrid.run.study import Study, load_study
 from lossgrid.settings import RunConfig, resolve
 from tests.builders import a_perceptron
 
@@ -133,3 +137,36 @@ def test_a_batch_of_the_users_size_that_does_not_fit_is_one_line() -> None:
 def test_a_network_too_large_for_one_sample_is_no_wrong_input() -> None:
     with pytest.raises(RankError, match="a batch of one sample does not fit"):
         made(Limited(0))
+
+
+def test_what_the_evaluator_is_made_of_is_not_kept_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: dict[str, weakref.ref[Any]] = {}
+
+    def noted(function: Any, tensors_of: Any) -> Any:
+        def call(*given: Any, **more: Any) -> Any:
+            result = function(*given, **more)
+            kept.update({name: weakref.ref(tensor) for name, tensor in tensors_of(result).items()})
+            return result
+
+        return call
+
+    def look(*_: Any, **__: Any) -> bool:
+        gc.collect()
+        assert [name for name, tensor in kept.items() if tensor() is not None] == []
+        return False
+
+    load = noted(load_study, lambda study: {"inputs": study.splits["train"].whole.inputs})
+    monkeypatch.setattr(preparation, "make_axes", noted(make_axes, lambda axes: {**axes.delta, **axes.eta}))
+    monkeypatch.setattr(
+        preparation, "with_data_for", noted(with_data_for, lambda study: {"split": study.splits["train"]})
+    )
+    monkeypatch.setattr(path, "share", look)
+    settings = {"data": "tests.unit.test_room:of_float64", "model": "tests.programs.users:net"}
+    config = resolve(RunConfig, {**settings, "alpha": "0:1:2", "beta": "0:1:2", "out": str(tmp_path / "s.h5")})
+    assert not path.run(config, alone(), Budget.of(None, Stop()), load=load)
+    assert set(kept) == {"inputs", "split", "conv.weight", "linear.weight"}
+
+
+def of_float64(split: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return pictures that a network in float32 cannot take as they are."""
+    return torch.randn(30, 1, 8, 8, dtype=torch.float64), torch.arange(30) % 10

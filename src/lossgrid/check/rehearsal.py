@@ -64,7 +64,9 @@ class Rehearsal:
 
 
 @collective
-def dry_run(config: RunConfig, world: World, *, began: float, load: Callable[[RunConfig], Study] = load_study) -> bool:
+def dry_run(
+    config: RunConfig, world: World, *, began: float, load: Callable[[RunConfig, World], Study] = load_study
+) -> bool:
     """Print the forecast of a run and the findings, and return whether it can work.
 
     Args:
@@ -90,7 +92,9 @@ def dry_run(config: RunConfig, world: World, *, began: float, load: Callable[[Ru
 
 
 @collective
-def rehearse(config: RunConfig, world: World, ranks: list[RankFacts], load: Callable[[RunConfig], Study]) -> Rehearsal:
+def rehearse(
+    config: RunConfig, world: World, ranks: list[RankFacts], load: Callable[[RunConfig, World], Study]
+) -> Rehearsal:
     """Do what a run does before its first point, without tuning; where it is for a GPU that is not here, on the CPU."""
     claim = looked_at(config, world)
     old = None if claim.old is None else claim.old.origin.device_type

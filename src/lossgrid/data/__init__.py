@@ -1,7 +1,7 @@
 """The data of a run: loading them, cutting them into batches, bringing them to the device."""
 
 from lossgrid.data.batch import Batch, Tree, nbytes
-from lossgrid.data.batches import Batches, all_to_device, first_of, to_device
+from lossgrid.data.batches import Batches, all_to_device, first_of, in_memory, room, to_device
 from lossgrid.data.parts import by_split
 from lossgrid.data.registry import facts, load
 from lossgrid.data.split import Split, split_of
@@ -19,8 +19,10 @@ __all__ = [
     "facts",
     "find",
     "first_of",
+    "in_memory",
     "load",
     "nbytes",
+    "room",
     "split_of",
     "to_device",
 ]

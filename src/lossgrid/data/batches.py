@@ -176,6 +176,7 @@ class Collated:
 
 
 Batches = Resident | Stream | Collated
+READ_AT_ONCE = 128  # samples of a Dataset, on their way into memory
 RESERVED = {"cpu": 0.5, "cuda": 0.25}  # part of the free memory that data leave, to activations above all
 
 
@@ -243,16 +244,30 @@ def _brought(split: Split, transfer: Transfer, batch_size: int, most: float) -> 
         return stream
     if split.collate is not None:
         return Collated.of(stream)
-    kept = _kept(stream)
-    if split.whole is None:
-        refuse_infinite(kept.whole.named(), split.source, "that are not finite as {dtype}")
-        if split.classification:
-            warn_of_one_class(kept.targets, split.source)
-    return kept
+    return _kept(stream)
+
+
+def in_memory(split: Split, transfer: Transfer, most: float) -> Split:
+    """Return a split with all its samples in the host's memory, as a CPU computes with them.
+
+    Samples that are read one by one stay so where they need more than ``most`` bytes, or are collated by a user.
+
+    Raises:
+        InputError: As :func:`to_device`.
+    """
+    if split.whole is not None:
+        return transfer.of_split(split)
+    if split.collate is not None or split.nbytes(transfer.dtype) > most:
+        return split
+    return replace(split, whole=_kept(Stream(split, transfer, READ_AT_ONCE)).whole, dataset=None)
 
 
 def _kept(stream: Stream) -> Resident:
-    """Return all batches of ``stream``, copied one by one into memory that is allocated at the first."""
+    """Return all batches of ``stream``, copied one by one into memory that is allocated at the first.
+
+    Raises:
+        InputError: The Dataset raises, or a number is not finite.
+    """
     whole: Batch | None = None
     start = 0
     for batch in stream:
@@ -262,6 +277,10 @@ def _kept(stream: Stream) -> Resident:
             tensor[start : start + len(part)] = part
         start += batch.samples
     assert whole is not None
+    if stream.split.whole is None:
+        refuse_infinite(whole.named(), stream.split.source, "that are not finite as {dtype}")
+        if stream.split.classification:
+            warn_of_one_class(whole.targets, stream.split.source)
     return Resident(whole.inputs, whole.targets, stream.batch_size, whole.label)
 
 

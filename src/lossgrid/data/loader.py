@@ -70,7 +70,7 @@ def opened(loader: DataLoader[Any], source: str) -> Opened:
 
 def _tell_what_is_ignored(loader: DataLoader[Any], order: list[Any] | None, source: str) -> None:
     if loader.num_workers:
-        log.info("%s: num_workers of the DataLoader is ignored: each rank reads the samples itself", source)
+        log.info("%s: num_workers of the DataLoader is ignored: the ranks read the samples themselves", source)
     batches: Any = loader.batch_sampler
     if type(batches) is not BatchSampler or not batches.drop_last:
         return

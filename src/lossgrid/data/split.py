@@ -101,6 +101,14 @@ class Split:
         assert self.dataset is not None
         return self.dataset.batch(indices)
 
+    def in_memory(self) -> Split:
+        """Return the split of its tensors alone, without the user's Dataset that they are of."""
+        return replace(self, dataset=None)
+
+    def without_samples(self) -> Split:
+        """Return what is known of the split, without its samples."""
+        return replace(self, whole=None, dataset=None)
+
     def digest(self) -> str:
         """Return a SHA-256 of the samples: of all tensors in memory, or of up to 256 samples spread over a Dataset."""
         if self.whole is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -53,6 +53,21 @@ class Transfer:
         if tensor.is_complex():
             return torch.complex128 if self.dtype == torch.float64 else torch.complex64
         return self.dtype if tensor.is_floating_point() else None
+
+    def of_split(self, split: Split) -> Split:
+        """Return a split in memory with all its samples on the device; the split itself if nothing changes.
+
+        Samples that are read one by one stay as they are.
+
+        Raises:
+            InputError: A number overflows.
+        """
+        if split.whole is None:
+            return split
+        self.refuse_what_it_cannot_hold(split)
+        there = self(split.whole)
+        is_new = any(new is not old for new, old in zip(there.leaves, split.whole.leaves, strict=True))
+        return replace(split, whole=there, dataset=None) if is_new else split
 
     def refuse_what_it_cannot_hold(self, split: Split) -> None:
         """Refuse numbers of a split in memory that overflow in ``dtype``, and log where digits are lost.

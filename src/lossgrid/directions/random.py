@@ -37,6 +37,7 @@ class Random:
     perturb_bias_and_norm: bool = False
     version: int = VERSION
     needs_data: bool = False
+    needs_all_ranks: bool = False
 
     def make(self, around: Around, axes: int) -> list[Entries]:
         """Return one direction for each axis, each from its own stream."""

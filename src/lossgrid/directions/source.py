@@ -47,10 +47,14 @@ class DirectionSource(Protocol):
     def needs_data(self) -> bool:
         """Whether it reads the data; otherwise only one sample is loaded, for the shapes."""
 
+    @property
+    def needs_all_ranks(self) -> bool:
+        """Whether all ranks make the directions together; otherwise one rank of each node makes them."""
+
     def make(self, around: Around, axes: int) -> list[Entries]:
         """Return ``axes`` directions by entry of the network, float64 or complex128, on the CPU: delta, then eta.
 
-        Collective: all ranks of ``around.world`` must call this.
+        Collective where it needs all ranks: all ranks of ``around.world`` must call this.
 
         Raises:
             InputError: The directions cannot be made.

@@ -27,6 +27,7 @@ class OfFile:
 
     path: Path
     needs_data: bool = False
+    needs_all_ranks: bool = False
 
     def make(self, around: Around, axes: int) -> list[Entries]:
         """Return the first ``axes`` directions of the file.
@@ -54,6 +55,7 @@ class Given:
     directions: Sequence[Mapping[str, torch.Tensor]]
     source: str = "directions"
     needs_data: bool = False
+    needs_all_ranks: bool = False
 
     def make(self, around: Around, axes: int) -> list[Entries]:
         """Return the first ``axes`` of the directions.

@@ -36,6 +36,7 @@ class Towards:
     others: Random
     layout: models.Layout = models.BY_RULE
     needs_data: bool = False
+    needs_all_ranks: bool = False
 
     def make(self, around: Around, axes: int) -> list[Entries]:
         """Return the direction towards each network, then random directions.

@@ -30,6 +30,7 @@ class OfUser:
     function: Callable[..., Any]
     name: str
     needs_data: bool = True
+    needs_all_ranks: bool = True  # it may communicate
 
     def make(self, around: Around, axes: int) -> list[Entries]:
         """Return the directions that the function returns.

@@ -12,7 +12,7 @@ from lossgrid.evaluation.plane import Plane
 from lossgrid.evaluation.point import Measured, PointEvaluator
 from lossgrid.evaluation.sameness import AMPLIFIED, Differs, Unsuitable, twin_of
 from lossgrid.evaluation.subject import Subject
-from lossgrid.evaluation.threads import share_threads
+from lossgrid.evaluation.threads import share_threads, warn_of_sharing
 from lossgrid.evaluation.tuning import WORTH, best_batch_size, even_batches, seconds_in_turns, usual_batch
 
 __all__ = [
@@ -38,5 +38,6 @@ __all__ = [
     "twin_of",
     "usual_batch",
     "wants_channels_last",
+    "warn_of_sharing",
     "with_fewer",
 ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from lossgrid.machine.finding import Finding, warning
-from lossgrid.machine.resources import Resources, by_host, shortened, who
+from lossgrid.machine.resources import BINDING, Resources, by_host, shortened, who
 
 K = TypeVar("K")
 R = TypeVar("R", bound=Resources)
@@ -19,6 +20,7 @@ def about_sharing(ranks: Sequence[Resources]) -> list[Finding]:
         *_shared_gpus(ranks),
         *_crowded_cores(ranks),
         *_more_than_the_quota(ranks),
+        *_threads_on_one_core(ranks),
         *_fewer_than_asked_for(ranks),
         *_bound_to_few(ranks),
     ]
@@ -133,6 +135,30 @@ def _more_than_the_quota(ranks: Sequence[Resources]) -> Iterator[Finding]:
             f"{quota:g} cores: they are stopped in the middle of every batch",
             f"as many ranks and threads as that: OMP_NUM_THREADS={max(1, int(quota))} for one rank",
         )
+
+
+def _threads_on_one_core(ranks: Sequence[Resources]) -> Iterator[Finding]:
+    """Find ranks that may use the same cores and bind their threads: the first thread of each takes the same core."""
+
+    def variable(neighbours: list[Resources]) -> str | None:
+        crowded = {cpus for cpus, count in Counter(one.cpus for one in neighbours).items() if count > 1}
+        return next(filter(None, (_binds(one) for one in neighbours if one.cpus in crowded)), None)
+
+    for name, those in _on_hosts(ranks, variable).items():
+        yield warning(
+            f"{name}={those[0].variables[name]} binds threads to cores, and {who(those)} may use the same ones: the "
+            "first thread of each takes the same core",
+            "unset it, or give each rank cores of its own: srun --cpu-bind=cores, mpirun --bind-to core",
+        )
+
+
+def _binds(one: Resources) -> str | None:
+    """Return the environment variable by which the threads of a rank are bound to cores; None if they are not."""
+    said = {name: one.variables.get(name, "").strip().lower() for name in BINDING}
+    free = {"OMP_PROC_BIND": ("false",), "KMP_AFFINITY": ("none", "disabled")}
+    if said["OMP_PROC_BIND"] == "false":  # else the next two bind too (manual of libgomp, OMP_PROC_BIND)
+        said["OMP_PLACES"] = said["GOMP_CPU_AFFINITY"] = ""
+    return next((name for name, text in said.items() if text and text not in free.get(name, ())), None)
 
 
 def _fewer_than_asked_for(ranks: Sequence[Resources]) -> Iterator[Finding]:

@@ -16,15 +16,31 @@ LAUNCHERS = {
     "PRRTE": ("PMIX_RANK", "PRTE_NUM_RANKS"),
     "SLURM": ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
 }
+LOCAL_RANKS = {  # launcher -> variable of the number of a rank among those of its host
+    "Open MPI": "OMPI_COMM_WORLD_LOCAL_RANK",
+    "MVAPICH": "MV2_COMM_WORLD_LOCAL_RANK",
+    "Hydra": "MPI_LOCALRANKID",
+    "PALS": "PALS_LOCAL_RANKID",
+    "Flux": "FLUX_TASK_LOCAL_ID",
+    "SLURM": "SLURM_LOCALID",
+}
 
 
 @dataclass(frozen=True)
 class Launch:
-    """How this process was started; ``size`` is None if the launcher does not report it."""
+    """How this process was started.
+
+    Attributes:
+        launcher: Its name.
+        rank: The rank.
+        size: The number of ranks; None if the launcher does not report it.
+        local_rank: The number of the rank among those of its host; None if the launcher does not report it.
+    """
 
     launcher: str
     rank: int
     size: int | None
+    local_rank: int | None = None
 
 
 def detect(environment: Mapping[str, str] = os.environ) -> Launch | None:
@@ -40,7 +56,8 @@ def detect(environment: Mapping[str, str] = os.environ) -> Launch | None:
         rank, size = environment.get(rank_name, ""), environment.get(size_name, "")
         if not rank.isdigit() or (launcher == "SLURM" and size in ("", "1")):
             continue
-        return Launch(launcher, int(rank), int(size) if size.isdigit() else None)
+        local = environment.get(LOCAL_RANKS.get(launcher, ""), "")
+        return Launch(launcher, int(rank), *(int(one) if one.isdigit() else None for one in (size, local)))
     return None
 
 

@@ -14,7 +14,8 @@ from lossgrid.machine.gpus import visible_gpus
 from lossgrid.wording import spans
 
 R = TypeVar("R", bound="Resources")
-VARIABLES = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE", "SLURM_NTASKS", "HDF5_USE_FILE_LOCKING")
+BINDING = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")  # bind threads to cores
+VARIABLES = ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE", "SLURM_NTASKS", "HDF5_USE_FILE_LOCKING", *BINDING)
 THREADS = "_NUM_THREADS"  # ends the names of OMP_, MKL_, OPENBLAS_, ...
 DIGITS = 9  # a variable with more digits is no valid number
 MANY = 40  # most characters of a list of ranks or hosts

@@ -25,6 +25,7 @@ from lossgrid.parallel.stop import SIGNALS
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+NAP = 0.001  # s between two looks of a rank that waits for others
 PATIENCES_TO_START = 10  # times ``patience`` to start: thousands of ranks load Python slowly from one file system
 
 
@@ -36,10 +37,11 @@ class World:
         comm: An mpi4py communicator that only lossgrid uses; None for one process without MPI.
         rank: The number of this rank, 0..size-1.
         size: Number of ranks.
-        local_rank: The number of this rank among those of its node.
+        local_rank: The number of this rank among those of its host, by the launcher, or by MPI.
         local_size: Number of ranks on its node.
         host: Name of its node, which no other node of the run has.
         root: The rank that coordinates.
+        node: The communicator of the ranks of its node, in their order; None for one process without MPI.
     """
 
     comm: Any
@@ -49,6 +51,7 @@ class World:
     local_size: int
     host: str
     root: int = 0
+    node: Any = None
 
     @property
     def is_root(self) -> bool:
@@ -112,9 +115,6 @@ def connect(launch: Launch, *, patience: float = 0.0) -> World:
         _wait_for_all_ranks_to_start(MPI)
         comm = MPI.COMM_WORLD.Dup()
         node = comm.Split_type(MPI.COMM_TYPE_SHARED)
-        local_rank, local_size = node.Get_rank(), node.Get_size()
-        node.Free()
-        host = _name_of_node(comm)
     if launch.size is not None and comm.Get_size() != launch.size:
         found = ", ".join([_library_version().split(",")[0], *loaded_libraries()])
         seen = f"{launch.launcher} started {launch.size} ranks, but mpi4py's MPI ({found}) sees {comm.Get_size()}"
@@ -125,7 +125,9 @@ def connect(launch: Launch, *, patience: float = 0.0) -> World:
             "use the mpirun of that library, under SLURM the srun --mpi=... it knows (srun --mpi=list), or set "
             "MPI4PY_LIBMPI to the libmpi.so of the launcher"
         )
-    return World(comm, comm.Get_rank(), comm.Get_size(), local_rank, local_size, host)
+    # Where each rank has a container, MPI may see it alone on its node, and all would take the first GPU.
+    local_rank = node.Get_rank() if launch.local_rank is None else launch.local_rank
+    return World(comm, comm.Get_rank(), comm.Get_size(), local_rank, node.Get_size(), _name_of_node(comm), node=node)
 
 
 def _name_of_node(comm: Any) -> str:
@@ -217,9 +219,20 @@ def gather(world: World, value: T) -> list[T]:
 
 
 @collective
-def barrier(world: World, interval: float = 0.001) -> None:
+def gather_at_root(world: World, value: T) -> list[T] | None:
+    """Return the values of all ranks, in rank order, on root; None on the others."""
+    return [value] if world.size == 1 else world.comm.gather(value, root=world.root)
+
+
+@collective
+def barrier(world: World, interval: float = NAP) -> None:
     """Wait for all ranks; poll every ``interval`` seconds, so that waiting costs no core."""
     if world.size > 1:
-        request = world.comm.Ibarrier()
-        while not request.Test():
-            time.sleep(interval)
+        wait_for_all(world.comm, interval)
+
+
+def wait_for_all(comm: Any, interval: float = NAP) -> None:
+    """Wait for all ranks of a communicator, as :func:`barrier` does."""
+    request = comm.Ibarrier()
+    while not request.Test():
+        time.sleep(interval)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from lossgrid import data, directions, store
+from lossgrid.data.digest import digest
 from lossgrid.directions import Around, Choice, DirectionSource, Entries, moving, source_of
 from lossgrid.errors import InputError
-from lossgrid.parallel import World, collective
+from lossgrid.parallel import World, collective, collectively
+from lossgrid.run.common import made_once
 from lossgrid.run.study import load_model
 from lossgrid.settings import DirectionsConfig
 from lossgrid.surface.origin import Moved
@@ -27,10 +29,21 @@ class Axes:
     Attributes:
         delta: Direction of the alpha axis, by entry, float64 or complex128, on the CPU.
         eta: Direction of the beta axis; None for a line.
+        digests: Their digests; None for that of the beta axis of a line.
     """
 
     delta: Entries
     eta: Entries | None
+    digests: tuple[str, str | None]
+
+    @classmethod
+    def of(cls, delta: Entries, eta: Entries | None = None) -> Axes:
+        """Return the directions with their digests."""
+        return cls(delta, eta, (digest(delta), None if eta is None else digest(eta)))
+
+    def without_numbers(self) -> Axes:
+        """Return what remains when the numbers, 8 or 16 bytes for each, are needed no longer."""
+        return replace(self, delta={}, eta=None)
 
     def moved(self, names: Sequence[str]) -> Moved:
         """Return what is told of the entries ``names``, which the axes move."""
@@ -51,12 +64,27 @@ def make_axes(
 ) -> Axes:
     """Return the directions that ``source`` makes for a grid with 1 or 2 axes.
 
-    ``moves`` are the names of the entries that may move; None if all may.
+    The first rank of each node makes and digests them; all ranks do where the function of a user makes them. ``moves``
+    are the names of the entries that may move; None if all may.
 
     Raises:
         InputError: The directions cannot be made, or all numbers of one are 0.
     """
-    made = source.make(Around(model, splits, world, moves), axes)
+
+    def make() -> Axes:
+        made = source.make(Around(model, splits, world, moves), axes)
+        refuse_nothing(made, moves)
+        return Axes.of(*made[:axes])
+
+    return collectively(world, make) if source.needs_all_ranks else made_once(world, "the directions", make)
+
+
+def refuse_nothing(made: Sequence[Entries], moves: frozenset[str] | None) -> None:
+    """Refuse directions that move nothing.
+
+    Raises:
+        InputError: All numbers of one are 0.
+    """
     for axis, direction in zip(("alpha", "beta"), made, strict=False):
         if not any(bool(tensor.any()) for tensor in direction.values()):
             which = "the network has" if moves is None else "the entries that are chosen to move have"
@@ -64,7 +92,6 @@ def make_axes(
                 f"the direction of {axis} moves nothing: every number of it is 0, or {which} no tensors of two "
                 "or more dimensions; give --perturb-bias-and-norm or another direction"
             )
-    return Axes(made[0], made[1] if axes == 2 else None)
 
 
 def write_direction_file(config: DirectionsConfig, world: World) -> None:

@@ -16,6 +16,7 @@ from lossgrid.directions import Choice, Directions, Network, moving, source_of
 from lossgrid.errors import InputError
 from lossgrid.evaluation.closure import refuse_aliases, refuse_closure
 from lossgrid.measures import make_metric, step_of, users_metric
+from lossgrid.parallel import World, collective, collectively
 from lossgrid.run.lazy import settle
 from lossgrid.run.study import Study, objectives_of
 from lossgrid.settings import RunConfig
@@ -80,12 +81,16 @@ class Given:
             "max_samples": self.max_samples,
         }
 
-    def load(self, config: RunConfig) -> Study:
-        """Return the study.
+    @collective
+    def load(self, config: RunConfig, world: World) -> Study:
+        """Return the study; each rank has its own network and data, given by its own script.
 
         Raises:
             InputError: Something given cannot work; the text says what and why.
         """
+        return collectively(world, lambda: self._load(config))
+
+    def _load(self, config: RunConfig) -> Study:
         refuse_closure(self.loss, self.model)
         refuse_closure(self.step, self.model, role="step")
         for _, thing in self.metrics:

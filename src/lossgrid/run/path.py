@@ -36,7 +36,7 @@ def run(
     world: World,
     budget: Budget,
     *,
-    load: Callable[[RunConfig], Study] = load_study,
+    load: Callable[[RunConfig, World], Study] = load_study,
     progress: bool | None = None,
     look: Look = lambda _: None,
 ) -> bool:
@@ -48,7 +48,7 @@ def run(
         config: The settings.
         world: The ranks.
         budget: The time limit, and whether this rank got a stop signal.
-        load: Loads the network and the data.
+        load: Loads the network and the data; all ranks call it.
         progress: Whether root displays a bar; see :class:`lossgrid.progress.ProgressDisplay`.
         look: Called often on root while points are computed; see :func:`lossgrid.run.sharing.share`.
 
@@ -63,7 +63,6 @@ def run(
         if budget.is_spent(world):
             return False
         prepared = prepare(claim, equipment, load=load)
-        study, axes, fit = prepared.study, prepared.axes, prepared.fit
         with freed_memory_kept():
             recipe, evaluator = choose_recipe(
                 config, prepared.evaluator, claim.recipe, world,
@@ -77,18 +76,21 @@ def run(
                 claim = replace(claim, config=config)
             chosen = config.precision
             collectively(world, lambda: arithmetic.refuse_other_arithmetic(chosen))
-            origin = describe(config, study, prepared.digests, equipment, recipe, world, by_batch=fit.by_batch)
-            origin = replace(origin, moved=axes.moved(evaluator.subject.plane.names))
-            steady = all(gather(world, fit.deterministic))  # values of a noisy network cannot be found again
+            origin = describe(
+                config, prepared.study, prepared.digests, equipment, recipe, world, by_batch=prepared.fit.by_batch
+            )
+            origin = replace(origin, moved=prepared.axes.moved(evaluator.subject.plane.names))
+            steady = all(gather(world, prepared.fit.deterministic))  # values of a noisy network cannot be found again
             if old is not None and steady:
                 refuse_other_function(old, config, evaluator, origin, world)
             if claim.pending.any():
                 refuse_rounding(config, evaluator, world)
-            on_root(world, lambda: announce(config, study, axes))
+            on_root(world, lambda: announce(config, prepared.study, prepared.axes))
+            prepared = prepared.without_numbers()
             book = Book.create_or_resume(claim, evaluator.quantities, origin)
             few = with_fewer(evaluator, config.samples, book.digest) if config.samples else None
             complete = share(
-                book, evaluator, budget, reporter(config, study, evaluator),
+                book, evaluator, budget, reporter(config, prepared.study, evaluator),
                 few=few, samples=evaluator.most_samples, progress=progress, look=look,
             )  # fmt: skip
             rounding = None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
 
-from lossgrid import data
+from lossgrid import data, directions
+from lossgrid.data.digest import digest
 from lossgrid.errors import InputError, RankError
 from lossgrid.evaluation import (
     FEW,
@@ -23,9 +24,10 @@ from lossgrid.evaluation import (
     usual_batch,
     wants_channels_last,
 )
-from lossgrid.parallel import World, broadcast, collective, collectively
+from lossgrid.parallel import World, broadcast, collective, collectively, shares_memory
 from lossgrid.run.axes import Axes, make_axes
 from lossgrid.run.claim import Claim
+from lossgrid.run.common import made_once
 from lossgrid.run.equipment import Equipment
 from lossgrid.run.study import Study
 from lossgrid.settings import RunConfig
@@ -52,17 +54,21 @@ class Prepared:
     evaluator: Evaluator
     fit: Fit
 
+    def without_numbers(self) -> Prepared:
+        """Return the same without samples and directions: the evaluator has them on its device."""
+        return replace(self, study=self.study.without_samples(), axes=self.axes.without_numbers())
+
 
 @collective
 def prepare(
-    claim: Claim, equipment: Equipment, *, load: Callable[[RunConfig], Study], device_type: str | None = None
+    claim: Claim, equipment: Equipment, *, load: Callable[[RunConfig, World], Study], device_type: str | None = None
 ) -> Prepared:
     """Load network and data, make the directions and the evaluator, and refuse a file of another run.
 
     Args:
         claim: The settings, the ranks and the surface to resume.
         equipment: The device of this rank.
-        load: Loads the network and the data.
+        load: Loads the network and the data; all ranks call it.
         device_type: The type of device that the run is for; None for that of ``equipment``.
 
     Raises:
@@ -70,22 +76,25 @@ def prepare(
         RankError: Some ranks failed.
     """
     config, world, device = claim.config, claim.world, equipment.device
-    study = collectively(world, lambda: load(config))
-    axes = collectively(
-        world,
-        lambda: make_axes(
-            study.source, study.model, study.splits, world, axes=len(config.grid.shape), moves=study.moves
-        ),
-    )
+    study = load(config, world)
+    axes = make_axes(study.source, study.model, study.splits, world, axes=len(config.grid.shape), moves=study.moves)
     arithmetic.set_to(arithmetic.wanted(config.precision))  # again: users' modules may have changed it at import
-    own = collectively(world, lambda: study.digests(axes.delta, axes.eta))  # it reads samples of a Dataset
+    own = collectively(world, lambda: digests_of(study, axes))  # it reads samples of a Dataset
     digests = same_everywhere(world, own)
     claim.refuse_other_contents(digests, device_type or device.type)
+    study = with_data_for(device, study, world)
     evaluator, fit = collectively(
         world,
         lambda: make_evaluator(config, study, axes, device, share=equipment.sharers, recorded=claim.recipe),
     )
     return Prepared(study, axes, digests, evaluator, fit)
+
+
+def digests_of(study: Study, axes: Axes) -> Digests:
+    """Return the digests of network, directions and data, for resuming; the network must be at theta*."""
+    delta, eta = axes.digests
+    splits = {name: study.digest_of(name) for name in study.splits}
+    return Digests(theta=digest(directions.states(study.model)), delta=delta, eta=eta, data=splits)
 
 
 @collective
@@ -105,6 +114,34 @@ def same_everywhere(world: World, digests: Digests) -> Digests:
 
     collectively(world, compare)
     return digests
+
+
+@collective
+def with_data_for(device: Device, study: Study, world: World) -> Study:
+    """Return a study whose data are as a CPU computes with them, which a node holds once; for a GPU as they are.
+
+    The first rank of each node converts the data that are in memory, where that changes their dtype or memory format.
+    It also reads the samples of a Dataset, where they fit, if other ranks of the node need them too.
+
+    Raises:
+        InputError: A number overflows in the dtype of the device or is not finite, or a Dataset raises.
+    """
+    transfer = transfer_to(device, study)
+    on_cpu = study.splits if device.type == "cpu" else {}
+    # Samples that are read here are in memory twice for a moment: as read, and as shared.
+    most = data.room(device.torch_device) / 2 if shares_memory(world) else 0.0
+
+    def convert() -> dict[str, data.Split]:
+        there = {name: data.in_memory(split, transfer, most) for name, split in on_cpu.items()}
+        return {name: split for name, split in there.items() if split is not study.splits[name]}
+
+    converted = made_once(world, "the data as they are computed with", convert)
+    return replace(study, splits={**study.splits, **converted}) if on_cpu else study
+
+
+def transfer_to(device: Device, study: Study) -> data.Transfer:
+    """Return what moves data to the device, in the dtype and the memory format of the network there."""
+    return data.Transfer(device.torch_device, device.dtype, wants_channels_last(study.model, device))
 
 
 def make_evaluator(
@@ -135,7 +172,7 @@ def make_evaluator(
         RankError: Nor does a batch of one sample.
     """
     by_hand = config.batch_size if recorded is None else recorded["batch_size"]
-    transfer = data.Transfer(device.torch_device, device.dtype, wants_channels_last(study.model, device))
+    transfer = transfer_to(device, study)
     twin = twin_of(study.model)
     subject = Subject.of(
         study.model, device, data.first_of(study.splits, FEW, transfer),

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from lossgrid import data, directions, models, user_code
-from lossgrid.data.digest import digest
-from lossgrid.directions import Choice, DirectionSource, Entries, moving, source_of
+from lossgrid import data, models, user_code
+from lossgrid.directions import Choice, DirectionSource, moving, source_of
 from lossgrid.errors import InputError, listed
 from lossgrid.evaluation.closure import refuse_aliases
 from lossgrid.measures import Metric, Objective, Step, make_metric, make_objective, step_of
+from lossgrid.models.names import State
+from lossgrid.parallel import World, collective, collectively
+from lossgrid.run.common import made_once
 from lossgrid.run.lazy import settle
 from lossgrid.settings import ModelConfig, RunConfig
-from lossgrid.surface.origin import Digests
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Study:
         metrics: Measures besides the loss and the accuracy.
         step: The user's step, in place of losses and measures.
         moves: The names of the entries that may move; None if all may.
+        digested: The digests of splits that this rank need not compute.
     """
 
     model: torch.nn.Module
@@ -46,25 +48,67 @@ class Study:
     metrics: Sequence[Metric] = ()
     step: Step | None = None
     moves: frozenset[str] | None = None
+    digested: Mapping[str, str] = field(default_factory=dict)
 
-    def digests(self, delta: Entries, eta: Entries | None) -> Digests:
-        """Return the digests of network, directions and data, for resuming; the network must be at theta*."""
-        return Digests(
-            theta=digest(directions.states(self.model)),
-            delta=digest(delta),
-            eta=None if eta is None else digest(eta),
-            data={name: split.digest() for name, split in self.splits.items()},
-        )
+    def without_samples(self) -> Study:
+        """Return the study with what is known of the data, but without the data."""
+        return replace(self, splits={name: split.without_samples() for name, split in self.splits.items()})
+
+    def digest_of(self, split: str) -> str:
+        """Return the digest of a split, computed unless it is known."""
+        return self.digested.get(split) or self.splits[split].digest()
 
 
-def load_study(config: RunConfig) -> Study:
+@dataclass(frozen=True)
+class Read:
+    """What the first rank of a node has read of the data.
+
+    Attributes:
+        splits: The splits whose samples are all in memory.
+        digested: Their digests.
+    """
+
+    splits: Mapping[str, data.Split]
+    digested: Mapping[str, str]
+
+
+@collective
+def load_study(config: RunConfig, world: World) -> Study:
     """Return the network, data, losses and directions that the settings name.
+
+    The first rank of each node reads the checkpoint and the data, and digests the data. Each rank makes its own
+    network, and its own Dataset where samples are read one by one: these run code of the user.
 
     Raises:
         InputError: One of them does not exist, or does not fit the others.
     """
-    splits = data.load(config.data, config.data_arg, splits=config.splits, max_samples=config.max_samples)
-    model = load_model(config, data.facts(splits), splits)
+    mine: dict[str, data.Split] = {}  # of this rank: samples that are read one by one
+
+    def load(names: Sequence[str]) -> dict[str, data.Split]:
+        return data.load(config.data, config.data_arg, splits=names, max_samples=config.max_samples)
+
+    def read() -> Read:
+        loaded = load(config.splits)
+        whole = {name: split.in_memory() for name, split in loaded.items() if split.whole is not None}
+        mine.update({name: split for name, split in loaded.items() if split.whole is None})
+        return Read(whole, {name: split.digest() for name, split in whole.items()})
+
+    read_once = made_once(world, "the data", read)
+    state = made_once(world, "the checkpoint", lambda: read_state(config))
+
+    def make() -> Study:
+        if missing := [name for name in config.splits if name not in {**mine, **read_once.splits}]:
+            mine.update(load(missing))
+        every = {**mine, **read_once.splits}
+        return _study(config, {name: every[name] for name in config.splits}, state, read_once.digested)
+
+    return collectively(world, make)
+
+
+def _study(
+    config: RunConfig, splits: Mapping[str, data.Split], state: State | None, digested: Mapping[str, str]
+) -> Study:
+    model = load_model(config, data.facts(splits), splits, read=lambda _: state)
     moves = moving(model, Choice(**config.choice))
     model.requires_grad_(False)
     source = source_of(config)
@@ -73,7 +117,7 @@ def load_study(config: RunConfig) -> Study:
     weights = without if checkpoint_of(config) is None else "checkpoint"
     step = step_of(config.step)
     objectives = objectives_of(config.loss, splits, config.loss_arg) if step is None else {}
-    return Study(model, splits, objectives, source, weights, _sources_of(config), metrics, step, moves)
+    return Study(model, splits, objectives, source, weights, _sources_of(config), metrics, step, moves, digested)
 
 
 def objectives_of(
@@ -122,12 +166,17 @@ def refuse_several_targets(loss: str | Callable[..., object], name: str, split: 
 
 
 def load_model(
-    config: ModelConfig, facts: Mapping[str, int], splits: Mapping[str, data.Split] | None = None
+    config: ModelConfig,
+    facts: Mapping[str, int],
+    splits: Mapping[str, data.Split] | None = None,
+    *,
+    read: Callable[[ModelConfig], State | None] | None = None,
 ) -> torch.nn.Module:
     """Return the network with the weights of the checkpoint; without one, with those of its factory and the seed.
 
     Its numbers of less than 32 bits are widened, exactly, before the checkpoint is loaded. ``requires_grad`` of its
-    parameters is as the factory set it. ``splits`` give the shapes of lazy modules.
+    parameters is as the factory set it. ``splits`` give the shapes of lazy modules. ``read`` returns the state of the
+    checkpoint, by default :func:`read_state`.
 
     Raises:
         InputError: The model or the checkpoint does not exist, or they do not fit each other.
@@ -139,10 +188,19 @@ def load_model(
     refuse_aliases(model)
     # Before loading, so that a checkpoint in float64 or float32 loses no digits.
     model = model.double() if getattr(config, "precision", "") == "float64" else models.widened(model)
-    if (checkpoint := checkpoint_of(config)) is not None:
-        state = models.read_checkpoint(checkpoint, models.Layout(**config.layout))
-        models.load_renamed(model, state, source=str(checkpoint))
+    if (state := (read or read_state)(config)) is not None:
+        models.load_renamed(model, state, source=str(checkpoint_of(config)))
     return model.eval()
+
+
+def read_state(config: ModelConfig) -> State | None:
+    """Return the tensors of the checkpoint by name; None if the network has none.
+
+    Raises:
+        InputError: See :func:`lossgrid.models.read_checkpoint`.
+    """
+    checkpoint = checkpoint_of(config)
+    return None if checkpoint is None else models.read_checkpoint(checkpoint, models.Layout(**config.layout))
 
 
 def checkpoint_of(config: ModelConfig) -> Path | None:

@@ -14,7 +14,7 @@ from lossgrid import data
 from lossgrid.data.batches import Resident
 from lossgrid.directions import copied, states
 from lossgrid.errors import InputError, LossgridError, shown
-from lossgrid.evaluation import choose_device, share_threads
+from lossgrid.evaluation import choose_device, share_threads, warn_of_sharing
 from lossgrid.files import locked
 from lossgrid.machine.allocator import freed_memory_kept
 from lossgrid.machine.resources import own_resources
@@ -52,6 +52,7 @@ def train(config: TrainConfig, stop: Stop) -> bool:
             refuse_other(config, {**BEFORE, **old.settings}, config.identity())
         device = choose_device(config.device, config.precision, local_rank=0)
         own = own_resources(rank=0, host=socket.gethostname(), device=device.model, uuid=device.uuid, launched=False)
+        warn_of_sharing([own])
         threads = share_threads([own], 0)
         splits = data.load(config.data, config.data_arg, splits=config.splits, max_samples=config.max_samples)
         origin = {f"data of split {name}": split.digest() for name, split in splits.items()}
