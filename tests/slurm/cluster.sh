@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A SLURM cluster of two nodes on this machine, for tests; it leaves a SLURM that is already here alone.
 #
-#   tests/slurm/cluster.sh install          SLURM and munge from the distribution (Debian, Ubuntu), where missing
+#   tests/slurm/cluster.sh install          SLURM, munge and iproute2 from the distribution (Debian, Ubuntu), where missing
 #   tests/slurm/cluster.sh start FOLDER     start it; configuration, state and logs go to FOLDER, a new one
 #   tests/slurm/cluster.sh stop FOLDER      end it, with all its jobs
 #
@@ -17,12 +17,12 @@ if [ -n "${HOSTS:-}" ]; then controller="host1(10.77.0.1)" nodes=(host1 host2); 
 say() { printf 'cluster: %s\n' "$*" >&2; }
 
 install() {
-    if command -v slurmctld slurmd srun munged > /dev/null; then return; fi
+    if command -v slurmctld slurmd srun munged ip > /dev/null; then return; fi
     local as_root=()
     if [ "$(id -u)" -ne 0 ]; then as_root=(sudo); fi
     "${as_root[@]}" apt-get update -qq
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -qq -y --no-install-recommends slurm-wlm munge > /dev/null
+        apt-get install -qq -y --no-install-recommends slurm-wlm munge iproute2 > /dev/null
 }
 
 # free_ports COUNT: the first of COUNT neighbouring TCP ports nobody listens on
