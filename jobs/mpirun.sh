@@ -1,0 +1,1 @@
+../src/lossgrid/job_files/mpirun.sh
