@@ -234,7 +234,7 @@ def test_batches_shrink_to_the_memory_of_the_gpu() -> None:
         config = resolve(RunConfig, {"model": "mine", "data": "mine", "batch_size": batch_size})
         splits = {"train": split_of(batch, source="mine")}
         study = Study(model, splits, {"train": make_objective("cross_entropy", classification=True)}, Random())
-        axes = Axes(a_direction(model), None)
+        axes = Axes.of(a_direction(model))
         return make_evaluator(config, study, axes, choose_device("cuda", "float32", local_rank=0), share=1)[0]
 
     torch.cuda.empty_cache()

@@ -486,7 +486,7 @@ def test_the_reference_tool_reads_our_directions_by_number(tmp_path: Path, moves
     eta = directions.gaussian(theta, seed=1, axis=1)
     if moves == "states":
         eta = eta | {"1.running_mean": torch.ones(3, dtype=torch.float64)}
-    save_directions(tmp_path / "d.h5", model, Axes(delta, eta), about={}, overwrite=False)
+    save_directions(tmp_path / "d.h5", model, Axes.of(delta, eta), about={}, overwrite=False)
     expected = list((directions.states(model) if moves == "states" else theta).items())
     with h5py.File(tmp_path / "d.h5", "r") as file:
         for group, direction in (("xdirection", delta), ("ydirection", eta)):
@@ -500,4 +500,4 @@ def test_the_reference_tool_reads_our_directions_by_number(tmp_path: Path, moves
         back = directions.match(stored.arrays, stored.names, model, source="d.h5")
         assert list(back) == list(direction)  # what stays is not part of the direction
         assert all(torch.equal(back[name], direction[name]) for name in direction)
-    save_directions(tmp_path / "d.h5", model, Axes(delta, eta), about={}, overwrite=False)  # the same ones: stays
+    save_directions(tmp_path / "d.h5", model, Axes.of(delta, eta), about={}, overwrite=False)  # the same ones: stays

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image  # which matplotlib needs itself
 
@@ -31,7 +32,8 @@ class Picture(Figure):
 
     def draw(self, renderer: Any) -> None:
         """Draw the figure with its own settings."""
-        with matplotlib.rc_context(dict(self.settings)):
+        # Of faces with a missing corner matplotlib projects memory that it never set, and hides the result.
+        with matplotlib.rc_context(dict(self.settings)), np.errstate(over="ignore", invalid="ignore"):
             super().draw(renderer)
 
     def _repr_png_(self) -> bytes:

@@ -56,8 +56,10 @@ def in_one_line(kind: type[BaseModel], error: ValidationError) -> str:
 
 def _unknown(kind: type[BaseModel], key: str, value: Any) -> str:
     names = [name.replace("_", "-") for name in kind.model_fields]
-    otherwise = "; settings stand at the top, under no [table]" if isinstance(value, dict) else "; see --help"
-    hint = did_you_mean(key.replace("_", "-"), names, form=repr) or otherwise
+    if isinstance(value, dict):
+        hint = "; settings stand at the top, under no [table]"
+    else:
+        hint = did_you_mean(key.replace("_", "-"), names, form=repr) or "; see --help"
     return f"unknown key {shown(repr(key))}{hint}"
 
 
