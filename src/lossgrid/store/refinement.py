@@ -83,7 +83,7 @@ def interpolate(
         refinement: What is known of them.
         values: The whole surface by quantity, each of the shape of the grid; NaN where nothing can be told.
         bars: Half-widths of the error bars, likewise.
-        level: The level of refinement at which a point came in, 255 for none.
+        level: The round of refinement that wanted a point, 255 for none.
         sampled: Where values on fewer samples are known.
 
     Raises:

@@ -19,7 +19,7 @@ and, where a run measures them,
 
     /<quantity>_error  (n_beta, n_alpha) float32: standard error of the value over its samples; NaN where not known
     /samples           (n_beta, n_alpha) int32: how many samples the point was computed on
-    /level             (n_beta, n_alpha) uint8: the level of refinement at which the point came in; 255 for none
+    /level             (n_beta, n_alpha) uint8: the round of refinement that wanted the point; 255 for none
     /<quantity>_sampled  (n_beta, n_alpha) float64: value on fewer samples, the same ones at all points; NaN for none
     /<quantity>_bar    (n_beta, n_alpha) float32: half-width of the error bar of an interpolated value; 0 where computed
 

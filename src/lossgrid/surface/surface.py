@@ -44,7 +44,7 @@ class Surface:
         errors: Standard errors of values over their samples, s / sqrt(n), by quantity, ``shape``, float32; NaN where
             missing. Surfaces of other programs and of older versions have none.
         samples: Number of samples of each point, ``shape``, int32; None if not stored.
-        level: The level of refinement of each point, ``shape``, uint8, 255 for none; None if there is none.
+        level: The round of refinement that wanted each point, ``shape``, uint8, 255 for none; None if there is none.
         bars: Half-widths of the error bars of interpolated values, by quantity, ``shape``, float32; 0 where computed.
         sampled: Values on fewer samples, by quantity, ``shape``, float64, NaN where there are none; what is known of
             them is in ``refinement``.
