@@ -47,10 +47,10 @@ def test_every_figure_says_where_it_comes_from_and_nothing_is_written(inside: In
     assert done.stdout.splitlines()[0] == "dry run: nothing is computed or written"
 
 
-def test_a_point_costs_what_its_batches_cost(inside: Inside) -> None:
+def test_a_point_costs_what_its_batches_cost(start: Any) -> None:
     """The loss sleeps for 50 ms in each batch: three batches of each of two splits."""
     line = ("run", "--dry-run", *RUN, "--loss", "users:slow_loss", "--batch-size", "20", "--variant", "plain")
-    done = inside(*line, env={"SECONDS_PER_POINT": "0.05"})
+    done = start(0, "lossgrid", *line, env={"SECONDS_PER_POINT": "0.05"})  # its start is that of a process
     basis, told = rows(done.stdout)["point"]
     assert (basis, told.partition(" for ")[2]) == ("computed", "120 samples")
     assert 0.3 <= float(told.split()[0]) < 0.6
