@@ -150,8 +150,9 @@ def launcher(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     program = tmp_path / "mpirun.x"
     shutil.copy("/bin/sh", program)
     with subprocess.Popen(
-        [program, "-c", "sleep 60 & echo $!; wait"], stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
+        [program, "-c", "sleep 60 & echo $!; wait"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    ) as process:  # fmt: skip
         assert process.stdout is not None
         child = int(process.stdout.readline())
         while (facts := watcher.facts_of(child)) is not None and facts.name != "sleep":
@@ -161,29 +162,27 @@ def launcher(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def test_an_mpirun_that_waits_for_ever_is_ended(
-    launcher: tuple[subprocess.Popen[str], int], capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_an_mpirun_that_waits_for_ever_is_ended(launcher: tuple[subprocess.Popen[str], int]) -> None:
     process, rank = launcher
+    assert process.stderr is not None
     found = watcher.Launcher(rank)
     assert found.is_there()
     assert process.poll() is None
     found.end(0.2)
     assert process.wait(timeout=soon(5)) == -signal.SIGKILL
     assert not found.is_there()
-    assert "ranks have ended and mpirun has not" in capfd.readouterr().err
+    assert "ranks have ended and mpirun has not" in process.stderr.readline()
 
 
-def test_an_mpirun_that_ends_by_itself_is_left_alone(
-    launcher: tuple[subprocess.Popen[str], int], capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_an_mpirun_that_ends_by_itself_is_left_alone(launcher: tuple[subprocess.Popen[str], int]) -> None:
     process, rank = launcher
+    assert process.stderr is not None
     found = watcher.Launcher(rank)
     os.kill(rank, signal.SIGKILL)
     process.wait(timeout=soon(5))
     found.end(60.0)
     assert process.returncode >= 0
-    assert capfd.readouterr().err == ""
+    assert process.stderr.read() == ""
 
 
 def test_where_no_mpirun_is_above_a_rank_nothing_is_ended() -> None:

@@ -100,8 +100,8 @@ class Launcher:
         deadline = time.monotonic() + seconds
         while self.is_there():
             if time.monotonic() > deadline:
-                _print("ranks have ended and mpirun has not: it waits for a lost node, and is ended")
-                time.sleep(0.5)  # it has to print that
+                its_errors = f"/proc/{self._process}/fd/2"
+                _print("ranks have ended and mpirun has not: it waits for a lost node, and is ended", its_errors)
                 with suppress(OSError):
                     os.kill(self._process, signal.SIGKILL)
                 return
@@ -269,13 +269,20 @@ def main(arguments: str) -> None:
         while not rank.is_gone() and time.monotonic() < deadline:
             time.sleep(0.05)
         rank.kill()
+    _let_go_of_outputs()
     launcher.end(given["patience"] + LINGER_SECONDS)
 
 
-def _print(error: str) -> None:
-    with suppress(OSError):
-        sys.stderr.write(f"lossgrid: error: {error}\n")
-        sys.stderr.flush()
+def _print(error: str, to: int | str = 2) -> None:
+    with suppress(OSError), open(to, "a", encoding="utf-8", closefd=to != 2) as errors:
+        errors.write(f"lossgrid: error: {error}\n")
+
+
+def _let_go_of_outputs() -> None:
+    """Close the outputs that come from the rank: mpirun waits until nobody can write to them any more."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    for output in (1, 2):
+        os.dup2(nothing, output)
 
 
 def _connection(descriptor: int) -> socket.socket:
