@@ -20,6 +20,7 @@ class Precision:
         same_conditions: Largest relative difference of two computations under conditions that promise equal bits.
         other_conditions: The same with another recipe, library or processor.
         surfaces: The same between two surfaces that are merged.
+        of_gpus: Whether only GPUs have it.
     """
 
     name: str
@@ -32,16 +33,17 @@ class Precision:
     same_conditions: float
     other_conditions: float
     surfaces: float
+    of_gpus: bool = False
 
 
 PRECISIONS = {
     one.name: one
     for one in (
-        #         name        parameters  autocast    lower  noise  roundings  variants  same   other  surfaces
+        #         name        parameters  autocast    lower  noise  roundings  variants  same   other  surfaces  of GPUs
         Precision("float64", "float64", None, False, 1e-12, 2.0**-50, 1e-10, 1e-12, 1e-9, 1e-9),
         Precision("float32", "float32", None, False, 1e-6, 2.0**-21, 1e-4, 1e-6, 1e-5, 1e-4),
-        Precision("tf32", "float32", None, True, 1e-3, 2.0**-8, 2e-2, 1e-6, 2e-2, 2e-2),
-        Precision("float16", "float32", "float16", True, 1e-3, 2.0**-8, 2e-2, 1e-6, 2e-2, 2e-2),
+        Precision("tf32", "float32", None, True, 1e-3, 2.0**-8, 2e-2, 1e-6, 2e-2, 2e-2, True),
+        Precision("float16", "float32", "float16", True, 1e-3, 2.0**-8, 2e-2, 1e-6, 2e-2, 2e-2, True),
         Precision("bfloat16", "float32", "bfloat16", True, 1e-2, 2.0**-6, 1e-1, 1e-6, 1e-1, 1e-1),
     )
 }

@@ -1,5 +1,7 @@
 """The figure in a notebook that sharpens while points come."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -260,3 +262,8 @@ def test_outside_a_notebook_a_watch_is_refused(tmp_path: Path) -> None:
     store.save(tmp_path / "s.h5", under_way(np.eye(9, dtype=bool), np.ones((9, 9))))
     with pytest.raises(InputError, match="watch shows a figure in a notebook, and this is none"):
         lossgrid.watch(tmp_path / "s.h5")
+
+
+def test_without_a_figure_no_rank_loads_matplotlib() -> None:
+    program = "import sys, lossgrid; lossgrid.evaluate, lossgrid.watch; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

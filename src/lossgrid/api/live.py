@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from lossgrid import plot, store
+from lossgrid import store
 from lossgrid.api.surface import Surface
 from lossgrid.api.words import in_python
 from lossgrid.errors import InputError, in_short
@@ -94,6 +94,8 @@ def _figure(surface: Values, predict: Callable[[Values], Values | None], options
     What a plan predicts is drawn as a surface. Without it a plane under way is a mosaic, and a line has its known
     points alone.
     """
+    from lossgrid import plot  # here, as importing matplotlib would delay every rank of every run
+
     kind, whole = None, None if surface.complete else predict(surface)
     if whole is None and surface.pending:
         kind, whole = (None, known_part(surface)) if surface.is_line else ("heat", mosaic(surface))
@@ -113,10 +115,12 @@ def live_figure(path: Path, wanted: bool | Mapping[str, Any], *, is_root: bool) 
     """
     if not isinstance(wanted, (bool, Mapping)):
         raise InputError(f"live: expected True, False or a dict such as {{'metric': 'test_loss'}}, got {wanted!r}")
+    if wanted is False:
+        return LiveFigure(path, None, {})
     options = wanted if isinstance(wanted, Mapping) else {}
     _refuse(options)
-    display = display_of_notebook() if is_root and wanted is not False else None
-    if is_root and wanted is not False and display is None:
+    display = display_of_notebook() if is_root else None
+    if is_root and display is None:
         log.warning("live: a figure that changes needs a notebook; the run goes on without it")
     return LiveFigure(path, display, options)
 
@@ -127,6 +131,8 @@ def _refuse(options: Mapping[str, Any]) -> None:
     Raises:
         InputError: They are such options.
     """
+    from lossgrid import plot
+
     kind = plot.options_of(**options).kind
     fitting = [one for one in plot.KINDS if one != "surface"]  # a relief would hide them
     if kind is not None and kind not in fitting:

@@ -36,7 +36,6 @@ from lossgrid.run.recipe import by_hand, recorded_as_asked, untuned
 from lossgrid.run.study import Study, load_study
 from lossgrid.settings import RunConfig
 
-OF_GPUS = ("tf32", "float16")  # precisions
 BUFFERS = 3  # of the size of what moves: theta*, delta and eta
 STAND_IN = "seconds and memory: this run is for a GPU, and there is none here; start the dry run where there is one"
 NO_GPU = "the speed of a GPU: this PyTorch is built for GPUs, and there is none here"
@@ -98,7 +97,9 @@ def rehearse(
     """Do what a run does before its first point, without tuning; where it is for a GPU that is not here, on the CPU."""
     claim = looked_at(config, world)
     old = None if claim.old is None else claim.old.origin.device_type
-    for_gpu = config.device == "cuda" or config.precision in OF_GPUS or (old == "cuda" and config.device == "auto")
+    for_gpu = (
+        config.device == "cuda" or PRECISIONS[config.precision].of_gpus or (old == "cuda" and config.device == "auto")
+    )
     stands_in = for_gpu and not all(gather(world, visible_gpus() > 0))
     writer = collectively(world, lambda: choose_writer(config.writer, world))
     if stands_in:

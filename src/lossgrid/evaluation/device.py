@@ -94,7 +94,7 @@ def choose_device(device: str, precision: str, *, local_rank: int) -> Device:
     if device == "cuda" and not gpus:
         raise InputError("--device cuda: PyTorch sees no CUDA device here; use --device cpu or load the GPU's drivers")
     use_cuda = gpus > 0 and device != "cpu"
-    if precision in ("tf32", "float16") and not use_cuda:
+    if PRECISIONS[precision].of_gpus and not use_cuda:
         raise InputError(f"--precision {precision} is an arithmetic of GPUs; on the CPU use float32 or bfloat16")
     dtype = getattr(torch, PRECISIONS[precision].parameters)
     arithmetic.set_to(arithmetic.wanted(precision))

@@ -269,7 +269,7 @@ def main(arguments: str) -> None:
         while not rank.is_gone() and time.monotonic() < deadline:
             time.sleep(0.05)
         rank.kill()
-    _let_go_of_outputs()
+    _let_go_of_errors()
     launcher.end(given["patience"] + LINGER_SECONDS)
 
 
@@ -278,11 +278,9 @@ def _print(error: str, to: int | str = 2) -> None:
         errors.write(f"lossgrid: error: {error}\n")
 
 
-def _let_go_of_outputs() -> None:
-    """Close the outputs that come from the rank: mpirun waits until nobody can write to them any more."""
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    for output in (1, 2):
-        os.dup2(nothing, output)
+def _let_go_of_errors() -> None:
+    """Close the output that comes from the rank: mpirun waits until nobody can write to it any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _connection(descriptor: int) -> socket.socket:

@@ -45,10 +45,12 @@ def choose_precision(
         seconds_left: Returns the seconds left on this rank.
     """
     given = config, recipe, evaluator
+    if not config.leaves_precision_open:
+        return given
     # Device types may differ between ranks; a lower precision must be possible on all.
     names = {CANDIDATES.get(one, "") for one in gather(world, evaluator.device.type)}
     name = min(names)
-    if not config.leaves_precision_open or len(names) > 1 or not name:
+    if len(names) > 1 or not name:
         return given
     samples = sum(evaluator.samples.values()) * points / world.size
     first = min(evaluator.batch_size, evaluator.most_samples)

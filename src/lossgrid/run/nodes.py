@@ -9,7 +9,7 @@ from lossgrid import models
 from lossgrid.errors import InputError
 from lossgrid.files import new_file_beside
 from lossgrid.machine.versions import ONE_ENVIRONMENT, PACKAGES, differing, version_of
-from lossgrid.parallel import World, collective, gather, on_root
+from lossgrid.parallel import World, collective, gather, gather_at_root, on_root
 from lossgrid.settings import RunConfig
 
 
@@ -26,10 +26,10 @@ def refuse_different_versions(config: RunConfig, world: World) -> None:
     Raises:
         InputError: Versions differ; the text names them and the ranks.
     """
-    told = gather(world, versions(config))
+    told = gather_at_root(world, versions(config))
 
     def refuse() -> None:
-        if found := differing(told):
+        if found := differing(told or []):
             raise InputError(f"{'; '.join(found)}: a value would depend on who computes it; {ONE_ENVIRONMENT}")
 
     on_root(world, refuse)

@@ -52,8 +52,6 @@ class Asked:
     def ask(self, points: Mask, origin: tuple[int, int]) -> Iterator[Work]:
         """Yield work for those of ``points`` that were not asked for before; ``origin`` is a point of all lattices."""
         fresh = points & ~self.handed
-        if not fresh.any():  # ranks that wait ask often
-            return
         self.handed[fresh] = True
         for work in works(fresh, origin):
             yield replace(work, samples=self.samples)

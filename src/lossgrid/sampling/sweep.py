@@ -213,22 +213,23 @@ def _interpolated(
     distance = np.zeros(used.shape)
     if not others.any():
         return _Surface(whole, errors, distance, rulers)
-    at = places.at(others)
-    reach, near = tree_of(places.at(used)).query(at, min(CORNERS, np.count_nonzero(used)))
-    distance[others] = reach.reshape(len(at), -1)[:, 0]
-    errors[:, others] = np.inf
-    if np.count_nonzero(finite) < LEAST:
-        return _Surface(whole, errors, distance, rulers)
-    nodes = Nodes.of(places.at(finite), truth[:, finite])
-    left_out, found = nodes.left_out(), nodes.predict(at)
-    pairs = zip(rulers, _back(left_out.values + origin[:, finite], logs), values[:, finite], strict=True)
-    off = np.stack([ruler.distance(one, other) for ruler, one, other in pairs])
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        squares = (off / left_out.power)[:, found.near[:, :WITNESSES]] ** 2
-        expected = found.power * np.sqrt(squares.mean(axis=2))
-    is_beside = ~finite[used][near].reshape(len(at), -1).all(axis=1) | ~np.isfinite(origin[:, others]).all(axis=0)
+    at, expected = places.at(others), np.full((len(values), np.count_nonzero(others)), np.inf)
+    is_beside = ~np.isfinite(origin[:, others]).all(axis=0)
+    if is_enough := np.count_nonzero(finite) >= LEAST:
+        nodes = Nodes.of(places.at(finite), truth[:, finite])
+        left_out, found = nodes.left_out(), nodes.predict(at)
+        pairs = zip(rulers, _back(left_out.values + origin[:, finite], logs), values[:, finite], strict=True)
+        off = np.stack([ruler.distance(one, other) for ruler, one, other in pairs])
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            squares = (off / left_out.power)[:, found.near[:, :WITNESSES]] ** 2
+            expected = found.power * np.sqrt(squares.mean(axis=2))
+        distance[others] = found.distance
+        whole[:, others] = _back(found.values + origin[:, others], logs)
+    if not (is_enough and finite[used].all()):  # points without a finite value are no nodes, and near ones matter
+        reach, near = tree_of(places.at(used)).query(at, min(CORNERS, np.count_nonzero(used)))
+        distance[others] = reach.reshape(len(at), -1)[:, 0]
+        is_beside |= ~finite[used][near].reshape(len(at), -1).all(axis=1)
     errors[:, others] = np.where(np.isfinite(expected) & ~is_beside, expected, np.inf)
-    whole[:, others] = _back(found.values + origin[:, others], logs)
     return _Surface(whole, errors, distance, rulers)
 
 
